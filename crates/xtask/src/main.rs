@@ -1,3 +1,51 @@
 //! Chores of this repository: `cargo xtask --help`.
+//!
+//! `tidy` checks what compilers do not (see `tidy.toml`), `guests` and `modules` fetch and build
+//! the programs the tests run, `test` does all of it and then the tests.
+//!
+//! Not part of the product: nothing may depend on this crate.
 
-fn main() {}
+#![allow(unreachable_pub, reason = "a binary: `pub` means for the other modules")]
+
+mod markdown;
+mod repo;
+mod syntax;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Chores of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Check the house rules of `tidy.toml`; print every breach.
+    Tidy {
+        /// Also print sizes of files and functions, and where `unsafe` is.
+        #[arg(long)]
+        stats: bool,
+    },
+    /// Everything a change must pass: guests, format, clippy, tidy, tests.
+    Test {
+        /// Leave out toolchains, guests and modules: use what is there.
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let passed = match Cli::parse().verb {
+        Verb::Tidy { stats } => tidy::run(stats)?,
+        Verb::Test { quick } => test::run(quick)?,
+    };
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
