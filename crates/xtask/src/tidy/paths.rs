@@ -25,7 +25,7 @@ fn in_document(repo: &Repo, file: &File, docs: &Docs) -> Vec<Finding> {
     let mut findings = Vec::new();
     for span in markdown::code_spans(&text) {
         for word in span.text.split_whitespace() {
-            let missing = meant(word, docs).is_some_and(|path| !stands(repo, &path, docs));
+            let missing = meant(word, docs).is_some_and(|path| !stands(repo, &path));
             if missing {
                 findings.push(finding(file, span.line, word));
             }
@@ -34,7 +34,7 @@ fn in_document(repo: &Repo, file: &File, docs: &Docs) -> Vec<Finding> {
     let dir = file.path.rsplit_once('/').map_or("", |(dir, _)| dir);
     for link in markdown::links(&text) {
         let target = join(dir, &link.text);
-        if !stands(repo, &target, docs) {
+        if !stands(repo, &target) {
             findings.push(finding(file, link.line, &link.text));
         }
     }
@@ -65,10 +65,9 @@ fn is_placeholder(part: &str) -> bool {
     part.contains(['*', '<', '{', '$', '…', '?']) || part == "..." || shouted(part)
 }
 
-/// Whether `path` is there as written, or inside `crates/`, or made by a build.
-fn stands(repo: &Repo, path: &str, docs: &Docs) -> bool {
-    let built = docs.generated.iter().any(|made| format!("{path}/").starts_with(made.as_str()));
-    path.is_empty() || built || repo.exists(path) || repo.exists(&format!("crates/{path}"))
+/// Whether `path` is there as written, or inside `crates/`.
+fn stands(repo: &Repo, path: &str) -> bool {
+    path.is_empty() || repo.exists(path) || repo.exists(&format!("crates/{path}"))
 }
 
 /// `target` as seen from `dir`, both relative to the root.
@@ -98,7 +97,7 @@ mod tests {
             ("`crates/edge/src/gone.rs`", Some("crates/edge/src/gone.rs")),
             ("`edge/src/gone.rs::f`", Some("edge/src/gone.rs::f")),
             ("`cargo run crates/gone/x`", Some("crates/gone/x")),
-            ("`crates/*/src`, `crates/<name>/x`, `guests/out/a.wasm`, `a/b`, `and/or`", None),
+            ("`crates/*/src`, `crates/<name>/x`, `target/guests/a.wasm`, `a/b`, `and/or`", None),
             ("`crates/gone/*.rs`", Some("crates/gone/*.rs")),
             ("[a](docs/page.md#there) [b](https://x.example/y) [c](#here)", None),
             ("[a](docs/gone.md)", Some("docs/gone.md")),

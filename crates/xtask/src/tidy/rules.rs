@@ -94,7 +94,6 @@ pub struct Docs {
     pub roots: Vec<String>,
     pub history: Vec<String>,
     pub tops: Vec<String>,
-    pub generated: Vec<String>,
     pub promises: String,
 }
 
