@@ -1,1 +1,93 @@
-fn main() {}
+//! Selvedge's speed in numbers, beside its peer's (the newest Wasmtime) and the machine's own.
+//!
+//! One verb per question; every verb prints a table for people or, with `--json`, one object a line.
+//! Nothing here is part of the product: this member alone may depend on another engine.
+
+mod call;
+mod code;
+mod compile;
+mod engine;
+mod load;
+mod measure;
+mod modules;
+mod ours;
+mod peer;
+mod programs;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use engine::Contestant;
+
+/// Measures Selvedge against Wasmtime and native code, in one run, on this machine.
+#[derive(Parser)]
+#[command(name = "bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run time of C programs compiled to wasm, against the peer and native.
+    Code(Options),
+    /// Wall time, CPU time and peak memory of compiling modules of several sizes.
+    Compile(Options),
+    /// Cost of calls: host to guest, guest to host, indirect.
+    Call(Options),
+    /// Time to load a trusted artifact of 25 MB from disk.
+    Load(Options),
+    /// Compiles one module once and prints what it cost: what `compile` starts as a child.
+    #[command(hide = true)]
+    CompileOnce { engine: Contestant, module: PathBuf },
+}
+
+/// What every verb understands.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Print one JSON object a line instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Fewer runs: a first look, not a result.
+    #[arg(long)]
+    quick: bool,
+    /// Measure only what has this name; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+}
+
+impl Options {
+    /// Whether `--only` lets this name through.
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == name)
+    }
+
+    /// How many runs: `full`, or `quick` when asked for a first look.
+    fn runs(&self, full: usize, quick: usize) -> usize {
+        if self.quick { quick } else { full }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: &Verb) -> Result<()> {
+    match verb {
+        Verb::Code(options) => code::run(options),
+        Verb::Compile(options) => compile::run(options),
+        Verb::Call(options) => call::run(options),
+        Verb::Load(options) => load::run(options),
+        Verb::CompileOnce { engine, module } => compile::once(*engine, module),
+    }
+}
