@@ -32,8 +32,13 @@ pub struct Contract {
     pub data: Vec<DataSegment>,
     /// Pages of the initial memory image that are not zero, by memory and page, ascending.
     pub image: Vec<ImageRun>,
+    /// How the code keeps the bounds of 32-bit memories it imports: code that checks nothing (guarded) must
+    /// be given a guarded memory.
+    pub imported_memory_layout: MemoryLayout,
     /// The function called after instantiation.
     pub start: Option<u32>,
+    /// Offset of the code section's contents in the WebAssembly binary: what DWARF counts addresses from.
+    pub code_section_offset: u32,
     /// CPU features that the code uses.
     pub cpu: CpuFeatures,
     /// How running code is stopped.
