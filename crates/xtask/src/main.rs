@@ -7,7 +7,9 @@
 
 #![allow(unreachable_pub, reason = "a binary: `pub` means for the other modules")]
 
+mod guests;
 mod markdown;
+mod modules;
 mod repo;
 mod syntax;
 mod test;
@@ -40,12 +42,26 @@ enum Verb {
         #[arg(long)]
         quick: bool,
     },
+    /// Install the guests' toolchains and build the guests.
+    Guests {
+        /// Only these guests.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+    },
+    /// Fetch the large modules that the tests run.
+    Modules {
+        /// Only these modules.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+    },
 }
 
 fn main() -> Result<ExitCode> {
     let passed = match Cli::parse().verb {
         Verb::Tidy { stats } => tidy::run(stats)?,
         Verb::Test { quick } => test::run(quick)?,
+        Verb::Guests { only } => guests::build(&only).map(|()| true)?,
+        Verb::Modules { only } => modules::fetch(&only).map(|()| true)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{repo, tidy};
+use crate::{guests, modules, repo, tidy};
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -21,17 +21,23 @@ struct Tally {
     failed: usize,
     /// Test programs begun, less those that gave their result: the ones that crashed.
     open: usize,
+    /// What failed, by name.
+    names: Vec<String>,
 }
 
 /// Runs every gate and every test; `true` if nothing failed. `quick` takes guests as they are.
 pub fn run(quick: bool) -> Result<bool> {
     let root = repo::root();
     let mut tally = Tally::default();
-    let _ = quick;
+    if !quick {
+        tally.gate("guests", guests::build(&[]));
+        tally.gate("modules", modules::fetch(&[]));
+    }
     tally.gate("format", components(&root).and_then(|()| succeed(&root, FORMAT)));
     tally.gate("clippy", succeed(&root, CLIPPY));
     tally.gate("tidy", tidied());
     tally.tests(&root)?;
+    tally.names.iter().for_each(|name| println!("failed: {name}"));
     println!("{} passed, {} failed", tally.passed, tally.failed);
     Ok(tally.failed == 0)
 }
@@ -76,6 +82,7 @@ impl Tally {
             Err(error) => {
                 println!("{name}: FAILED: {error:#}");
                 self.failed += 1;
+                self.names.push(name.to_owned());
             }
         }
     }
@@ -91,19 +98,30 @@ impl Tally {
             println!("{line}");
             self.read(&line);
         }
-        self.failed += self.open;
         let status = child.wait().context("waiting for cargo test")?;
-        // It did not build, or something ended without a word.
-        if !status.success() && self.failed == before {
-            self.failed += 1;
-        }
+        self.close(status.success(), before);
         Ok(())
+    }
+
+    /// Counts the test programs that gave no result, given the failures before them.
+    fn close(&mut self, success: bool, before: usize) {
+        self.failed += self.open;
+        if self.open > 0 {
+            self.names.push(format!("test programs that ended early: {}", self.open));
+        }
+        if !success && self.failed == before {
+            self.failed += 1;
+            self.names.push("cargo test, without a result".to_owned());
+        }
     }
 
     /// Takes in one line of a test program.
     fn read(&mut self, line: &str) {
         if is_start(line) {
             self.open += 1;
+        }
+        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.names.push(name.to_owned());
         }
         if let Some(result) = line.strip_prefix("test result: ") {
             self.open = self.open.saturating_sub(1);
@@ -133,18 +151,21 @@ mod tests {
     #[test]
     fn results_are_summed_and_crashes_are_failures() {
         let ok = "running 3 tests\ntest a ... ok\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 m";
-        let bad = "running 1 test\ntest result: FAILED. 0 passed; 1 failed; 0 ignored";
+        let bad = "running 1 test\ntest b ... FAILED\ntest result: FAILED. 0 passed; 1 failed; 0 ignored";
         let crash = "running 7 tests\ntest a ... ok";
-        for (output, passed, failed, open) in [
-            (String::new(), 0, 0, 0),
-            (ok.to_owned(), 3, 0, 0),
-            (format!("{ok}\n{bad}"), 3, 1, 0),
-            (format!("{crash}\n{ok}"), 3, 0, 1),
-            ("running a guest test\n5 passed".to_owned(), 0, 0, 0),
+        for (output, success, passed, failed, names) in [
+            (String::new(), true, 0, 0, &[][..]),
+            (String::new(), false, 0, 1, &["cargo test, without a result"]),
+            (ok.to_owned(), true, 3, 0, &[]),
+            (format!("{ok}\n{bad}"), false, 3, 1, &["b"]),
+            (format!("{crash}\n{ok}"), false, 3, 1, &["test programs that ended early: 1"]),
+            ("running a guest test\n5 passed".to_owned(), true, 0, 0, &[]),
         ] {
             let mut tally = Tally::default();
             output.lines().for_each(|line| tally.read(line));
-            assert_eq!(tally, Tally { passed, failed, open }, "{output}");
+            tally.close(success, 0);
+            assert_eq!((tally.passed, tally.failed), (passed, failed), "{output}");
+            assert_eq!(tally.names, names, "{output}");
         }
     }
 
@@ -153,6 +174,6 @@ mod tests {
         let mut tally = Tally::default();
         tally.gate("good", Ok(()));
         tally.gate("bad", Err(anyhow::anyhow!("no")));
-        assert_eq!(tally, Tally { passed: 0, failed: 1, open: 0 });
+        assert_eq!(tally, Tally { failed: 1, names: vec!["bad".to_owned()], ..Tally::default() });
     }
 }
