@@ -1,1 +1,46 @@
-#![forbid(unsafe_code)]
+//! The machine: address space, code mappings, stacks, traps. The only home of `unsafe`.
+//!
+//! ```text
+//!   ArtifactFile ─► Code ─► Arena (slots, one stack) ─► enter ─► Exit
+//!     bytes          text     memory, context            switch.s, signals
+//! ```
+//!
+//! Everything unsafe rests on one promise, made where code is published ([`Code::publish`]): *the text keeps
+//! its contract*. It touches only the slot whose context it is given, calls the host only through the
+//! context's stubs, and returns with the stack as it was. Given that, every other function here is safe
+//! to call: indices are checked, addresses are computed from the contract's layout, never passed in.
+//!
+//! Invariants:
+//! * Guest code runs only inside [`enter`], on the arena's stack; host code never runs on it, except the
+//!   few instructions of the stubs.
+//! * All guest text of the process lies in one reserved region, and nothing else lies there: whether a
+//!   program counter is guest code is two comparisons, fit for a signal handler.
+//! * No Rust frame is ever unwound or jumped over. A trap abandons guest frames only.
+//! * Slots of an arena live until the arena is dropped: pointers between them cannot dangle.
+#![warn(missing_docs)]
+
+mod arena;
+mod artifact_file;
+mod code;
+mod control;
+mod enter;
+mod error;
+mod interrupt;
+mod region;
+mod signals;
+mod slot;
+mod switch;
+mod thread;
+
+pub use arena::{Arena, ArenaLimits, FunctionTarget, SlotId, TableFunction};
+pub use artifact_file::ArtifactFile;
+pub use code::Code;
+pub use enter::{Callable, Exit, Host, HostVerdict, Trap, enter, enter_callable};
+pub use error::NativeError;
+pub use interrupt::InterruptHandle;
+
+/// One slot of a `values` array ([`selvedge_contract::abi`]), little-endian; the upper bytes of a narrower
+/// value are undefined.
+pub type RawValue = u128;
+
+const _: () = assert!(size_of::<RawValue>() == selvedge_contract::abi::VALUE_BYTES);

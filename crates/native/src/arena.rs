@@ -1,0 +1,348 @@
+//! The slots of one store: instances linked to each other, one stack, one fate.
+
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use selvedge_contract::abi::FuncRefBits;
+use selvedge_contract::artifact::TextFunction;
+use selvedge_contract::limits::{
+    HOST_PAGE_BYTES, STACK_BYTES_DEFAULT, STACK_BYTES_MAX, STACK_BYTES_MIN, STACK_RESERVE_BYTES,
+};
+use selvedge_contract::trap::TrapCode;
+use selvedge_contract::types::RefType;
+use selvedge_contract::vmctx::{entry_bytes, header, import_function, table_def, table_entry};
+
+use crate::RawValue;
+use crate::code::Code;
+use crate::control::Control;
+use crate::error::NativeError;
+use crate::interrupt::InterruptHandle;
+use crate::slot::Slot;
+use crate::switch;
+
+/// An instance in an arena: its number, in the order of [`Arena::add`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SlotId(pub u32);
+
+/// What an arena may use.
+#[derive(Clone, Copy, Debug)]
+pub struct ArenaLimits {
+    /// Bytes of stack for guest code, within the limits of [`selvedge_contract::limits`].
+    pub stack_bytes: usize,
+}
+
+impl Default for ArenaLimits {
+    fn default() -> ArenaLimits {
+        ArenaLimits { stack_bytes: STACK_BYTES_DEFAULT }
+    }
+}
+
+/// A function of an instance.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FunctionTarget {
+    /// The instance.
+    pub slot: SlotId,
+    /// The function in its text.
+    pub function: TextFunction,
+}
+
+/// What an entry of a table of functions is set to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableFunction {
+    /// What a call reaches.
+    pub target: FunctionTarget,
+    /// What reading the entry gives.
+    pub funcref: FuncRefBits,
+}
+
+/// All instances of one store.
+///
+/// Slots refer to each other by address, so all live until the arena is dropped. An instance's number
+/// ([`SlotId`]) is also its number in function references.
+#[derive(Debug)]
+pub struct Arena {
+    id: u64,
+    stack_bytes: u64,
+    slots: Vec<Slot>,
+    /// Addresses of the slots, read by the signal handler through [`Control`].
+    ranges: Vec<Range<u64>>,
+    control: NonNull<Control>,
+    interrupt: InterruptHandle,
+}
+
+// SAFETY: an arena owns its mappings and its control block; nothing in them is bound to a thread while no
+// guest code runs, and none does while the arena can be moved: `enter` borrows it.
+unsafe impl Send for Arena {}
+// SAFETY: through a shared reference an arena can only be read.
+unsafe impl Sync for Arena {}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Arena {
+    /// An arena without instances.
+    ///
+    /// # Errors
+    /// If the stack's size is outside its limits.
+    pub fn new(limits: ArenaLimits) -> Result<Arena, NativeError> {
+        let (min, max) = (STACK_BYTES_MIN as u64, STACK_BYTES_MAX as u64);
+        let stack_bytes = limits.stack_bytes as u64;
+        if !(min..=max).contains(&stack_bytes) {
+            return Err(NativeError::Limit { what: "a stack", bytes: stack_bytes, min, max });
+        }
+        let interrupt = InterruptHandle::new();
+        let control = Box::new(Control::new(&interrupt));
+        Ok(Arena {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            stack_bytes: stack_bytes.next_multiple_of(HOST_PAGE_BYTES),
+            slots: Vec::new(),
+            ranges: Vec::new(),
+            control: NonNull::from(Box::leak(control)),
+            interrupt,
+        })
+    }
+
+    /// Adds an instance: memories at their initial sizes with their images, tables null, globals zero, imports
+    /// unlinked. Every import must be linked before the instance runs.
+    ///
+    /// # Errors
+    /// If address space or memory is short.
+    pub fn add(&mut self, code: Arc<Code>) -> Result<SlotId, NativeError> {
+        let first = self.slots.is_empty();
+        let slot = Slot::new(code, if first { self.stack_bytes } else { 0 })?;
+        let id = SlotId(self.slots.len() as u32);
+        self.ranges.push(slot.range());
+        // SAFETY: the control block is this arena's own, and no guest code runs: `enter` would hold the borrow.
+        let control = unsafe { self.control.as_mut() };
+        if first {
+            control.set_stack(slot.stack());
+        }
+        control.set_ranges(&self.ranges);
+        slot.write(header::STACK_LIMIT, control.stack().start + STACK_RESERVE_BYTES as u64);
+        slot.write(header::HOST_CALL, switch::host_call_address());
+        slot.write(header::RAISE, switch::raise_address());
+        slot.write(header::ACTIVATION, self.control.as_ptr() as u64);
+        slot.write(header::FUNCREF_BASE, FuncRefBits::base(id.0));
+        slot.write(header::INSTANCE, u64::from(id.0));
+        self.slots.push(slot);
+        self.unlink_functions(id);
+        Ok(id)
+    }
+
+    /// Until it is linked, an imported function is the stub that traps.
+    fn unlink_functions(&mut self, slot: SlotId) {
+        for import in 0..self.code(slot).import_count() {
+            self.write_function(slot, import, FunctionTarget { slot, function: TextFunction::BadCall });
+        }
+    }
+
+    /// Number of instances.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// An instance's code.
+    pub fn code(&self, slot: SlotId) -> &Arc<Code> {
+        self.slot(slot).code()
+    }
+
+    /// A handle that ends whatever runs in this arena.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        self.interrupt.clone()
+    }
+
+    /// Why the instruction at an address may trap, if the trap table of the code it lies in says so.
+    pub(crate) fn trap_at(&self, pc: u64) -> Option<TrapCode> {
+        self.slots.iter().find_map(|slot| {
+            let code = slot.code();
+            code.index().traps(code.bytes()).find(code.text_offset_of(pc)?)
+        })
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn slot(&self, slot: SlotId) -> &Slot {
+        &self.slots[slot.0 as usize]
+    }
+
+    pub(crate) fn control(&self) -> *mut Control {
+        self.control.as_ptr()
+    }
+
+    fn code_address(&self, target: FunctionTarget) -> u64 {
+        let address = self.slot(target.slot).code().address(target.function);
+        address.expect("targets name functions that exist")
+    }
+
+    /// Lets an imported function be a function of its type.
+    pub fn link_function(&mut self, slot: SlotId, import: u32, target: FunctionTarget) {
+        let offered = self.slot(target.slot).code().function_type(target.function);
+        assert_eq!(offered, Some(self.slot(slot).code().import_type(import)), "a function is linked under its type");
+        self.write_function(slot, import, target);
+    }
+
+    fn write_function(&mut self, slot: SlotId, import: u32, target: FunctionTarget) {
+        let (code, context) = (self.code_address(target), self.slot(target.slot).context());
+        let slot = self.slot(slot);
+        let at = slot.layout().import_function(import);
+        slot.write(at + import_function::CODE, code);
+        slot.write(at + import_function::CTX, context);
+    }
+
+    /// Lets an imported memory be one that `owner` defines.
+    pub fn link_memory(&mut self, slot: SlotId, import: u32, owner: SlotId, defined: u32) {
+        let owner = self.slot(owner);
+        assert!((defined as usize) < owner.plans().len(), "the memory exists");
+        let definition = owner.context().wrapping_add_signed(owner.layout().memory_def(defined).into());
+        let slot = self.slot(slot);
+        slot.write(slot.layout().import_memory(import), definition);
+    }
+
+    /// Lets an imported table be one that `owner` defines.
+    pub fn link_table(&mut self, slot: SlotId, import: u32, owner: SlotId, defined: u32) {
+        let owner = self.slot(owner);
+        assert!((defined as usize) < owner.code().index().contract.tables.len(), "the table exists");
+        let definition = owner.context().wrapping_add_signed(owner.layout().table_def(defined).into());
+        let slot = self.slot(slot);
+        slot.write(slot.layout().import_table(import), definition);
+    }
+
+    /// Lets an imported global be one that `owner` defines.
+    pub fn link_global(&mut self, slot: SlotId, import: u32, owner: SlotId, defined: u32) {
+        let owner = self.slot(owner);
+        let cell = owner.context().wrapping_add_signed(owner.global_offset(defined).into());
+        let slot = self.slot(slot);
+        slot.write(slot.layout().import_global(import), cell);
+    }
+
+    /// A global's bits.
+    pub fn global(&self, slot: SlotId, defined: u32) -> RawValue {
+        let slot = self.slot(slot);
+        slot.read_wide(slot.global_offset(defined))
+    }
+
+    /// Sets a global's bits.
+    pub fn set_global(&mut self, slot: SlotId, defined: u32, value: RawValue) {
+        let slot = self.slot(slot);
+        slot.write_wide(slot.global_offset(defined), value);
+    }
+
+    /// A memory's contents at its current size.
+    pub fn memory(&self, slot: SlotId, defined: u32) -> &[u8] {
+        let (base, len) = self.slot(slot).memory_parts(defined);
+        // SAFETY: base..base + len is mapped readable while the slot lives, which outlives the borrow of the
+        // arena; only guest code and `memory_mut` write there, and both need the arena mutably.
+        unsafe { std::slice::from_raw_parts(base, len) }
+    }
+
+    /// A memory's contents at its current size, writable.
+    pub fn memory_mut(&mut self, slot: SlotId, defined: u32) -> &mut [u8] {
+        let (base, len) = self.slot(slot).memory_parts(defined);
+        // SAFETY: as for `memory`; the mutable borrow of the arena makes this the only access.
+        unsafe { std::slice::from_raw_parts_mut(base, len) }
+    }
+
+    /// Copies between two memories, or within one; `None` if either range is out of bounds.
+    pub fn memory_copy(&mut self, to: (SlotId, u32, u64), from: (SlotId, u32, u64), len: u64) -> Option<()> {
+        let (to_base, to_len) = self.slot(to.0).memory_parts(to.1);
+        let (from_base, from_len) = self.slot(from.0).memory_parts(from.1);
+        let within = |at: u64, size: usize| at.checked_add(len).is_some_and(|end| end <= size as u64);
+        if !within(to.2, to_len) || !within(from.2, from_len) {
+            return None;
+        }
+        // SAFETY: both ranges were just found to lie within mapped memories of this arena, which is borrowed
+        // mutably; `copy` allows overlap.
+        unsafe { std::ptr::copy(from_base.add(from.2 as usize), to_base.add(to.2 as usize), len as usize) };
+        Some(())
+    }
+
+    /// Grows a memory.
+    ///
+    /// # Errors
+    /// If `bytes` is not a multiple of the page, shrinks it or exceeds its plan, or memory is short.
+    pub fn memory_grow(&mut self, slot: SlotId, defined: u32, bytes: u64) -> Result<(), NativeError> {
+        self.slot(slot).memory_grow(defined, bytes)
+    }
+
+    /// A table's size, in entries.
+    pub fn table_size(&self, slot: SlotId, defined: u32) -> u64 {
+        let slot = self.slot(slot);
+        slot.read(slot.layout().table_def(defined) + table_def::SIZE)
+    }
+
+    /// Sets a table's size; at most what its plan reserves.
+    pub fn table_set_size(&mut self, slot: SlotId, defined: u32, entries: u64) {
+        let slot = self.slot(slot);
+        let max = slot.code().index().contract.tables[defined as usize].entries_max;
+        assert!(entries <= max, "a table stays within its plan");
+        slot.write(slot.layout().table_def(defined) + table_def::SIZE, entries);
+    }
+
+    /// The reference in a table's entry: [`FuncRefBits`] or a host handle.
+    pub fn table_entry(&self, slot: SlotId, defined: u32, index: u64) -> u64 {
+        let slot = self.slot(slot);
+        let (at, element) = slot.entry_offset(defined, index);
+        slot.read(if element == RefType::Func { at + table_entry::FUNCREF } else { at })
+    }
+
+    /// The signature id in an entry of a table of functions; 0 for null.
+    pub fn table_signature(&self, slot: SlotId, defined: u32, index: u64) -> u64 {
+        let slot = self.slot(slot);
+        let (at, element) = slot.entry_offset(defined, index);
+        assert_eq!(element, RefType::Func, "only functions have signatures");
+        slot.read(at + table_entry::SIGNATURE)
+    }
+
+    /// Sets an entry of a table of functions.
+    pub fn set_table_func(&mut self, slot: SlotId, defined: u32, index: u64, value: Option<TableFunction>) {
+        let fields = value.map_or([0; 4], |function| {
+            let target = self.slot(function.target.slot);
+            let ty = target.code().function_type(function.target.function).expect("targets name functions that exist");
+            [self.code_address(function.target), ty.signature_id(), target.context(), function.funcref.0]
+        });
+        let slot = self.slot(slot);
+        let (at, element) = slot.entry_offset(defined, index);
+        assert_eq!(element, RefType::Func, "the table holds functions");
+        let offsets = [table_entry::CODE, table_entry::SIGNATURE, table_entry::CTX, table_entry::FUNCREF];
+        offsets.iter().zip(fields).for_each(|(offset, field)| slot.write(at + offset, field));
+    }
+
+    /// Sets an entry of a table of host references.
+    pub fn set_table_extern(&mut self, slot: SlotId, defined: u32, index: u64, handle: u64) {
+        let slot = self.slot(slot);
+        let (at, element) = slot.entry_offset(defined, index);
+        assert_eq!(element, RefType::Extern, "the table holds host references");
+        slot.write(at, handle);
+    }
+}
+
+impl Slot {
+    fn global_offset(&self, defined: u32) -> i32 {
+        assert!((defined as usize) < self.code().index().contract.globals.len(), "the global exists");
+        self.layout().global(defined)
+    }
+
+    /// Where a table's entry lies in the context.
+    fn entry_offset(&self, defined: u32, index: u64) -> (i32, RefType) {
+        let plan = &self.code().index().contract.tables[defined as usize];
+        assert!(index < plan.entries_max, "the entry is reserved");
+        let element = plan.ty.element;
+        (self.layout().table_entries(defined) + index as i32 * entry_bytes(element) as i32, element)
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: the control block was leaked from a box by `new`; slots, whose contexts point to it, run no
+        // code any more.
+        drop(unsafe { Box::from_raw(self.control.as_ptr()) });
+    }
+}

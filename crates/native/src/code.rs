@@ -1,0 +1,139 @@
+//! Published code: text mapped executable, with the index that explains it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use selvedge_contract::abi::{BUILTIN_BASE, Builtin};
+use selvedge_contract::artifact::{ArtifactIndex, FunctionRecord, TextFunction};
+use selvedge_contract::types::FuncType;
+
+use crate::artifact_file::ArtifactFile;
+use crate::error::NativeError;
+use crate::region::TextMapping;
+
+/// Most values a [`Builtin`] takes.
+const BUILTIN_VALUES: usize = 5;
+
+/// An artifact whose text is mapped and may run. Shared by all its instances.
+#[derive(Debug)]
+pub struct Code {
+    text: TextMapping,
+    file: ArtifactFile,
+    index: ArtifactIndex,
+    /// Type and `values` slots of each imported function.
+    imports: Vec<ImportedFunction>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ImportedFunction {
+    ty: u32,
+    values: u16,
+}
+
+impl Code {
+    /// Maps an artifact's text.
+    ///
+    /// # Safety
+    /// `index` was read from `file`, and the text keeps the contract: it touches only the slot whose context
+    /// it is given, within the contract's declared extents; calls only its own functions, functions found in
+    /// import slots and table entries under their types, and the context's stubs; follows the conventions of
+    /// [`selvedge_contract::abi`]; and its tables are true. Either it was verified, or it comes from our
+    /// compiler by way of nobody who could change it.
+    ///
+    /// # Errors
+    /// If the function table is damaged or there is no room.
+    pub unsafe fn publish(file: ArtifactFile, index: ArtifactIndex) -> Result<Arc<Code>, NativeError> {
+        let contract = &index.contract;
+        let functions = index.functions(file.bytes());
+        if functions.len() != TextFunction::count(contract) {
+            return Err(NativeError::Functions("its length does not match the contract"));
+        }
+        let types: HashMap<&FuncType, u32> = contract.types.iter().zip(0..).collect();
+        let imports = contract.imported_functions().map(|ty| {
+            let values = value_count(ty) as u16;
+            types.get(ty).map(|ty| ImportedFunction { ty: *ty, values })
+        });
+        let imports = imports.collect::<Option<Vec<_>>>();
+        let imports = imports.ok_or(NativeError::Functions("an import has an undeclared type"))?;
+        let text = TextMapping::new(&file, index.text())?;
+        Ok(Arc::new(Code { text, imports, index, file }))
+    }
+
+    /// What the artifact is made of.
+    pub fn index(&self) -> &ArtifactIndex {
+        &self.index
+    }
+
+    /// The artifact's bytes, for the index's tables.
+    pub fn bytes(&self) -> &[u8] {
+        self.file.bytes()
+    }
+
+    /// The offset in text of an address, if it lies there.
+    pub fn text_offset_of(&self, pc: u64) -> Option<u32> {
+        let offset = pc.checked_sub(self.text.base())?;
+        (offset < self.index.text().len() as u64).then_some(offset as u32)
+    }
+
+    pub(crate) fn file(&self) -> &ArtifactFile {
+        &self.file
+    }
+
+    /// A function's record. Constant time, whatever the contract's size.
+    pub(crate) fn record(&self, function: TextFunction) -> Option<FunctionRecord> {
+        let contract = &self.index.contract;
+        let (defined, imports, types) = (contract.defined_functions as usize, self.imports.len(), contract.types.len());
+        let (first, index, count) = match function {
+            TextFunction::Defined(i) => (0, i, defined),
+            TextFunction::HostThunk(i) => (defined, i, imports),
+            TextFunction::ImportThunk(i) => (defined + imports, i, imports),
+            TextFunction::Entry(i) => (defined + 2 * imports, i, types),
+            TextFunction::BadCall => (defined + 2 * imports + types, 0, 1),
+        };
+        let index = index as usize;
+        if index >= count {
+            return None;
+        }
+        let record = self.index.functions(self.bytes()).get(first + index)?;
+        let end = u64::from(record.text_offset) + u64::from(record.text_len);
+        (end <= self.index.text().len() as u64).then_some(record)
+    }
+
+    /// A function's address.
+    pub(crate) fn address(&self, function: TextFunction) -> Option<u64> {
+        Some(self.text.base() + u64::from(self.record(function)?.text_offset))
+    }
+
+    /// The type of an imported function.
+    pub(crate) fn import_type(&self, import: u32) -> &FuncType {
+        &self.index.contract.types[self.imports[import as usize].ty as usize]
+    }
+
+    /// Number of imported functions.
+    pub(crate) fn import_count(&self) -> u32 {
+        self.imports.len() as u32
+    }
+
+    /// A function's type; `None` for functions that only the stubs and this crate call.
+    pub(crate) fn function_type(&self, function: TextFunction) -> Option<&FuncType> {
+        match function {
+            TextFunction::HostThunk(import) | TextFunction::ImportThunk(import) => Some(self.import_type(import)),
+            TextFunction::Defined(_) => self.index.contract.types.get(self.record(function)?.ty as usize),
+            TextFunction::Entry(_) | TextFunction::BadCall => None,
+        }
+    }
+
+    /// Slots in the `values` array of a host call.
+    pub(crate) fn host_call_values(&self, index: u32) -> usize {
+        match self.imports.get(index as usize) {
+            Some(import) => usize::from(import.values),
+            None if index >= BUILTIN_BASE && Builtin::from_index(index).is_some() => BUILTIN_VALUES,
+            None => 0,
+        }
+    }
+}
+
+/// Slots that a call of this type needs.
+pub(crate) fn value_count(ty: &FuncType) -> usize {
+    ty.params.len().max(ty.results.len())
+}

@@ -1,0 +1,51 @@
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+use thiserror::Error;
+
+/// What the operating system refused. The operator's to mend: limits, address space, files.
+#[derive(Debug, Error)]
+pub enum NativeError {
+    /// A file could not be opened or mapped.
+    #[error("cannot map {path}: {source}", path = path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: Errno,
+    },
+    /// Address space could not be reserved or made accessible.
+    #[error("cannot {what} ({bytes} bytes): {source}; see `ulimit -v` and vm.max_map_count")]
+    Memory {
+        /// What was tried.
+        what: &'static str,
+        /// How much of it.
+        bytes: u64,
+        /// Why not.
+        source: Errno,
+    },
+    /// The region for machine code is used up.
+    #[error("no room for {bytes} bytes of machine code: unload modules first")]
+    CodeRegionFull {
+        /// How much was wanted.
+        bytes: usize,
+    },
+    /// The artifact's code is empty or its function table is damaged.
+    #[error("the artifact's function table is damaged: {0}")]
+    Functions(&'static str),
+    /// Signal handlers could not be installed.
+    #[error("cannot install signal handlers: {0}")]
+    Signals(Errno),
+    /// A size outside its limits.
+    #[error("{what} of {bytes} bytes is outside {min}..={max}")]
+    Limit {
+        /// What has that size.
+        what: &'static str,
+        /// The size.
+        bytes: u64,
+        /// Smallest allowed.
+        min: u64,
+        /// Largest allowed.
+        max: u64,
+    },
+}

@@ -1,0 +1,150 @@
+//! One handler for processor exceptions, one for interruptions.
+//!
+//! Both look at the program counter first. Guest code is left by letting the interrupted context continue at
+//! `leave` on the host's stack; nothing is unwound, and returning from the handler restores the signal mask.
+//! An exception anywhere else, or at an address that is not the guest's, is our own bug or the host's: it goes
+//! to whoever handled it before, or ends the process.
+
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+
+use rustix::io::Errno;
+
+use crate::control::{Control, reason};
+use crate::error::NativeError;
+use crate::{region, switch, thread};
+
+/// Exceptions that guest code may cause.
+const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+/// Ignored by default, so that a late one is harmless.
+const INTERRUPT: c_int = libc::SIGURG;
+
+/// Who handled [`FAULTS`] before us, in order.
+static PREVIOUS: OnceLock<Result<[libc::sigaction; 4], Errno>> = OnceLock::new();
+
+/// Installs the handlers, once per process.
+pub(crate) fn install() -> Result<(), NativeError> {
+    PREVIOUS.get_or_init(install_all).as_ref().map(drop).map_err(|e| NativeError::Signals(*e))
+}
+
+fn install_all() -> Result<[libc::sigaction; 4], Errno> {
+    let mut previous = [set_handler(INTERRUPT, on_interrupt, libc::SA_RESTART)?; 4];
+    for (slot, signal) in previous.iter_mut().zip(FAULTS) {
+        *slot = set_handler(signal, on_fault, libc::SA_NODEFER)?;
+    }
+    Ok(previous)
+}
+
+type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+
+fn set_handler(signal: c_int, handler: Handler, flags: c_int) -> Result<libc::sigaction, Errno> {
+    let mut previous = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: the action is fully set up; the handler keeps to what is allowed in one. `previous` is written on
+    // success.
+    unsafe {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | flags;
+        libc::sigemptyset(&mut action.sa_mask);
+        if libc::sigaction(signal, &action, previous.as_mut_ptr()) != 0 {
+            return Err(Errno::INVAL);
+        }
+        Ok(previous.assume_init())
+    }
+}
+
+/// Sends the interruption signal to a thread of this process. If it has ended meanwhile, nothing happens; if
+/// its number names another by now, that one finds no request of its own.
+pub(crate) fn send_interrupt(thread: i32) {
+    // SAFETY: tgkill has no preconditions.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, INTERRUPT) };
+}
+
+extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel passes valid pointers for an SA_SIGINFO handler; the control block of guest code that
+    // this thread is inside of is alive, and its fields are ours to use while the guest is stopped here.
+    unsafe {
+        let context = &mut *context.cast::<libc::ucontext_t>();
+        let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
+        let control = thread::current();
+        if control.is_null() || !region::contains(pc) {
+            return pass_on(signal, info, context);
+        }
+        let access = signal == libc::SIGSEGV || signal == libc::SIGBUS;
+        let address = (*info).si_addr() as u64;
+        if access && !(*control).owns(address) {
+            die(b"selvedge: guest code touched memory outside its slot; this is a bug in the host\n");
+        }
+        leave(context, control, reason::FAULT);
+    }
+}
+
+extern "C" fn on_interrupt(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: as in `on_fault`.
+    unsafe {
+        let context = &mut *context.cast::<libc::ucontext_t>();
+        let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
+        let control = thread::current();
+        if control.is_null() || !(*control).interrupt().requested() {
+            return;
+        }
+        if region::contains(pc) || switch::may_leave(pc) {
+            leave(context, control, reason::INTERRUPTED);
+        }
+    }
+}
+
+/// Lets the interrupted context continue in the host.
+///
+/// # Safety
+/// `context` was interrupted in guest code, or in the stubs where they may be left, under `control`.
+unsafe fn leave(context: &mut libc::ucontext_t, control: *mut Control, why: u32) {
+    let registers = &mut context.uc_mcontext.gregs;
+    // SAFETY: the caller's promise; the guest is stopped, so the block is ours.
+    unsafe {
+        (*control).pc = registers[libc::REG_RIP as usize] as u64;
+        (*control).guest_rbp = registers[libc::REG_RBP as usize] as u64;
+        registers[libc::REG_RSP as usize] = (*control).host_rsp as i64;
+    }
+    registers[libc::REG_RAX as usize] = i64::from(why);
+    registers[libc::REG_RIP as usize] = switch::leave_address() as i64;
+}
+
+/// Hands a signal that is not ours to the handler before us.
+///
+/// # Safety
+/// Called from a signal handler with its own arguments.
+unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: &mut libc::ucontext_t) {
+    let previous = PREVIOUS.get().and_then(|p| p.as_ref().ok());
+    let at = FAULTS.iter().position(|s| *s == signal);
+    let Some(action) = previous.zip(at).map(|(previous, at)| previous[at]) else {
+        die(b"selvedge: exception outside guest code\n");
+    };
+    // SAFETY: `action` is what the kernel reported for this signal, so its handler has the type its flags say.
+    // Without a handler the default comes back, and the instruction faults again under it.
+    unsafe {
+        match action.sa_sigaction {
+            libc::SIG_DFL | libc::SIG_IGN => {
+                libc::sigaction(signal, &action, std::ptr::null_mut());
+            }
+            handler if action.sa_flags & libc::SA_SIGINFO != 0 => {
+                let handler: Handler = std::mem::transmute(handler);
+                handler(signal, info, std::ptr::from_mut(context).cast());
+            }
+            handler => {
+                let handler: extern "C" fn(c_int) = std::mem::transmute(handler);
+                handler(signal);
+            }
+        }
+    }
+}
+
+/// Ends the process with a message. Async-signal-safe.
+fn die(message: &[u8]) -> ! {
+    // SAFETY: write and abort are async-signal-safe; the message is valid.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len());
+        libc::abort();
+    }
+}

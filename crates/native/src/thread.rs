@@ -1,0 +1,120 @@
+//! What each thread that runs guest code has: a signal stack, its number, the floor of its stack.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+
+use crate::control::Control;
+use crate::error::NativeError;
+use crate::signals;
+
+/// Size of a signal stack: the kernel's frame with AVX-512 state takes 3.5 KiB of it.
+const SIGNAL_STACK_BYTES: usize = 64 << 10;
+/// Host stack that must be left to enter guest code: host functions run there.
+const HOST_STACK_BYTES_MIN: usize = 128 << 10;
+
+/// Read by signal handlers: constant initialiser, no destructor.
+struct Thread {
+    current: Cell<*mut Control>,
+    number: Cell<i32>,
+    stack_floor: Cell<usize>,
+}
+
+thread_local! {
+    static THREAD: Thread = const {
+        Thread { current: Cell::new(std::ptr::null_mut()), number: Cell::new(0), stack_floor: Cell::new(0) }
+    };
+    static SIGNAL_STACK: RefCell<Option<SignalStack>> = const { RefCell::new(None) };
+}
+
+/// The control block of the guest code that this thread runs; null if none. Async-signal-safe.
+pub(crate) fn current() -> *mut Control {
+    THREAD.with(|thread| thread.current.get())
+}
+
+/// Sets it; returns what it was.
+pub(crate) fn set_current(control: *mut Control) -> *mut Control {
+    THREAD.with(|thread| thread.current.replace(control))
+}
+
+/// Makes this thread ready to run guest code; returns its number. Cheap after the first time.
+pub(crate) fn prepare() -> Result<i32, NativeError> {
+    let number = THREAD.with(|thread| thread.number.get());
+    if number != 0 { Ok(number) } else { prepare_once() }
+}
+
+#[cold]
+fn prepare_once() -> Result<i32, NativeError> {
+    signals::install()?;
+    let stack = SignalStack::new()?;
+    SIGNAL_STACK.with(|slot| *slot.borrow_mut() = Some(stack));
+    // SAFETY: gettid has no preconditions.
+    let number = unsafe { libc::gettid() };
+    THREAD.with(|thread| {
+        thread.stack_floor.set(stack_floor());
+        thread.number.set(number);
+    });
+    Ok(number)
+}
+
+/// Whether this thread's own stack has room for another level of host functions.
+pub(crate) fn has_host_stack() -> bool {
+    let here = 0u8;
+    let floor = THREAD.with(|thread| thread.stack_floor.get());
+    (std::ptr::from_ref(&here) as usize) > floor + HOST_STACK_BYTES_MIN
+}
+
+/// The lowest address of this thread's stack, or 0 where the system does not tell.
+fn stack_floor() -> usize {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: `attributes` is initialised by a successful pthread_getattr_np, read only then, and destroyed.
+    unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
+            return 0;
+        }
+        let (mut low, mut bytes) = (std::ptr::null_mut(), 0);
+        let got = libc::pthread_attr_getstack(attributes.as_ptr(), &mut low, &mut bytes);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+        if got == 0 { low as usize } else { 0 }
+    }
+}
+
+/// A signal stack, in use while the thread lives.
+struct SignalStack {
+    base: *mut c_void,
+    previous: libc::stack_t,
+}
+
+impl SignalStack {
+    fn new() -> Result<SignalStack, NativeError> {
+        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: a new anonymous mapping at an address the kernel chooses replaces nothing.
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), SIGNAL_STACK_BYTES, prot, flags) };
+        let bytes = SIGNAL_STACK_BYTES as u64;
+        let base = base.map_err(|source| NativeError::Memory { what: "map a signal stack", bytes, source })?;
+        let stack = libc::stack_t { ss_sp: base, ss_flags: 0, ss_size: SIGNAL_STACK_BYTES };
+        let mut previous = MaybeUninit::<libc::stack_t>::uninit();
+        // SAFETY: `stack` describes memory that is ours until drop, which first takes it out of use; `previous` is
+        // written on success.
+        unsafe {
+            if libc::sigaltstack(&stack, previous.as_mut_ptr()) != 0 {
+                let _ = munmap(base, SIGNAL_STACK_BYTES);
+                return Err(NativeError::Signals(rustix::io::Errno::INVAL));
+            }
+            Ok(SignalStack { base, previous: previous.assume_init() })
+        }
+    }
+}
+
+impl Drop for SignalStack {
+    fn drop(&mut self) {
+        // SAFETY: the thread ends and runs no handler on this stack; what was there before is put back, and then
+        // nothing refers to the mapping.
+        unsafe {
+            libc::sigaltstack(&self.previous, std::ptr::null_mut());
+            let _ = munmap(self.base, SIGNAL_STACK_BYTES);
+        }
+    }
+}
