@@ -122,6 +122,7 @@ impl ArtifactIndex {
         let page = HOST_PAGE_BYTES as usize;
         let shapes = [
             (section::TEXT, self.text.start.is_multiple_of(page), "does not start on a page"),
+            (section::TEXT, self.text.len().is_multiple_of(page), "does not end on a page"),
             (section::IMAGE, self.image.start.is_multiple_of(page), "does not start on a page"),
             (section::FUNCTIONS, self.functions.len() == functions, "does not have one record per function"),
             (section::TRAPS, self.traps.len().is_multiple_of(TrapTable::BYTES), "has a broken entry"),

@@ -1,7 +1,8 @@
 //! Writing an artifact: same parts, same bytes.
 
 use object::elf;
-use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
+use object::write::StringId;
+use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, SectionIndex, Sym, Writer};
 use thiserror::Error;
 
 use super::tables::FunctionRecord;
@@ -55,6 +56,9 @@ pub enum WriteError {
     Elf(#[from] object::write::Error),
 }
 
+/// What unused bytes of text hold: a breakpoint.
+const INT3: u8 = 0xCC;
+
 struct Section<'a> {
     name: String,
     bytes: std::borrow::Cow<'a, [u8]>,
@@ -89,7 +93,7 @@ fn sections<'a>(parts: &ArtifactParts<'a>) -> Result<Vec<Section<'a>>, WriteErro
     };
     let code_flags = u64::from(elf::SHF_ALLOC | elf::SHF_EXECINSTR);
     let mut sections = vec![
-        Section { flags: code_flags, ..plain(section::TEXT, parts.text.into(), page) },
+        Section { flags: code_flags, ..plain(section::TEXT, padded_text(parts.text), page) },
         plain(section::CONTRACT, contract_bytes(parts.contract)?.into(), 8),
         plain(section::FUNCTIONS, function_bytes(parts.functions).into(), 8),
         plain(section::TRAPS, trap_bytes(parts.traps).into(), 8),
@@ -102,6 +106,18 @@ fn sections<'a>(parts: &ArtifactParts<'a>) -> Result<Vec<Section<'a>>, WriteErro
     }
     sections.push(plain(section::IMAGE, parts.image.into(), page));
     Ok(sections)
+}
+
+/// Text is mapped in whole pages: what follows it there must not be executable data.
+fn padded_text(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let whole = text.len().next_multiple_of(HOST_PAGE_BYTES as usize);
+    if whole == text.len() {
+        return text.into();
+    }
+    let mut padded = Vec::with_capacity(whole);
+    padded.extend(text);
+    padded.resize(whole, INT3);
+    padded.into()
 }
 
 fn contract_bytes(contract: &Contract) -> Result<Vec<u8>, WriteError> {
@@ -155,12 +171,57 @@ fn symbols(parts: &ArtifactParts<'_>) -> Vec<(String, FunctionRecord)> {
     parts.functions.iter().enumerate().map(|(i, record)| (clean(name(i)), *record)).collect()
 }
 
+/// Reserves everything, then writes it in the same order: the writer's two passes.
 fn emit(sections: &[Section<'_>], symbols: &[(String, FunctionRecord)]) -> Result<Vec<u8>, WriteError> {
     let mut out = Vec::new();
     let mut writer = Writer::new(object::Endianness::Little, true, &mut out);
-    let names: Vec<_> = sections.iter().map(|s| writer.add_section_name(s.name.as_bytes())).collect();
-    let symbol_names: Vec<_> = symbols.iter().map(|(name, _)| writer.add_string(name.as_bytes())).collect();
+    let placed = reserve(&mut writer, sections, symbols);
+    let text_offset = placed.offsets[0] as u64;
+    writer.write_file_header(&FileHeader {
+        os_abi: elf::ELFOSABI_NONE,
+        abi_version: 0,
+        e_type: elf::ET_DYN,
+        e_machine: elf::EM_X86_64,
+        e_entry: 0,
+        e_flags: 0,
+    })?;
+    writer.write_align_program_headers();
+    writer.write_program_header(&text_segment(&sections[0], text_offset));
+    for (section, offset) in sections.iter().zip(&placed.offsets) {
+        writer.pad_until(*offset);
+        writer.write(&section.bytes);
+    }
+    writer.write_null_symbol();
+    for ((_, record), name) in symbols.iter().zip(&placed.symbol_names) {
+        writer.write_symbol(&symbol(record, *name, placed.text_index, text_offset));
+    }
+    writer.write_strtab();
+    writer.write_shstrtab();
+    writer.write_null_section_header();
+    for ((section, offset), name) in sections.iter().zip(&placed.offsets).zip(&placed.section_names) {
+        writer.write_section_header(&section.header(*name, *offset as u64));
+    }
+    writer.write_symtab_section_header(symbols.len() as u32 + 1);
+    writer.write_strtab_section_header();
+    writer.write_shstrtab_section_header();
+    Ok(out)
+}
 
+/// Where the first pass put things.
+struct Placed {
+    offsets: Vec<usize>,
+    section_names: Vec<StringId>,
+    symbol_names: Vec<StringId>,
+    text_index: SectionIndex,
+}
+
+fn reserve<'a>(
+    writer: &mut Writer<'a>,
+    sections: &'a [Section<'_>],
+    symbols: &'a [(String, FunctionRecord)],
+) -> Placed {
+    let section_names = sections.iter().map(|s| writer.add_section_name(s.name.as_bytes())).collect();
+    let symbol_names = symbols.iter().map(|(name, _)| writer.add_string(name.as_bytes())).collect();
     writer.reserve_null_section_index();
     let text_index = writer.reserve_section_index();
     for _ in &sections[1..] {
@@ -173,70 +234,54 @@ fn emit(sections: &[Section<'_>], symbols: &[(String, FunctionRecord)]) -> Resul
     for _ in symbols {
         writer.reserve_symbol_index(Some(text_index));
     }
-
     writer.reserve_file_header();
     writer.reserve_program_headers(1);
-    let offsets: Vec<_> = sections.iter().map(|s| writer.reserve(s.bytes.len(), s.align as usize)).collect();
+    let offsets = sections.iter().map(|s| writer.reserve(s.bytes.len(), s.align as usize)).collect();
     writer.reserve_symtab();
     writer.reserve_strtab();
     writer.reserve_shstrtab();
     writer.reserve_section_headers();
+    Placed { offsets, section_names, symbol_names, text_index }
+}
 
-    writer.write_file_header(&FileHeader {
-        os_abi: elf::ELFOSABI_NONE,
-        abi_version: 0,
-        e_type: elf::ET_DYN,
-        e_machine: elf::EM_X86_64,
-        e_entry: 0,
-        e_flags: 0,
-    })?;
-    writer.write_align_program_headers();
-    let (text, text_offset) = (&sections[0], offsets[0] as u64);
-    writer.write_program_header(&ProgramHeader {
+fn text_segment(text: &Section<'_>, offset: u64) -> ProgramHeader {
+    ProgramHeader {
         p_type: elf::PT_LOAD,
         p_flags: elf::PF_R | elf::PF_X,
-        p_offset: text_offset,
-        p_vaddr: text_offset,
-        p_paddr: text_offset,
+        p_offset: offset,
+        p_vaddr: offset,
+        p_paddr: offset,
         p_filesz: text.bytes.len() as u64,
         p_memsz: text.bytes.len() as u64,
         p_align: text.align,
-    });
-    for (section, offset) in sections.iter().zip(&offsets) {
-        writer.pad_until(*offset);
-        writer.write(&section.bytes);
     }
-    writer.write_null_symbol();
-    for ((_, record), name) in symbols.iter().zip(symbol_names) {
-        writer.write_symbol(&Sym {
-            name: Some(name),
-            section: Some(text_index),
-            st_info: (elf::STB_LOCAL << 4) | elf::STT_FUNC,
-            st_other: elf::STV_DEFAULT,
-            st_shndx: 0,
-            st_value: text_offset + u64::from(record.text_offset),
-            st_size: record.text_len.into(),
-        });
+}
+
+fn symbol(record: &FunctionRecord, name: StringId, section: SectionIndex, text_offset: u64) -> Sym {
+    Sym {
+        name: Some(name),
+        section: Some(section),
+        st_info: (elf::STB_LOCAL << 4) | elf::STT_FUNC,
+        st_other: elf::STV_DEFAULT,
+        st_shndx: 0,
+        st_value: text_offset + u64::from(record.text_offset),
+        st_size: record.text_len.into(),
     }
-    writer.write_strtab();
-    writer.write_shstrtab();
-    writer.write_null_section_header();
-    for ((section, offset), name) in sections.iter().zip(&offsets).zip(names) {
-        writer.write_section_header(&SectionHeader {
+}
+
+impl Section<'_> {
+    fn header(&self, name: StringId, offset: u64) -> SectionHeader {
+        SectionHeader {
             name: Some(name),
-            sh_type: section.kind,
-            sh_flags: section.flags,
-            sh_addr: if section.flags == 0 { 0 } else { *offset as u64 },
-            sh_offset: *offset as u64,
-            sh_size: section.bytes.len() as u64,
+            sh_type: self.kind,
+            sh_flags: self.flags,
+            sh_addr: if self.flags == 0 { 0 } else { offset },
+            sh_offset: offset,
+            sh_size: self.bytes.len() as u64,
             sh_link: 0,
             sh_info: 0,
-            sh_addralign: section.align,
+            sh_addralign: self.align,
             sh_entsize: 0,
-        });
+        }
     }
-    writer.write_symtab_section_header(symbols.len() as u32 + 1);
-    writer.write_strtab_section_header();
-    writer.write_shstrtab_section_header();
-    Ok(out)
 }

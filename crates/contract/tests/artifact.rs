@@ -1,0 +1,142 @@
+//! Artifacts come back as they were written; damaged ones are errors, whatever the damage.
+
+use selvedge_contract::artifact::{ArtifactError, ArtifactIndex, ArtifactParts, FunctionRecord, TextFunction, write};
+use selvedge_contract::cpu::CpuFeatures;
+use selvedge_contract::trap::TrapCode;
+use selvedge_contract::types::{ExternType, FuncType, MemoryType, ValType};
+use selvedge_contract::*;
+
+fn contract() -> Contract {
+    let ty = FuncType::new([ValType::I32], [ValType::I64]);
+    let memory = MemoryType { min_pages: 2, max_pages: None, memory64: false };
+    Contract {
+        types: vec![ty.clone()],
+        imports: vec![Import { module: "env".into(), name: "f".into(), ty: ExternType::Func(ty) }],
+        exports: vec![Export { name: "run".into(), item: Extern::Func(1) }],
+        defined_functions: 1,
+        memories: vec![MemoryPlan {
+            ty: memory,
+            layout: MemoryLayout::Guarded,
+            reservation_bytes: limits::GUARDED_RESERVATION_BYTES,
+            guard_bytes: limits::GUARDED_GUARD_BYTES,
+            pages_max: 65536,
+        }],
+        tables: vec![],
+        globals: vec![],
+        elements: vec![],
+        data: vec![DataSegment { mode: SegmentMode::Passive, offset: 1, len: 2 }],
+        image: vec![ImageRun { memory: 0, page: 3, pages: 1, offset: 0 }],
+        imported_memory_layout: MemoryLayout::Guarded,
+        start: None,
+        code_section_offset: 0,
+        cpu: CpuFeatures::X86_64_V2,
+        interruption: Interruption::Signal,
+        provenance: Provenance::default(),
+    }
+}
+
+fn artifact(contract: &Contract) -> Vec<u8> {
+    let record = |i: usize| FunctionRecord { text_offset: i as u32 * 16, text_len: 16, ty: 0, wasm_offset: 0 };
+    let functions: Vec<_> = (0..TextFunction::count(contract)).map(record).collect();
+    write(&ArtifactParts {
+        contract,
+        text: &vec![0x90; functions.len() * 16],
+        functions: &functions,
+        traps: &[(3, TrapCode::Unreachable), (9, TrapCode::MemoryOutOfBounds)],
+        addresses: &[(0, 40), (8, 44)],
+        names: &["f".into(), "run".into()],
+        image: &[7; 4096],
+        data: b"abc",
+        debug: &[("debug_info".into(), vec![1, 2, 3])],
+    })
+    .unwrap()
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let contract = contract();
+    let bytes = artifact(&contract);
+    let index = ArtifactIndex::read(&bytes).unwrap();
+    index.check_tables(&bytes).unwrap();
+    assert_eq!(index.contract, contract);
+    assert_eq!(index.traps(&bytes).find(9), Some(TrapCode::MemoryOutOfBounds));
+    assert_eq!(index.traps(&bytes).find(8), None);
+    assert_eq!(index.addresses(&bytes).find(7), Some(40));
+    assert_eq!(index.addresses(&bytes).find(8), Some(44));
+    assert_eq!(index.names(&bytes).get(1), Some("run"));
+    assert_eq!(index.data(&bytes), b"abc");
+    assert_eq!(index.debug(&bytes, "debug_info"), Some(&[1, 2, 3][..]));
+    let last = index.functions(&bytes).of(TextFunction::BadCall, &contract).unwrap();
+    assert_eq!(index.functions(&bytes).find(last.text_offset + 1), Some((4, last)));
+    let text = &bytes[index.text()];
+    assert!(text.len().is_multiple_of(4096) && text[5 * 16..].iter().all(|b| *b == 0xCC));
+}
+
+#[test]
+fn same_parts_same_bytes() {
+    assert_eq!(artifact(&contract()), artifact(&contract()));
+}
+
+#[test]
+fn another_version_is_named() {
+    let mut bytes = artifact(&contract());
+    let at = bytes.windows(8).position(|w| w == b"SELVEDGE").unwrap();
+    bytes[at + 8] = 99;
+    let error = ArtifactIndex::read(&bytes).unwrap_err();
+    assert!(matches!(error, ArtifactError::Version { format: 99, .. }), "{error}");
+    assert!(error.to_string().contains("compile the module again"));
+}
+
+#[test]
+fn contradictions_are_refused() {
+    type Break = fn(&mut Contract);
+    let breaks: [Break; 9] = [
+        |c| c.exports[0].item = Extern::Func(2),
+        |c| c.exports.push(c.exports[0].clone()),
+        |c| c.memories[0].guard_bytes = 4096,
+        |c| c.memories[0].reservation_bytes = 1 << 20,
+        |c| c.memories[0].pages_max = 65537,
+        |c| c.data[0].len = 3,
+        |c| c.image[0].page = 32,
+        |c| c.image[0].pages = u64::MAX,
+        |c| c.start = Some(2),
+    ];
+    for (i, alter) in breaks.iter().enumerate() {
+        let mut contract = contract();
+        let records = TextFunction::count(&contract);
+        alter(&mut contract);
+        assert_eq!(TextFunction::count(&contract), records);
+        assert!(ArtifactIndex::read(&artifact(&contract)).is_err(), "contradiction {i} was accepted");
+    }
+}
+
+#[test]
+fn tables_out_of_order_are_refused() {
+    let contract = contract();
+    let bytes = artifact(&contract);
+    // The first trap's offset, 3, becomes 10: beyond the second's.
+    let at = bytes.windows(8).position(|w| w == [3, 0, 0, 0, 9, 0, 0, 0]).unwrap();
+    let mut broken = bytes.clone();
+    broken[at] = 10;
+    let index = ArtifactIndex::read(&broken).unwrap();
+    assert!(index.check_tables(&broken).is_err());
+}
+
+/// Every prefix, and every byte changed in several ways: an error or a consistent artifact, never a panic.
+#[test]
+fn damage_never_panics() {
+    let bytes = artifact(&contract());
+    let read = |bytes: &[u8]| {
+        if let Ok(index) = ArtifactIndex::read(bytes) {
+            let _ = index.check_tables(bytes);
+        }
+    };
+    (0..bytes.len()).step_by(7).for_each(|len| read(&bytes[..len]));
+    for at in (0..bytes.len()).filter(|at| bytes[*at] != 7 && bytes[*at] != 0xCC) {
+        for change in [0x01, 0x80, 0xFF] {
+            let mut broken = bytes.clone();
+            broken[at] ^= change;
+            read(&broken);
+        }
+    }
+}
