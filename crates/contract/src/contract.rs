@@ -239,8 +239,6 @@ pub struct Provenance {
     pub options: String,
     /// Hexadecimal SHA-256 of the WebAssembly binary.
     pub source_sha256: String,
-    /// Where the contents of the binary's code section start: what addresses in DWARF count from.
-    pub code_section_offset: u64,
 }
 
 impl Contract {

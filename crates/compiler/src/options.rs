@@ -1,0 +1,132 @@
+//! How to compile, chosen by the operator. Everything here goes into the artifact's provenance and, with
+//! [`crate::version`], into the key of any cache.
+
+use selvedge_contract::MemoryLayout;
+use selvedge_contract::cpu::CpuFeatures;
+
+/// How to compile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How the bounds of 32-bit memories are kept; 64-bit ones are always dense.
+    pub memory: MemoryLayout,
+    /// The most one memory may grow to, if less than it declares.
+    pub memory_max_bytes: Option<u64>,
+    /// The most entries one table may grow to, if less than it declares.
+    pub table_entries_max: Option<u64>,
+    /// What the code may ask of the processor.
+    pub cpu: Cpu,
+    /// What to optimise for.
+    pub opt: OptLevel,
+    /// Keep DWARF sections for backtraces with file and line.
+    pub debug: bool,
+    /// Check the intermediate code and the register allocation: slow, for tests.
+    pub verify_ir: bool,
+    /// Threads to compile with; `None` is one per core. The artifact does not depend on it.
+    pub threads: Option<usize>,
+}
+
+/// What code may ask of the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cpu {
+    /// x86-64-v2.
+    Baseline,
+    /// x86-64-v3.
+    X86_64V3,
+    /// What the processor that compiles has.
+    Native,
+}
+
+/// What to optimise for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptLevel {
+    /// Compile time.
+    None,
+    /// Speed of the code.
+    Speed,
+    /// Speed, then size of the code.
+    Size,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            memory: MemoryLayout::Guarded,
+            memory_max_bytes: None,
+            table_entries_max: None,
+            cpu: Cpu::Baseline,
+            opt: OptLevel::Speed,
+            debug: false,
+            verify_ir: false,
+            threads: None,
+        }
+    }
+}
+
+impl Options {
+    /// The options that change the artifact, as flags of the command.
+    pub fn as_flags(&self) -> String {
+        // Destructured, so that a new option cannot be forgotten.
+        let Options { memory, memory_max_bytes, table_entries_max, cpu, opt, debug, verify_ir: _, threads: _ } = self;
+        let memory = match memory {
+            MemoryLayout::Guarded => "guarded",
+            MemoryLayout::Dense => "dense",
+        };
+        let opt = match opt {
+            OptLevel::None => "none",
+            OptLevel::Speed => "speed",
+            OptLevel::Size => "size",
+        };
+        let mut flags = format!("--memory {memory} --cpu {} --opt {opt}", cpu.name());
+        if let Some(bytes) = memory_max_bytes {
+            flags += &format!(" --memory-max {bytes}");
+        }
+        if let Some(entries) = table_entries_max {
+            flags += &format!(" --table-max {entries}");
+        }
+        if *debug {
+            flags += " -g";
+        }
+        flags
+    }
+}
+
+impl Cpu {
+    fn name(self) -> &'static str {
+        match self {
+            Cpu::Baseline => "baseline",
+            Cpu::X86_64V3 => "x86-64-v3",
+            Cpu::Native => "native",
+        }
+    }
+
+    /// The features that code for it may use.
+    pub fn features(self) -> CpuFeatures {
+        match self {
+            Cpu::Baseline => CpuFeatures::X86_64_V2,
+            Cpu::X86_64V3 => CpuFeatures::X86_64_V3,
+            Cpu::Native => CpuFeatures::host(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_name_what_changes_the_artifact() {
+        assert_eq!(Options::default().as_flags(), "--memory guarded --cpu baseline --opt speed");
+        let options = Options {
+            memory: MemoryLayout::Dense,
+            memory_max_bytes: Some(65536),
+            table_entries_max: Some(7),
+            cpu: Cpu::X86_64V3,
+            opt: OptLevel::Size,
+            debug: true,
+            verify_ir: true,
+            threads: Some(3),
+        };
+        let flags = "--memory dense --cpu x86-64-v3 --opt size --memory-max 65536 --table-max 7 -g";
+        assert_eq!(options.as_flags(), flags);
+    }
+}

@@ -1,0 +1,203 @@
+//! Linear memory: addresses, scalar loads and stores, and what the host does to whole memories.
+//!
+//! An address is `base + index + displacement`. The index is clamped unless whatever it is it stays
+//! within the reservation; the displacement is the operator's offset if that stays within the guard,
+//! otherwise it is added to the index before. So every access lies in the memory or faults, even if
+//! branches are mispredicted: there are none.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use selvedge_contract::abi::Builtin;
+use selvedge_contract::limits::{RESERVATION_BYTES_MAX, WASM_PAGE_BYTES};
+use selvedge_contract::vmctx::{Reach, memory_def};
+use wasmparser::{MemArg, MemArgTarget};
+
+use super::{Address, Translator, flags};
+use crate::module::MemoryAccess;
+
+fn memory_index(memarg: &MemArg) -> u32 {
+    match memarg.target {
+        MemArgTarget::Memory(memory) => memory,
+        // Refused by validation: arrays belong to another proposal.
+        MemArgTarget::Array(_) => 0,
+    }
+}
+
+impl<'m> Translator<'m, '_> {
+    fn memory(&self, memory: u32) -> &'m MemoryAccess {
+        &self.module.memories[memory as usize]
+    }
+
+    /// Pops an index and makes the address of an access of `bytes` bytes; whatever the index, it lies in
+    /// the memory, its reservation or its guard.
+    pub(crate) fn address(&mut self, memarg: &MemArg, bytes: u32) -> Address {
+        let memory = memory_index(memarg);
+        let access = self.memory(memory);
+        let index = self.pop();
+        let index = self.widen(index);
+        let near = memarg.offset.checked_add(u64::from(bytes)).is_some_and(|end| end <= access.guard_bytes);
+        let (far, offset) = if near { (0, memarg.offset as i32) } else { (memarg.offset, 0) };
+        let index = match access.bound {
+            Some(bound) => self.within(index, far, bound, access.memory64),
+            None => self.within_definition(index, far, memory),
+        };
+        let base = self.memory_base(memory);
+        let base = self.ins().iadd(base, index);
+        Address { base, offset, flags: self.regions.heap() }
+    }
+
+    /// `index + far`, or the bound if that is more.
+    fn within(&mut self, index: Value, far: u64, bound: u64, memory64: bool) -> Value {
+        let Some(limit) = bound.checked_sub(far) else { return self.number(bound) };
+        let unreachable = !memory64 && limit >= u64::from(u32::MAX);
+        let index = if unreachable {
+            index
+        } else {
+            let limit = self.number(limit);
+            self.clamp(index, limit)
+        };
+        if far == 0 { index } else { self.ins().iadd_imm_u(index, far as i64) }
+    }
+
+    /// The same with a bound that only the memory's definition knows.
+    fn within_definition(&mut self, index: Value, far: u64, memory: u32) -> Value {
+        let bound = self.memory_field(memory, memory_def::BOUND);
+        if far > RESERVATION_BYTES_MAX {
+            return bound;
+        }
+        let index = self.clamp(index, bound);
+        if far == 0 {
+            return index;
+        }
+        let sum = self.ins().iadd_imm_u(index, far as i64);
+        self.clamp(sum, bound)
+    }
+
+    fn clamp(&mut self, index: Value, limit: Value) -> Value {
+        let beyond = self.ins().icmp(IntCC::UnsignedGreaterThan, index, limit);
+        self.ins().select_spectre_guard(beyond, limit, index)
+    }
+
+    fn memory_base(&mut self, memory: u32) -> Value {
+        match self.memory(memory).reach {
+            Reach::Inline(0) => self.vmctx,
+            Reach::Inline(_) | Reach::Definition(_) | Reach::Imported(_) => self.memory_field(memory, memory_def::BASE),
+        }
+    }
+
+    /// A field of a memory's definition that never changes.
+    fn memory_field(&mut self, memory: u32, field: i32) -> Value {
+        let (base, offset) = self.memory_definition(memory);
+        self.ins().load(types::I64, flags::FIXED_FIELD, base, offset + field)
+    }
+
+    fn memory_definition(&mut self, memory: u32) -> (Value, i32) {
+        let (vmctx, access) = (self.vmctx, self.memory(memory));
+        match access.reach {
+            Reach::Imported(slot) => (self.ins().load(types::I64, flags::FIXED_FIELD, vmctx, slot), 0),
+            Reach::Inline(_) | Reach::Definition(_) => (vmctx, access.definition),
+        }
+    }
+
+    fn address_type(&self, memory: u32) -> Type {
+        if self.memory(memory).memory64 { types::I64 } else { types::I32 }
+    }
+
+    pub(super) fn visit_memory_size(&mut self, memory: u32) {
+        let (base, offset) = self.memory_definition(memory);
+        let flags = self.regions.context();
+        let bytes = self.ins().load(types::I64, flags, base, offset + memory_def::SIZE);
+        let pages = self.ins().ushr_imm_u(bytes, i64::from(WASM_PAGE_BYTES.trailing_zeros()));
+        let size = match self.address_type(memory) {
+            types::I32 => self.ins().ireduce(types::I32, pages),
+            _ => pages,
+        };
+        self.push(size);
+    }
+
+    pub(super) fn visit_memory_grow(&mut self, memory: u32) {
+        let delta = self.pop();
+        let ty = self.address_type(memory);
+        let memory = self.number(memory);
+        let old = self.host_call_for(Builtin::MemoryGrow, &[memory, delta], ty);
+        self.push(old);
+    }
+
+    pub(super) fn visit_memory_copy(&mut self, to: u32, from: u32) {
+        let (dst, src, len) = self.pop3();
+        let (to, from) = (self.number(to), self.number(from));
+        self.host_call(Builtin::MemoryCopy, &[to, from, dst, src, len]);
+    }
+
+    pub(super) fn visit_memory_fill(&mut self, memory: u32) {
+        let (dst, byte, len) = self.pop3();
+        let memory = self.number(memory);
+        self.host_call(Builtin::MemoryFill, &[memory, dst, byte, len]);
+    }
+
+    pub(super) fn visit_memory_init(&mut self, segment: u32, memory: u32) {
+        let (dst, src, len) = self.pop3();
+        let (memory, segment) = (self.number(memory), self.number(segment));
+        self.host_call(Builtin::MemoryInit, &[memory, segment, dst, src, len]);
+    }
+
+    pub(super) fn visit_data_drop(&mut self, segment: u32) {
+        let segment = self.number(segment);
+        self.host_call(Builtin::DataDrop, &[segment]);
+    }
+}
+
+/// `operator: instruction bytes (result type)`.
+macro_rules! loads {
+    ($($name:ident: $inst:ident $bytes:literal $(($ty:ident))?;)*) => {
+        impl Translator<'_, '_> {$(
+            pub(super) fn $name(&mut self, memarg: MemArg) {
+                let Address { base, offset, flags } = self.address(&memarg, $bytes);
+                let value = self.ins().$inst($(types::$ty,)? flags, base, offset);
+                self.push(value);
+            }
+        )*}
+    };
+}
+
+/// `operator: instruction bytes`.
+macro_rules! stores {
+    ($($name:ident: $inst:ident $bytes:literal;)*) => {
+        impl Translator<'_, '_> {$(
+            pub(super) fn $name(&mut self, memarg: MemArg) {
+                let value = self.pop();
+                let Address { base, offset, flags } = self.address(&memarg, $bytes);
+                self.ins().$inst(flags, value, base, offset);
+            }
+        )*}
+    };
+}
+
+loads! {
+    visit_i32_load: load 4 (I32);
+    visit_i64_load: load 8 (I64);
+    visit_f32_load: load 4 (F32);
+    visit_f64_load: load 8 (F64);
+    visit_i32_load8_s: sload8 1 (I32);
+    visit_i32_load8_u: uload8 1 (I32);
+    visit_i32_load16_s: sload16 2 (I32);
+    visit_i32_load16_u: uload16 2 (I32);
+    visit_i64_load8_s: sload8 1 (I64);
+    visit_i64_load8_u: uload8 1 (I64);
+    visit_i64_load16_s: sload16 2 (I64);
+    visit_i64_load16_u: uload16 2 (I64);
+    visit_i64_load32_s: sload32 4;
+    visit_i64_load32_u: uload32 4;
+}
+
+stores! {
+    visit_i32_store: store 4;
+    visit_i64_store: store 8;
+    visit_f32_store: store 4;
+    visit_f64_store: store 8;
+    visit_i32_store8: istore8 1;
+    visit_i32_store16: istore16 2;
+    visit_i64_store8: istore8 1;
+    visit_i64_store16: istore16 2;
+    visit_i64_store32: istore32 4;
+}
