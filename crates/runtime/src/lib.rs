@@ -1,1 +1,74 @@
-#![forbid(unsafe_code)]
+//! From an artifact to a running instance: what a platform embeds.
+//!
+//! ```text
+//!   artifact ─► Module ─┐
+//!                       ├─► Linker::instantiate ─► Instance ─► TypedFunc::call
+//!   host functions ─────┘            │                            │
+//!                                  Store  (data, limits, instances, one guest stack)
+//! ```
+//!
+//! A [`Module`] is loaded once and shared. A [`Linker`] holds host functions under their import names and
+//! is shared too. A [`Store`] is one isolated little world: the host's data for it, its limits, and the
+//! instances that may be linked to each other; dropping it takes everything with it. [`Func`],
+//! [`Memory`], [`Table`], [`Global`] and [`Instance`] are small handles; every use names the store, and a
+//! handle of another store is refused.
+//!
+//! Invariants:
+//! * No panic, hang or unbounded growth follows from what a guest does or an artifact says. Every index,
+//!   length and pointer from a guest is an allegation until checked ([`GuestPtr`]).
+//! * Host code that panics ends the call, not the process ([`CallError::HostPanic`]).
+//! * The compiler is not here and must never be: an artifact is all there is.
+//! * `unsafe` is one block, in [`Module::load_trusted`]; the machine itself is the `native` crate's.
+//!
+//! Host functions run on the host's stack and may call back into the guest through their [`Caller`]. Host
+//! functions that suspend the guest while they wait (`async`) will be a third way to define one, beside
+//! [`Linker::func_wrap`] and [`Linker::func_new`]; the guest already has a stack of its own for it.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+mod backtrace;
+mod builtins;
+mod call;
+mod context;
+mod core;
+mod error;
+mod externref;
+mod func;
+mod global;
+mod guest;
+mod host;
+mod instance;
+mod instantiate;
+mod limits;
+mod linker;
+mod matching;
+mod memory;
+mod module;
+mod store;
+mod symbols;
+mod table;
+mod typed;
+mod value;
+
+pub use backtrace::{Backtrace, Frame, SourceLine};
+pub use context::{AsContext, AsContextMut, Context, ContextMut};
+pub use error::{BadCall, CallError, HostError, InstantiateError, LoadError, Trap};
+pub use externref::ExternRef;
+pub use func::{Func, TypedFunc};
+pub use global::{Global, GlobalError};
+pub use guest::{GuestFault, GuestPtr, GuestSlice, GuestValue};
+pub use host::{Caller, IntoHostFunc};
+pub use instance::{Instance, Item};
+pub use limits::{LimitError, LimitKind, Limits};
+pub use linker::{InstancePre, Linker};
+pub use matching::{Found, ImportProblem, LinkError};
+pub use memory::Memory;
+pub use module::{Module, Source};
+pub use selvedge_contract::trap::TrapCode;
+pub use selvedge_contract::types::{ExternType, FuncType, GlobalType, MemoryType, RefType, TableType, ValType};
+pub use selvedge_contract::{Contract, Export, Import};
+pub use selvedge_native::{InterruptHandle, NativeError};
+pub use store::Store;
+pub use table::{Table, TableError};
+pub use typed::{HostResults, V128, WasmParams, WasmResults, WasmType};
+pub use value::Val;

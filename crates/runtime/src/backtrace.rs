@@ -1,0 +1,180 @@
+//! Where guest code was, for people.
+//!
+//! Capturing keeps addresses only. Names and lines are looked up when the backtrace is looked at.
+
+use std::fmt;
+
+use selvedge_contract::artifact::TextFunction;
+
+use crate::core::Core;
+use crate::module::Module;
+use crate::symbols::{demangle, source_line};
+
+/// Frames kept at the inner end of a long backtrace.
+const INNER_FRAMES: usize = 48;
+/// Frames kept at its outer end.
+const OUTER_FRAMES: usize = 16;
+
+/// The guest's calls, innermost first. If guests and host called each other, the frames of all guests.
+#[derive(Clone, Default)]
+pub struct Backtrace {
+    frames: Vec<RawFrame>,
+    /// Frames left out after the first [`INNER_FRAMES`].
+    omitted: usize,
+}
+
+#[derive(Clone)]
+struct RawFrame {
+    module: Module,
+    /// Within the instruction that trapped or called.
+    text_offset: u32,
+}
+
+/// One call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Frame {
+    /// The function's index in its module; imports count first.
+    pub function: u32,
+    /// Its name, demangled; for an imported function the names it is imported by.
+    pub name: Option<String>,
+    /// Whether it is a function that the host provides.
+    pub is_host: bool,
+    /// Offset of the instruction in the WebAssembly binary.
+    pub wasm_offset: Option<u32>,
+    /// Where in the source, if the artifact has debug information.
+    pub source: Option<SourceLine>,
+}
+
+/// A place in source code.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceLine {
+    /// File, as the compiler recorded it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: Option<u32>,
+    /// Column, from 1.
+    pub column: Option<u32>,
+}
+
+impl Backtrace {
+    /// From the address where the guest was, and the return addresses above it.
+    pub(crate) fn capture(core: &Core, pc: Option<u64>, return_addresses: &[u64]) -> Backtrace {
+        let inside_call = |address: &u64| address.saturating_sub(1);
+        let addresses = pc.into_iter().chain(return_addresses.iter().map(inside_call));
+        let frames = addresses.filter_map(|address| RawFrame::at(core, address)).collect();
+        let mut backtrace = Backtrace { frames, omitted: 0 };
+        backtrace.shorten();
+        backtrace
+    }
+
+    /// Adds the frames of the guest that called the host that called this one.
+    pub(crate) fn append(&mut self, outer: Backtrace) {
+        self.frames.extend(outer.frames);
+        self.omitted += outer.omitted;
+        self.shorten();
+    }
+
+    fn shorten(&mut self) {
+        if let Some(excess) = self.frames.len().checked_sub(INNER_FRAMES + OUTER_FRAMES) {
+            self.frames.drain(INNER_FRAMES..INNER_FRAMES + excess);
+            self.omitted += excess;
+        }
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The calls, innermost first. Names and lines are looked up now.
+    pub fn frames(&self) -> Vec<Frame> {
+        self.numbered().into_iter().map(|(_, frame)| frame).collect()
+    }
+
+    /// Every frame with its number, which counts omitted ones.
+    fn numbered(&self) -> Vec<(usize, Frame)> {
+        let number = |i: usize| if i < INNER_FRAMES { i } else { i + self.omitted };
+        let frames = self.frames.iter().enumerate();
+        frames.filter_map(|(i, raw)| Some((number(i), raw.resolve()?))).collect()
+    }
+}
+
+impl RawFrame {
+    fn at(core: &Core, address: u64) -> Option<RawFrame> {
+        core.instances.iter().find_map(|instance| {
+            let text_offset = instance.module.code().text_offset_of(address)?;
+            Some(RawFrame { module: instance.module.clone(), text_offset })
+        })
+    }
+
+    /// The function's frame; `None` for generated code between functions.
+    fn resolve(&self) -> Option<Frame> {
+        let (index, bytes) = (self.module.index(), self.module.bytes());
+        let (number, _) = index.functions(bytes).find(self.text_offset)?;
+        let text = TextFunction::at(number, &index.contract)?;
+        let is_host = matches!(text, TextFunction::HostThunk(_));
+        if !is_host && !matches!(text, TextFunction::Defined(_)) {
+            return None;
+        }
+        let function = self.module.function_of(text)?;
+        let name = if is_host { self.import_name(function) } else { self.module.function_name(function).map(demangle) };
+        let wasm_offset = if is_host { None } else { index.addresses(bytes).find(self.text_offset) };
+        let source = wasm_offset.and_then(|offset| source_line(&self.module, offset));
+        Some(Frame { function, name, is_host, wasm_offset, source })
+    }
+
+    fn import_name(&self, function: u32) -> Option<String> {
+        let position = *self.module.imported().functions.get(function as usize)?;
+        let import = self.module.imports().get(position as usize)?;
+        Some(format!("{} {}", import.module, import.name))
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "{name}")?,
+            None => write!(f, "function[{}]", self.function)?,
+        }
+        if self.is_host {
+            write!(f, " (host)")?;
+        }
+        if let Some(offset) = self.wasm_offset {
+            write!(f, " (wasm {offset:#x})")?;
+        }
+        if let Some(source) = &self.source {
+            write!(f, "\n          at {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SourceLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))?;
+        self.column.map_or(Ok(()), |column| write!(f, ":{column}"))
+    }
+}
+
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = self.omitted == 0;
+        for (position, (number, frame)) in self.numbered().into_iter().enumerate() {
+            if !told && number >= INNER_FRAMES {
+                writeln!(f, "      … {} more …", self.omitted)?;
+                told = true;
+            }
+            let newline = if position == 0 { "" } else { "\n" };
+            write!(f, "{newline}{number:>5}: {frame}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Backtrace({} frames)", self.frames.len() + self.omitted)
+    }
+}

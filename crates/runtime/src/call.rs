@@ -1,0 +1,61 @@
+//! Into the guest and out again: the one place where `native` is entered.
+
+use std::any::Any;
+
+use selvedge_native::{Callable, Exit, RawValue, enter_callable};
+
+use crate::backtrace::Backtrace;
+use crate::context::ContextMut;
+use crate::core::Core;
+use crate::error::{CallError, HostError, Trap};
+use crate::limits::{LimitError, LimitKind};
+
+/// Calls a function with raw values: parameters in, results out.
+#[inline]
+pub(crate) fn run<T: 'static>(
+    mut context: ContextMut<'_, T>,
+    callable: &Callable,
+    values: &mut [RawValue],
+) -> Result<(), CallError> {
+    let core = &mut context.inner.core;
+    if core.depth >= core.limits.call_depth_max {
+        return Err(too_deep(core.limits.call_depth_max));
+    }
+    core.depth += 1;
+    let exit = enter_callable(&mut context, callable, values);
+    context.inner.core.depth -= 1;
+    match exit {
+        Exit::Returned => Ok(()),
+        exit => Err(ended(&mut context.inner.core, exit)),
+    }
+}
+
+#[cold]
+fn too_deep(max: u32) -> CallError {
+    CallError::Limit(LimitError::new(LimitKind::CallDepth, max))
+}
+
+/// What an exit other than a return means to the caller.
+#[cold]
+fn ended(core: &mut Core, exit: Exit) -> CallError {
+    match exit {
+        Exit::Returned => unreachable!("a return is not an unusual end"),
+        Exit::Trapped(trap) => {
+            let backtrace = Backtrace::capture(core, Some(trap.pc), &trap.frames);
+            CallError::Trap(Trap { code: trap.code, backtrace })
+        }
+        Exit::HostLeft { frames } => {
+            let error = core.pending.take().unwrap_or_else(|| HostError::message("the host left without a reason"));
+            error.into_call_error(Backtrace::capture(core, None, &frames))
+        }
+        Exit::HostPanicked(payload) => {
+            CallError::HostPanic { message: panic_message(payload.as_ref()), backtrace: Backtrace::default() }
+        }
+        Exit::Interrupted { pc, frames } => CallError::Interrupted(Backtrace::capture(core, Some(pc), &frames)),
+    }
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a panic without a message").to_string()
+}

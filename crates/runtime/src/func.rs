@@ -1,0 +1,146 @@
+//! Functions, called dynamically or by Rust types.
+
+use std::marker::PhantomData;
+
+use selvedge_contract::types::FuncType;
+use selvedge_native::{Callable, RawValue, SlotId};
+
+use crate::call;
+use crate::context::{AsContext, AsContextMut};
+use crate::core::{Core, StoreId};
+use crate::error::{BadCall, CallError};
+use crate::typed::{TYPED_VALUES_MAX, WasmParams, WasmResults, func_type};
+use crate::value::{Val, fit, used_as};
+
+/// Values that a typed call keeps in one cache line of its frame.
+const FEW_VALUES: usize = 4;
+
+/// A function of an instance, exported or met as a `funcref`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Func {
+    pub(crate) store: StoreId,
+    /// The instance's slot.
+    pub(crate) instance: u32,
+    /// Its index in the module, imports first.
+    pub(crate) function: u32,
+}
+
+impl Func {
+    /// Its type.
+    ///
+    /// # Errors
+    /// For a handle of another store, or a reference no one made.
+    pub fn ty(&self, store: &impl AsContext) -> Result<FuncType, CallError> {
+        self.type_in(store.as_context().core()).cloned()
+    }
+
+    pub(crate) fn type_in<'a>(&self, core: &'a Core) -> Result<&'a FuncType, CallError> {
+        core.check(self.store)?;
+        let instance = core.instance(SlotId(self.instance));
+        let ty = instance.and_then(|instance| instance.module.function_type(self.function));
+        ty.ok_or(CallError::BadCall(BadCall::Damaged(self.function)))
+    }
+
+    pub(crate) fn callable(&self, core: &Core) -> Result<Callable, CallError> {
+        core.check(self.store)?;
+        let slot = SlotId(self.instance);
+        let found = core.text_function(slot, self.function).and_then(|text| core.arena.callable(slot, text));
+        found.ok_or(CallError::BadCall(BadCall::Damaged(self.function)))
+    }
+
+    /// Calls it.
+    ///
+    /// # Errors
+    /// [`BadCall`] if the parameters do not fit; otherwise as the call ends.
+    pub fn call(&self, store: &mut impl AsContextMut, params: &[Val]) -> Result<Vec<Val>, CallError> {
+        let context = store.as_context_mut();
+        let core = &context.inner.core;
+        let ty = self.type_in(core)?;
+        if !fit(params, &ty.params) {
+            return Err(type_mismatch(ty, used_as(params, ty)));
+        }
+        let results = ty.results.clone();
+        let callable = self.callable(core)?;
+        let mut values: Vec<RawValue> = vec![0; params.len().max(results.len())];
+        for (slot, param) in values.iter_mut().zip(params) {
+            *slot = param.to_raw(self.store).ok_or(BadCall::WrongStore)?;
+        }
+        call::run(context, &callable, &mut values)?;
+        Ok(results.iter().zip(&values).map(|(ty, raw)| Val::from_raw(*ty, *raw, self.store)).collect())
+    }
+
+    /// The function as one of these Rust types, to be called without further checks.
+    ///
+    /// # Errors
+    /// [`BadCall::Type`] if they are not its types.
+    pub fn typed<P: WasmParams, R: WasmResults>(&self, store: &impl AsContext) -> Result<TypedFunc<P, R>, CallError> {
+        let context = store.as_context();
+        let expected = self.type_in(context.core())?;
+        let found = func_type::<P, R>();
+        if *expected != found {
+            return Err(type_mismatch(expected, found));
+        }
+        let callable = self.callable(context.core())?;
+        Ok(TypedFunc { func: *self, callable, marker: PhantomData })
+    }
+}
+
+#[cold]
+fn type_mismatch(expected: &FuncType, found: FuncType) -> CallError {
+    BadCall::Type { expected: Box::new(expected.clone()), found: Box::new(found) }.into()
+}
+
+/// A function whose type was checked once.
+pub struct TypedFunc<P, R> {
+    func: Func,
+    callable: Callable,
+    marker: PhantomData<fn(P) -> R>,
+}
+
+impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
+    /// Calls it.
+    ///
+    /// # Errors
+    /// As the call ends.
+    #[inline]
+    pub fn call(&self, store: &mut impl AsContextMut, params: P) -> Result<R, CallError> {
+        if const { P::COUNT <= FEW_VALUES && R::COUNT <= FEW_VALUES } {
+            self.call_with([0; FEW_VALUES], store, params)
+        } else {
+            self.call_with([0; TYPED_VALUES_MAX], store, params)
+        }
+    }
+
+    #[inline]
+    fn call_with<const N: usize>(
+        &self,
+        mut values: [RawValue; N],
+        store: &mut impl AsContextMut,
+        params: P,
+    ) -> Result<R, CallError> {
+        let context = store.as_context_mut();
+        context.inner.core.check(self.func.store)?;
+        params.store(&mut values, self.func.store).ok_or(CallError::BadCall(BadCall::WrongStore))?;
+        call::run(context, &self.callable, &mut values)?;
+        Ok(R::load(&values, self.func.store))
+    }
+
+    /// The function itself.
+    pub fn func(&self) -> Func {
+        self.func
+    }
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, R> Copy for TypedFunc<P, R> {}
+
+impl<P, R> std::fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TypedFunc").field(&self.func).finish()
+    }
+}

@@ -1,0 +1,245 @@
+//! A loaded artifact: checked, mapped, shared by all its instances.
+//!
+//! Loading does nothing per function: large tables are read where and when they are needed, through
+//! checked accessors.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use selvedge_contract::artifact::{ArtifactIndex, TextFunction};
+use selvedge_contract::cpu::CpuFeatures;
+use selvedge_contract::types::{ExternType, FuncType};
+use selvedge_contract::{Contract, Export, Extern, Import};
+use selvedge_native::{ArtifactFile, Code};
+
+use crate::error::LoadError;
+use crate::symbols::SourceCache;
+
+/// Exports below this number are found by looking at each.
+const EXPORTS_SCANNED_MAX: usize = 16;
+
+/// Where an artifact is.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// In a file, which is mapped: it must not change while the module lives.
+    File(&'a Path),
+    /// In memory; copied once into a sealed anonymous file.
+    Bytes(&'a [u8]),
+}
+
+impl<'a> From<&'a Path> for Source<'a> {
+    fn from(path: &'a Path) -> Source<'a> {
+        Source::File(path)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Source<'a> {
+    fn from(bytes: &'a [u8]) -> Source<'a> {
+        Source::Bytes(bytes)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Source<'a> {
+    fn from(bytes: &'a Vec<u8>) -> Source<'a> {
+        Source::Bytes(bytes)
+    }
+}
+
+/// A loaded artifact. Cheap to clone, shared between threads.
+#[derive(Clone)]
+pub struct Module(Arc<ModuleInner>);
+
+struct ModuleInner {
+    code: Arc<Code>,
+    imported: Imported,
+    /// Positions of the exports, by name; made when first needed.
+    exports_by_name: OnceLock<Vec<u32>>,
+    sources: SourceCache,
+}
+
+/// For each index space, where its imports stand in the contract's list.
+#[derive(Default)]
+pub(crate) struct Imported {
+    pub(crate) functions: Vec<u32>,
+    pub(crate) tables: Vec<u32>,
+    pub(crate) memories: Vec<u32>,
+    pub(crate) globals: Vec<u32>,
+}
+
+impl Imported {
+    fn new(contract: &Contract) -> Imported {
+        let mut imported = Imported::default();
+        for (position, import) in contract.imports.iter().enumerate() {
+            let space = match import.ty {
+                ExternType::Func(_) => &mut imported.functions,
+                ExternType::Table(_) => &mut imported.tables,
+                ExternType::Memory(_) => &mut imported.memories,
+                ExternType::Global(_) => &mut imported.globals,
+            };
+            space.push(position as u32);
+        }
+        imported
+    }
+}
+
+impl Module {
+    /// Loads an artifact without proof that its code keeps its contract.
+    ///
+    /// Damaged, truncated and foreign artifacts are refused with an error; machine code that was tampered
+    /// with is not noticed.
+    ///
+    /// # Safety
+    /// The artifact was written by Selvedge's compiler and nobody could change it since: its code will run
+    /// in this process as it stands. A file must not be changed or truncated while the module lives.
+    ///
+    /// # Errors
+    /// If it is no artifact of this version, needs CPU features this machine lacks, or the operating system
+    /// refuses.
+    #[allow(unsafe_code)]
+    pub unsafe fn load_trusted<'a>(source: impl Into<Source<'a>>) -> Result<Module, LoadError> {
+        let file = match source.into() {
+            // SAFETY: the caller promised that the file stays as it is.
+            Source::File(path) => unsafe { ArtifactFile::open(path)? },
+            Source::Bytes(bytes) => ArtifactFile::from_bytes(bytes)?,
+        };
+        let index = checked_index(&file)?;
+        // SAFETY: the index was read from this file. The caller promised that the text is what the compiler wrote
+        // for this contract, unchanged since.
+        let code = unsafe { Code::publish(file, index)? };
+        Ok(Module::new(code))
+    }
+
+    fn new(code: Arc<Code>) -> Module {
+        let imported = Imported::new(&code.index().contract);
+        Module(Arc::new(ModuleInner {
+            code,
+            imported,
+            exports_by_name: OnceLock::new(),
+            sources: SourceCache::default(),
+        }))
+    }
+
+    /// What the module is and may do.
+    pub fn contract(&self) -> &Contract {
+        &self.0.code.index().contract
+    }
+
+    /// What the module needs, in order.
+    pub fn imports(&self) -> &[Import] {
+        &self.contract().imports
+    }
+
+    /// What the module offers, with types, in order.
+    pub fn exports(&self) -> impl ExactSizeIterator<Item = (&str, ExternType)> {
+        let contract = self.contract();
+        contract.exports.iter().map(|export| {
+            let ty = self.item_type(export.item).unwrap_or_else(|| ExternType::Func(FuncType::default()));
+            (export.name.as_str(), ty)
+        })
+    }
+
+    /// The name of a function in the module's name section, as it stands there. Imports count first.
+    pub fn function_name(&self, function: u32) -> Option<&str> {
+        self.index().names(self.bytes()).get(function)
+    }
+
+    /// The type of a function. Imports count first.
+    pub fn function_type(&self, function: u32) -> Option<&FuncType> {
+        let contract = self.contract();
+        let imports = self.imported().functions.len() as u32;
+        match function.checked_sub(imports) {
+            None => match &contract.imports[self.imported().functions[function as usize] as usize].ty {
+                ExternType::Func(ty) => Some(ty),
+                _ => None,
+            },
+            Some(defined) if defined < contract.defined_functions => {
+                let record = self.index().functions(self.bytes()).get(defined as usize)?;
+                contract.types.get(record.ty as usize)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// The function of the module that a text function is or belongs to.
+    pub(crate) fn function_of(&self, text: TextFunction) -> Option<u32> {
+        let imports = self.imported().functions.len() as u32;
+        match text {
+            TextFunction::Defined(i) => Some(imports + i),
+            TextFunction::HostThunk(i) | TextFunction::ImportThunk(i) => Some(i),
+            TextFunction::Entry(_) | TextFunction::BadCall => None,
+        }
+    }
+
+    /// The type of an item as the module declares it.
+    pub(crate) fn item_type(&self, item: Extern) -> Option<ExternType> {
+        let contract = self.contract();
+        Some(match item {
+            Extern::Func(i) => ExternType::Func(self.function_type(i)?.clone()),
+            Extern::Table(i) => ExternType::Table(*contract.table_type(i)?),
+            Extern::Memory(i) => ExternType::Memory(*contract.memory_type(i)?),
+            Extern::Global(i) => ExternType::Global(*contract.global_type(i)?),
+        })
+    }
+
+    /// The export of a name.
+    pub(crate) fn export(&self, name: &str) -> Option<Extern> {
+        let exports = &self.contract().exports;
+        if exports.len() <= EXPORTS_SCANNED_MAX {
+            return exports.iter().find(|e| e.name == name).map(|e| e.item);
+        }
+        let order = self.0.exports_by_name.get_or_init(|| by_name(exports));
+        let found = order.binary_search_by(|at| exports[*at as usize].name.as_str().cmp(name)).ok()?;
+        Some(exports[order[found] as usize].item)
+    }
+
+    pub(crate) fn imported(&self) -> &Imported {
+        &self.0.imported
+    }
+
+    pub(crate) fn code(&self) -> &Arc<Code> {
+        &self.0.code
+    }
+
+    pub(crate) fn index(&self) -> &ArtifactIndex {
+        self.0.code.index()
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.code.bytes()
+    }
+
+    pub(crate) fn source_cache(&self) -> &SourceCache {
+        &self.0.sources
+    }
+
+    /// Whether both are the same loaded artifact.
+    pub(crate) fn is(&self, other: &Module) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let contract = self.contract();
+        f.debug_struct("Module")
+            .field("functions", &contract.defined_functions)
+            .field("source_sha256", &contract.provenance.source_sha256)
+            .finish_non_exhaustive()
+    }
+}
+
+fn by_name(exports: &[Export]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..exports.len() as u32).collect();
+    order.sort_by(|a, b| exports[*a as usize].name.cmp(&exports[*b as usize].name));
+    order
+}
+
+/// Everything that is checked without trusting the artifact or reading it whole.
+fn checked_index(file: &ArtifactFile) -> Result<ArtifactIndex, LoadError> {
+    let index = ArtifactIndex::read(file.bytes())?;
+    let missing = index.contract.cpu.missing_in(CpuFeatures::host());
+    if missing != CpuFeatures::default() {
+        return Err(LoadError::Cpu { missing });
+    }
+    Ok(index)
+}

@@ -1,0 +1,115 @@
+//! One isolated little world: data, limits, instances.
+
+use std::any::Any;
+
+use selvedge_native::{Arena, ArenaLimits, InterruptHandle, NativeError};
+
+use crate::context::Inner;
+use crate::core::Core;
+use crate::externref::ExternRef;
+use crate::host::HostTable;
+use crate::limits::{LimitError, Limits};
+
+/// Instances that may be linked to each other, what they may use, and the host's data for them.
+///
+/// Everything in a store lives until the store is dropped. Make one per request or tenant, not one per
+/// process. It can be moved to another thread between calls.
+pub struct Store<T: 'static> {
+    pub(crate) inner: Inner<T>,
+    pub(crate) hosts: HostTable<T>,
+}
+
+impl<T: 'static> Store<T> {
+    /// An empty store.
+    ///
+    /// # Errors
+    /// If [`Limits::stack_bytes`] is outside what is allowed.
+    pub fn new(data: T, limits: Limits) -> Result<Store<T>, NativeError> {
+        let arena = Arena::new(ArenaLimits { stack_bytes: limits.stack_bytes })?;
+        Ok(Store { inner: Inner { core: Core::new(arena, limits), data }, hosts: HostTable::default() })
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        &self.inner.data
+    }
+
+    /// The host's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.inner.data
+    }
+
+    /// Ends the store and returns the host's data.
+    pub fn into_data(self) -> T {
+        self.inner.data
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.core.limits
+    }
+
+    /// Size of all its memories together, in bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.inner.core.memory_bytes
+    }
+
+    /// A handle to interrupt the store from another thread: the call under way, or else the next, ends with
+    /// [`crate::CallError::Interrupted`].
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        self.inner.core.arena.interrupt_handle()
+    }
+
+    /// Hands a host object to the store, to be passed to guests.
+    ///
+    /// # Errors
+    /// At [`Limits::extern_refs_max`].
+    pub fn insert_extern(&mut self, object: impl Any + Send) -> Result<ExternRef, LimitError> {
+        self.inner.core.insert_extern(Box::new(object))
+    }
+
+    /// The object behind a reference, unless it was removed or is of another store.
+    pub fn extern_object(&self, object: ExternRef) -> Option<&(dyn Any + Send)> {
+        self.inner.core.extern_object(object)
+    }
+
+    /// The object behind a reference.
+    pub fn extern_object_mut(&mut self, object: ExternRef) -> Option<&mut (dyn Any + Send)> {
+        self.inner.core.extern_object_mut(object)
+    }
+
+    /// Takes an object back; references to it lead nowhere from now on.
+    pub fn remove_extern(&mut self, object: ExternRef) -> Option<Box<dyn Any + Send>> {
+        self.inner.core.remove_extern(object)
+    }
+}
+
+impl Core {
+    pub(crate) fn insert_extern(&mut self, object: Box<dyn Any + Send>) -> Result<ExternRef, LimitError> {
+        let bits = self.externs.insert(object, self.limits.extern_refs_max)?;
+        Ok(ExternRef { store: self.id, bits })
+    }
+
+    pub(crate) fn extern_object(&self, object: ExternRef) -> Option<&(dyn Any + Send)> {
+        if object.store == self.id { self.externs.get(object.bits) } else { None }
+    }
+
+    pub(crate) fn extern_object_mut(&mut self, object: ExternRef) -> Option<&mut (dyn Any + Send)> {
+        if object.store == self.id { self.externs.get_mut(object.bits) } else { None }
+    }
+
+    pub(crate) fn remove_extern(&mut self, object: ExternRef) -> Option<Box<dyn Any + Send>> {
+        if object.store == self.id { self.externs.remove(object.bits) } else { None }
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Store<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let core = &self.inner.core;
+        f.debug_struct("Store")
+            .field("data", &self.inner.data)
+            .field("instances", &core.instances.len())
+            .field("memory_bytes", &core.memory_bytes)
+            .finish_non_exhaustive()
+    }
+}
