@@ -35,7 +35,7 @@ pub fn build(root: &Path, guest: &Guest, chain: &Toolchain) -> Result<()> {
 }
 
 /// Below the repository; toolchains leave objects here.
-const WORK: &str = "target/guests/work";
+const WORK: &str = "target/guests/scratch";
 
 fn module_path(root: &Path, guest: &Guest) -> PathBuf {
     root.join("target/guests").join(format!("{}.wasm", guest.name))
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn placeholders_become_lists_and_paths() {
         let command: Vec<String> = ["cc", "{flags}", "{sources}", "{link}", "-o{out}"].map(str::to_owned).into();
-        assert_eq!(fill(&command, &guest()), ["cc", "a.c", "b.c", "-lm", "-o../target/guests/work/g/g.wasm"]);
+        assert_eq!(fill(&command, &guest()), ["cc", "a.c", "b.c", "-lm", "-o../target/guests/scratch/g/g.wasm"]);
     }
 
     #[test]
