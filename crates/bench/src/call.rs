@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::Options;
 use crate::code::artifact_path;
-use crate::engine::{Contestant, Instance};
+use crate::engine::{Contestant, Instance, Settings};
 use crate::measure::{Sampler, interleaved};
 use crate::report::{Figure, Report};
-use crate::{Options, ours};
 
 const GUEST: &str = include_str!("../programs/call.wat");
 
@@ -33,9 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let wasm = wat::parse_str(GUEST).context("programs/call.wat")?;
     let mut instances = Vec::new();
     for contestant in Contestant::ALL {
-        if contestant == Contestant::Peer || ours::AVAILABLE {
-            instances.push((contestant, instantiate(contestant, &wasm)?));
-        }
+        instances.push(instantiate(contestant, options.settings, &wasm)?);
     }
     for (name, guest_loop) in CALLS.into_iter().filter(|(name, _)| options.wants(name)) {
         report.add(compare(&mut instances, name, guest_loop, runs)?);
@@ -49,30 +47,23 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn instantiate(contestant: Contestant, wasm: &[u8]) -> Result<Box<dyn Instance>> {
-    let engine = contestant.start()?;
+fn instantiate(contestant: Contestant, settings: Settings, wasm: &[u8]) -> Result<Box<dyn Instance>> {
+    let engine = contestant.start(settings)?;
     let path = artifact_path(contestant, "call")?;
     fs::write(&path, engine.compile(wasm)?).with_context(|| format!("cannot write {}", path.display()))?;
     engine.load(&path)?.instantiate()
 }
 
-fn compare(
-    instances: &mut [(Contestant, Box<dyn Instance>)],
-    name: &str,
-    guest_loop: Option<&str>,
-    runs: usize,
-) -> Result<Figure> {
-    let contestants: Vec<Contestant> = instances.iter().map(|(contestant, _)| *contestant).collect();
+fn compare(instances: &mut [Box<dyn Instance>], name: &str, guest_loop: Option<&str>, runs: usize) -> Result<Figure> {
     let mut samplers: Vec<Sampler<'_>> = Vec::new();
-    for (_, instance) in instances {
+    for instance in instances {
         samplers.push(match guest_loop {
             Some(export) => Box::new(move || in_guest(&mut **instance, export)),
             None => Box::new(move || from_host(&mut **instance)),
         });
     }
     let medians = interleaved(&mut samplers, runs)?;
-    let of = |wanted| contestants.iter().position(|contestant| *contestant == wanted).map(|at| medians[at]);
-    Ok(Figure::new(format!("call/{name}"), of(Contestant::Ours), of(Contestant::Peer), "ns", runs))
+    Ok(Figure::new(format!("call/{name}"), Some(medians[0]), Some(medians[1]), "ns", runs))
 }
 
 /// Nanoseconds a call, the host calling the guest's `add`.

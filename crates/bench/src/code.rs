@@ -10,9 +10,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::Options;
-use crate::engine::{Contestant, Module};
+use crate::engine::{Contestant, Module, Settings};
 use crate::measure::{Sampler, interleaved, thread_cpu};
-use crate::ours;
 use crate::programs::{Built, build, output_folder};
 use crate::report::{Figure, Report};
 
@@ -23,7 +22,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut report = Report::new("Run time of C programs, clang -O3 (CPU time, medians)", options.json);
     for program in &programs {
         eprintln!("bench: running {}", program.name);
-        report.add(compare(program, runs).with_context(|| program.name.clone())?);
+        report.add(compare(program, options.settings, runs).with_context(|| program.name.clone())?);
     }
     if let Some(mean) = Figure::mean("code/geometric mean".into(), report.figures()) {
         report.add(mean);
@@ -33,27 +32,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// One program in every contestant, in turns.
-fn compare(program: &Built, runs: usize) -> Result<Figure> {
+fn compare(program: &Built, settings: Settings, runs: usize) -> Result<Figure> {
     let (_, expected) = run_native(&program.native)?;
     let wasm = fs::read(&program.wasm).with_context(|| format!("cannot read {}", program.wasm.display()))?;
-    let peer = prepare(Contestant::Peer, &program.name, &wasm)?;
-    let ours = ours::AVAILABLE.then(|| prepare(Contestant::Ours, &program.name, &wasm)).transpose()?;
+    let peer = prepare(Contestant::Peer, settings, &program.name, &wasm)?;
+    let ours = prepare(Contestant::Ours, settings, &program.name, &wasm)?;
 
     let mut samplers: Vec<Sampler<'_>> = vec![
         Box::new(|| milliseconds(run_native(&program.native)?, expected, "native")),
+        Box::new(|| milliseconds(run_guest(&*ours)?, expected, "ours")),
         Box::new(|| milliseconds(run_guest(&*peer)?, expected, "peer")),
     ];
-    if let Some(ours) = &ours {
-        samplers.push(Box::new(|| milliseconds(run_guest(&**ours)?, expected, "ours")));
-    }
     let medians = interleaved(&mut samplers, runs)?;
     let name = format!("code/{}", program.name);
-    Ok(Figure::new(name, medians.get(2).copied(), Some(medians[1]), "ms", runs).with_native(medians[0]))
+    Ok(Figure::new(name, Some(medians[1]), Some(medians[2]), "ms", runs).with_native(medians[0]))
 }
 
 /// Compiles a program, writes the artifact under `target/bench` and loads it.
-fn prepare(contestant: Contestant, name: &str, wasm: &[u8]) -> Result<Box<dyn Module>> {
-    let engine = contestant.start()?;
+fn prepare(contestant: Contestant, settings: Settings, name: &str, wasm: &[u8]) -> Result<Box<dyn Module>> {
+    let engine = contestant.start(settings)?;
     let path = artifact_path(contestant, name)?;
     let artifact = engine.compile(wasm).with_context(|| format!("{} cannot compile it", contestant.name()))?;
     fs::write(&path, artifact).with_context(|| format!("cannot write {}", path.display()))?;

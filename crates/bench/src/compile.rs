@@ -9,11 +9,11 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Contestant;
+use crate::Options;
+use crate::engine::{Contestant, Settings};
 use crate::measure::{median, process_cost};
 use crate::modules::{self, Input};
 use crate::report::{Figure, Report};
-use crate::{Options, ours};
 
 /// Modules above this are measured only when named with `--only`: minutes each.
 const BYTES_MAX_UNASKED: u64 = 32 << 20;
@@ -57,14 +57,12 @@ fn compare(input: &Input, options: &Options, report: &mut Report) -> Result<()> 
     let mut costs = [Vec::new(), Vec::new()];
     for _ in 0..runs {
         for (contestant, costs) in Contestant::ALL.into_iter().zip(&mut costs) {
-            if contestant == Contestant::Peer || ours::AVAILABLE {
-                costs.push(in_child(contestant, &input.path)?);
-            }
+            costs.push(in_child(contestant, options.settings, &input.path)?);
         }
     }
     let mut add = |what: &str, unit: &'static str, pick: fn(&Cost) -> f64| {
-        let [ours, peer] = [0, 1].map(|at: usize| median_of(&costs[at], pick));
-        report.add(Figure::new(format!("compile/{}/{what}", input.name), ours, peer, unit, runs));
+        let [ours, peer] = costs.each_ref().map(|costs| median(costs.iter().map(pick).collect()));
+        report.add(Figure::new(format!("compile/{}/{what}", input.name), Some(ours), Some(peer), unit, runs));
     };
     add("wall", "s", |cost| cost.wall_s);
     add("cpu", "s", |cost| cost.cpu_s);
@@ -73,15 +71,12 @@ fn compare(input: &Input, options: &Options, report: &mut Report) -> Result<()> 
     Ok(())
 }
 
-fn median_of(costs: &[Cost], pick: fn(&Cost) -> f64) -> Option<f64> {
-    (!costs.is_empty()).then(|| median(costs.iter().map(pick).collect()))
-}
-
-fn in_child(contestant: Contestant, module: &Path) -> Result<Cost> {
+fn in_child(contestant: Contestant, settings: Settings, module: &Path) -> Result<Cost> {
     let itself = std::env::current_exe().context("cannot find this program")?;
     let output = Command::new(itself)
         .args(["compile-once", contestant.name()])
         .arg(module)
+        .args(settings.arguments())
         .output()
         .context("cannot start a child")?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -90,8 +85,8 @@ fn in_child(contestant: Contestant, module: &Path) -> Result<Cost> {
 }
 
 /// The child: compiles the module once, prints the cost.
-pub(crate) fn once(contestant: Contestant, module: &Path) -> Result<()> {
-    let engine = contestant.start()?;
+pub(crate) fn once(contestant: Contestant, module: &Path, settings: Settings) -> Result<()> {
+    let engine = contestant.start(settings)?;
     let wasm = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     let (wall, cpu, artifact) = process_cost(|| engine.compile(&wasm))?;
     let cost = Cost {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 
 use crate::{ours, peer};
 
@@ -29,12 +29,56 @@ impl Contestant {
     }
 
     /// Starts the engine.
-    pub(crate) fn start(self) -> Result<Box<dyn Engine>> {
+    pub(crate) fn start(self, settings: Settings) -> Result<Box<dyn Engine>> {
         match self {
-            Contestant::Ours => ours::start(),
+            Contestant::Ours => Ok(ours::start(settings)),
             Contestant::Peer => peer::start(),
         }
     }
+}
+
+/// What may be chosen about our code. The peer always compiles for the processor it runs on, with its
+/// guarded memory, so that is where the comparison starts; `--cpu baseline` is how Selvedge ships.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// What our code may ask of the processor; the peer's may ask all.
+    #[arg(long, value_enum, default_value_t = Cpu::Native)]
+    pub(crate) cpu: Cpu,
+    /// How our code keeps the bounds of memories; the peer's relies on guards.
+    #[arg(long, value_enum, default_value_t = Memory::Guarded)]
+    pub(crate) memory: Memory,
+}
+
+impl Settings {
+    /// As command-line arguments, for a child.
+    pub(crate) fn arguments(self) -> [String; 4] {
+        let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {
+            value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+        };
+        let (cpu, memory) = (name(&|| self.cpu.to_possible_value()), name(&|| self.memory.to_possible_value()));
+        ["--cpu".into(), cpu, "--memory".into(), memory]
+    }
+}
+
+/// What code may ask of the processor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Cpu {
+    /// x86-64-v2, Selvedge's default.
+    Baseline,
+    /// AVX2, BMI and FMA.
+    #[value(name = "x86-64-v3")]
+    X86_64V3,
+    /// Whatever this processor has.
+    Native,
+}
+
+/// How bounds of memories are kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Memory {
+    /// By inaccessible pages.
+    Guarded,
+    /// By clamping the index.
+    Dense,
 }
 
 /// An engine with the settings it ships with.

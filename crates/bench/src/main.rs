@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
-use engine::Contestant;
+use engine::{Contestant, Settings};
 
 /// Measures Selvedge against Wasmtime and native code, in one run, on this machine.
 #[derive(Parser)]
@@ -43,7 +43,12 @@ enum Verb {
     Load(Options),
     /// Compiles one module once and prints what it cost: what `compile` starts as a child.
     #[command(hide = true)]
-    CompileOnce { engine: Contestant, module: PathBuf },
+    CompileOnce {
+        engine: Contestant,
+        module: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
+    },
 }
 
 /// What every verb understands.
@@ -58,6 +63,8 @@ pub(crate) struct Options {
     /// Measure only what has this name; may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 impl Options {
@@ -88,6 +95,6 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Compile(options) => compile::run(options),
         Verb::Call(options) => call::run(options),
         Verb::Load(options) => load::run(options),
-        Verb::CompileOnce { engine, module } => compile::once(*engine, module),
+        Verb::CompileOnce { engine, module, settings } => compile::once(*engine, module, *settings),
     }
 }

@@ -43,25 +43,22 @@ pub(crate) fn grown() -> Result<Input> {
     Ok(Input { name: GROWN.into(), path })
 }
 
-/// The modules under `target/modules`, by size; none where nothing was fetched.
+/// The modules in `target/modules`, by size; none where nothing was fetched. The tiny ones are left out:
+/// starting threads is most of what compiling them costs.
 pub(crate) fn fetched() -> Vec<Input> {
+    let Ok(entries) = fs::read_dir(workspace().join("target/modules")) else { return Vec::new() };
     let mut found = Vec::new();
-    collect(&workspace().join("target/modules"), 3, &mut found);
-    found.sort_by_key(|input| (size(&input.path), input.name.clone()));
-    found
-}
-
-fn collect(folder: &Path, depth: u32, found: &mut Vec<Input>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.flatten().map(|entry| entry.path()) {
-        if path.is_dir() && depth > 0 {
-            collect(&path, depth - 1, found);
-        } else if path.extension().is_some_and(|extension| extension == "wasm") {
+        if path.extension().is_some_and(|extension| extension == "wasm") && size(&path) >= BYTES_MIN {
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             found.push(Input { name, path });
         }
     }
+    found.sort_by_key(|input| (size(&input.path), input.name.clone()));
+    found
 }
+
+const BYTES_MIN: u64 = 100 << 10;
 
 /// A file's length in bytes; 0 for one that is not there.
 pub(crate) fn size(path: &Path) -> u64 {

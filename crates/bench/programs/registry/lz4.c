@@ -1,4 +1,5 @@
-/* LZ4: the fast compressor, the thorough one, and the decompressor. */
+/* LZ4: the fast compressor, the thorough one, and the decompressor. What the compressors choose depends
+ * on the width of a pointer; only what comes back enters the checksum. */
 #include "bench.h"
 #include "lz4.h"
 #include "lz4hc.h"
@@ -12,7 +13,7 @@ static uint64_t check(int size, uint64_t hash) {
   for (int round = 0; round < 20; round++)
     if (LZ4_decompress_safe(packed, back, size, SIZE) != SIZE) abort();
   if (memcmp(text, back, SIZE)) abort();
-  return bench_fold(hash, packed, (size_t)size);
+  return bench_fold(hash, back, SIZE);
 }
 
 int64_t bench_run(void) {

@@ -22,7 +22,7 @@ static uint64_t count(const char *pattern, uint64_t hash) {
 }
 
 int64_t bench_run(void) {
-  static const char *const patterns[] = {"\\b(\\w+) \\1\\b", "(?i)THREAD(?= of| and)", "[a-z]+(?:er|ed|ing)\\b",
+  static const char *const patterns[] = {"\\b(\\w+) \\1\\b", "thread(?= of| and)", "[a-z]+(?:er|ed|ing)\\b",
                                          "^the .*? (loom|edge)$", "(m\\w*) (?:\\w+ ){0,3}(t\\w*)", "[^aeiou\\s]{4,}"};
   uint64_t hash = BENCH_FOLD_START;
   bench_text(text, sizeof text, 23);
