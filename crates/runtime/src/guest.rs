@@ -148,7 +148,7 @@ impl<T: GuestValue> GuestPtr<T> {
     }
 
     /// `count` values further.
-    pub fn add(self, count: u64) -> GuestPtr<T> {
+    pub fn offset(self, count: u64) -> GuestPtr<T> {
         self.byte_add(count.saturating_mul(T::BYTES.into()))
     }
 }
@@ -284,6 +284,6 @@ mod tests {
                 assert_eq!(slice.bytes(&memory).is_ok(), fits, "{address} {len}");
             }
         }
-        assert!(GuestPtr::<u64>::new(8).add(u64::MAX).byte_add(9).read(&memory).is_err());
+        assert!(GuestPtr::<u64>::new(8).offset(u64::MAX).byte_add(9).read(&memory).is_err());
     }
 }

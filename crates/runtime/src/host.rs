@@ -225,8 +225,10 @@ const BUCKETS: usize = 32;
 /// It only grows, through a shared reference: a host function that runs was borrowed from it, while it may
 /// itself add an instance. Bucket `k` has room for `2^k` slots.
 pub(crate) struct HostTable<T: 'static> {
-    buckets: [OnceLock<Box<[OnceLock<InstanceHosts<T>>]>>; BUCKETS],
+    buckets: [OnceLock<Bucket<T>>; BUCKETS],
 }
+
+type Bucket<T> = Box<[OnceLock<InstanceHosts<T>>]>;
 
 impl<T: 'static> Default for HostTable<T> {
     fn default() -> HostTable<T> {
