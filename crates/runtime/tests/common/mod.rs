@@ -1,0 +1,44 @@
+//! What the tests share: from text to a module or an instance.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+use selvedge_compiler::{Options, compile};
+use selvedge_runtime::{CallError, Instance, InstantiateError, Limits, Linker, Module, Source, Store, TrapCode};
+
+/// Compiles and loads a module given as text or binary.
+pub fn load(wat: impl AsRef<[u8]>) -> Module {
+    load_with(wat, &Options::default())
+}
+
+#[allow(unsafe_code)]
+pub fn load_with(wat: impl AsRef<[u8]>, options: &Options) -> Module {
+    let artifact = compile(wat.as_ref(), options, &()).unwrap();
+    // SAFETY: the artifact comes straight from the compiler.
+    unsafe { Module::load_trusted(Source::Bytes(&artifact)) }.unwrap()
+}
+
+pub fn store() -> Store<()> {
+    Store::new((), Limits::default()).unwrap()
+}
+
+/// A store with one instance of a module that imports nothing.
+pub fn instance(wat: &str) -> (Store<()>, Instance) {
+    let mut store = store();
+    let instance = Linker::new().instantiate(&mut store, &load(wat)).unwrap();
+    (store, instance)
+}
+
+#[track_caller]
+pub fn trap_code<R: std::fmt::Debug>(result: Result<R, CallError>) -> TrapCode {
+    match result {
+        Err(CallError::Trap(trap)) => trap.code,
+        other => panic!("expected a trap, got {other:?}"),
+    }
+}
+
+#[track_caller]
+pub fn start_trap(result: Result<Instance, InstantiateError>) -> TrapCode {
+    match result {
+        Err(InstantiateError::Start(error)) => trap_code(Err::<(), _>(error)),
+        other => panic!("expected a trap, got {other:?}"),
+    }
+}
