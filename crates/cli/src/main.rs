@@ -1,1 +1,63 @@
-fn main() {}
+//! The `selvedge` command: one file per verb in `verbs/`.
+//!
+//! Everything here is about the command line: reading it, saying what happened, exit codes. What it does
+//! lives in the crates below it. Errors say what, where and what to do, on stderr; exit code 1, or 2 for a
+//! mistake on the command line itself.
+#![deny(unsafe_code)]
+
+mod artifact;
+mod cache;
+mod disassemble;
+mod files;
+mod load;
+mod options;
+mod progress;
+mod values;
+mod verbs;
+mod watchdog;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Compiles WebAssembly ahead of time and runs it.
+#[derive(Parser)]
+#[command(name = "selvedge", version, max_term_width = 80, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "`selvedge help VERB` explains a verb, with examples.")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Compile(verbs::compile::Args),
+    Run(verbs::run::Args),
+    Inspect(verbs::inspect::Args),
+    Wast(verbs::wast::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Compile(args) => verbs::compile::main(&args),
+        Verb::Run(args) => verbs::run::main(&args),
+        Verb::Inspect(args) => verbs::inspect::main(&args),
+        Verb::Wast(args) => verbs::wast::main(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        report(&error);
+        ExitCode::FAILURE
+    })
+}
+
+/// An error and what led to it, one a line; causes that only repeat what was said are left out.
+fn report(error: &anyhow::Error) {
+    let mut said = error.to_string();
+    eprintln!("error: {said}");
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            eprintln!("  because: {cause}");
+            said = cause;
+        }
+    }
+}

@@ -1,1 +1,30 @@
-#![forbid(unsafe_code)]
+//! What tests of several crates share: modules from text in one call, specification scripts, guest cases.
+//!
+//! ```text
+//!   fixtures   text ─► artifact ─► module ─► instance, one call each
+//!   wast       specification scripts on compiler and runtime      (also behind `selvedge wast`)
+//!   cases      the files in `guests/cases`, run by the command or step by step
+//! ```
+//!
+//! Nothing here panics on a bad script or case: what is wrong is reported with its place.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+//pub mod cases;
+mod fixtures;
+pub mod wast;
+
+pub use fixtures::{compile, instance, layout_name, layouts, module, options};
+
+use selvedge_runtime::{LoadError, Module};
+
+/// Loads an artifact that the compiler has just written.
+///
+/// # Errors
+/// As [`Module::load_trusted`].
+#[allow(unsafe_code)]
+pub(crate) fn load(artifact: &[u8]) -> Result<Module, LoadError> {
+    // SAFETY: this crate's callers pass what the compiler returned a moment ago, in this process; the bytes are
+    // borrowed since and copied by the callee.
+    unsafe { Module::load_trusted(artifact) }
+}

@@ -1,0 +1,61 @@
+//! Reading inputs whole, writing outputs whole or not at all.
+
+use std::io::{Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+/// Whether these bytes begin like an artifact, not like a module.
+pub(crate) fn is_artifact(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x7fELF")
+}
+
+/// Reads a file of at most so many bytes.
+pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>> {
+    let context = || format!("cannot read {}", path.display());
+    let file = std::fs::File::open(path).with_context(context)?;
+    let metadata = file.metadata().with_context(context)?;
+    ensure!(!metadata.is_dir(), "cannot read {}: it is a directory, a file is needed", path.display());
+    let mut bytes = Vec::with_capacity((metadata.len() as usize).min(bytes_max));
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).with_context(context)?;
+    ensure!(bytes.len() <= bytes_max, "{} is larger than the {bytes_max} bytes a file here may have", path.display());
+    Ok(bytes)
+}
+
+/// Writes a file so that there is, at any time, the old one or the new one.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let context = || format!("cannot write {}", path.display());
+    // What is no ordinary file (a pipe, /dev/stdout) cannot be replaced, only written to.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+        return std::fs::write(path, bytes).with_context(context);
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .prefix(".selvedge-")
+        .permissions(permissions(path))
+        .tempfile_in(directory)
+        .with_context(context)?;
+    file.write_all(bytes).with_context(context)?;
+    file.persist(path).map_err(|error| error.error).with_context(context)?;
+    Ok(())
+}
+
+/// Those of the file that is replaced, else the usual ones (less the umask).
+fn permissions(path: &Path) -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().map_or_else(|_| PermissionsExt::from_mode(0o666), |metadata| metadata.permissions())
+}
+
+/// Writes text to stdout.
+pub(crate) fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes to stdout; a reader that has gone away is no error.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
+    let written = std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush());
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to stdout"),
+    }
+}

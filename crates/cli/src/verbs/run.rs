@@ -1,0 +1,261 @@
+//! `selvedge run`: a program under the system interface, or one export of a library.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use selvedge_contract::limits::{STACK_BYTES_MAX, STACK_BYTES_MIN, WASM_BYTES_MAX};
+use selvedge_contract::types::ExternType;
+use selvedge_runtime::{CallError, Instance, InstantiateError, Limits, Linker, Module, Store};
+use selvedge_wasi::{DirAccess, Wasi};
+
+use crate::cache::{Cache, Entry};
+use crate::options::{CompileArgs, size, time};
+use crate::progress::Bar;
+use crate::watchdog::Watchdog;
+use crate::{files, load, values};
+
+/// What the shell reports for a program that aborted.
+const EXIT_TRAP: u8 = 134;
+/// What `timeout` reports.
+const EXIT_TIMEOUT: u8 = 124;
+
+/// Run a program, or one export of a library
+///
+/// Takes a module (.wasm or .wat), which is compiled once and kept in a cache,
+/// or an artifact (.selv). The program gets the system interface WASI preview 1
+/// and of the host only what is granted here; stdin, stdout and stderr are those
+/// of this command. Options for this command stand before FILE, everything after
+/// it is the program's.
+///
+/// An artifact is native code and is trusted like any executable: run only those
+/// whose origin you trust. A module needs no trust.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Exit code: the program's; 134 after a trap, 124 after a timeout, 1 if it could
+not be run, 2 for a mistake on this command line.
+
+Compiled modules are kept in $XDG_CACHE_HOME/selvedge or ~/.cache/selvedge, at
+most 4 GiB; the directory can be removed at any time.
+
+Examples:
+  selvedge run app.wasm one two
+  selvedge run --dir . --env HOME app.wasm --flag-of-the-program
+  selvedge run --dir /srv/data::/data::ro --memory-max 64MiB app.selv
+  selvedge run --timeout 2s loop.wat
+  selvedge run --invoke add math.wat 2 3")]
+pub(crate) struct Args {
+    /// Grant a directory, under its own or another name; `::ro` for reading only
+    #[arg(long = "dir", value_name = "HOST[::GUEST[::ro]]")]
+    dirs: Vec<String>,
+    /// Set an environment variable, or pass this command's own on
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Call this export with the arguments after FILE, and print what it returns;
+    /// `_initialize` is called first if there is one
+    #[arg(long, value_name = "NAME")]
+    invoke: Option<String>,
+    /// The program's name, its argument 0; FILE's name if not given
+    #[arg(long, value_name = "NAME")]
+    argv0: Option<OsString>,
+    /// Most memory it may use (64MiB, 1GiB, ...); 4 GiB if not given
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Limits")]
+    memory_max: Option<u64>,
+    /// Its stack; 1MiB if not given
+    #[arg(long, value_name = "SIZE", value_parser = stack_size, help_heading = "Limits")]
+    stack_size: Option<usize>,
+    /// End it after this time (300ms, 2s, 1m, ...)
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits")]
+    timeout: Option<Duration>,
+    /// Compile anew, and keep nothing
+    #[arg(long, help_heading = "Compiling")]
+    no_cache: bool,
+    #[command(flatten)]
+    compile: CompileArgs,
+    /// The module or artifact
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    args: Vec<OsString>,
+}
+
+fn stack_size(text: &str) -> Result<usize, String> {
+    let bytes = size(text)?;
+    let fits = (STACK_BYTES_MIN as u64..=STACK_BYTES_MAX as u64).contains(&bytes);
+    fits.then_some(bytes as usize).ok_or_else(|| "a stack has from 16KiB to 1GiB".into())
+}
+
+/// Runs the verb.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    let wasi = grant(args)?;
+    let module = module(args)?;
+    let mut store = Store::new(wasi, limits(args))?;
+    let watchdog = args.timeout.map(|timeout| Watchdog::start(store.interrupt_handle(), timeout, EXIT_TIMEOUT));
+    let watchdog = watchdog.transpose().context("cannot start the thread that watches the time")?;
+    let outcome = instantiate(&mut store, &module).and_then(|instance| start(args, &mut store, instance));
+    drop(watchdog);
+    match outcome {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => ending(args, error),
+    }
+}
+
+/// The system interface with what was granted.
+fn grant(args: &Args) -> Result<Wasi> {
+    let name = args.argv0.as_deref().or(args.file.file_name()).unwrap_or(OsStr::new("program"));
+    let mut builder = Wasi::builder().inherit_stdio().arg(name);
+    if args.invoke.is_none() {
+        builder = builder.args(&args.args);
+    }
+    for variable in &args.env {
+        match variable.split_once('=') {
+            Some((name, value)) => builder = builder.env(name, value),
+            None => builder = builder.envs(std::env::var_os(variable).map(|value| (variable, value))),
+        }
+    }
+    for dir in &args.dirs {
+        let (host, guest, access) = directory(dir)?;
+        builder = builder.preopen_dir(host, guest, access)?;
+    }
+    Ok(builder.build()?)
+}
+
+/// `HOST[::GUEST[::ro]]`.
+fn directory(text: &str) -> Result<(&Path, &str, DirAccess)> {
+    let parts: Vec<&str> = text.split("::").collect();
+    let (host, guest, access) = match parts[..] {
+        [host] => (host, host, DirAccess::ReadWrite),
+        [host, guest] => (host, guest, DirAccess::ReadWrite),
+        [host, guest, "ro"] => (host, guest, DirAccess::ReadOnly),
+        _ => return Err(anyhow!("--dir {text:?} is not HOST, HOST::GUEST or HOST::GUEST::ro")),
+    };
+    ensure!(!host.is_empty() && !guest.is_empty(), "--dir {text:?} names no directory; write HOST::GUEST");
+    Ok((Path::new(host), guest, access))
+}
+
+fn limits(args: &Args) -> Limits {
+    let mut limits = Limits::default();
+    limits.memory_bytes_max = args.memory_max.unwrap_or(limits.memory_bytes_max);
+    limits.stack_bytes = args.stack_size.unwrap_or(limits.stack_bytes);
+    limits
+}
+
+/// Loads an artifact, or compiles a module or takes it from the cache.
+fn module(args: &Args) -> Result<Module> {
+    let mut head = [0; 4];
+    let is_artifact = std::fs::File::open(&args.file)
+        .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head))
+        .is_ok_and(|()| files::is_artifact(&head));
+    if is_artifact {
+        return load::file(&args.file);
+    }
+    let wasm = files::read(&args.file, WASM_BYTES_MAX)?;
+    let options = args.compile.options(None);
+    let compile = || {
+        let compiled = selvedge_compiler::compile(&wasm, &options, &Bar::new());
+        compiled.with_context(|| format!("cannot compile {}", args.file.display()))
+    };
+    let cache = if args.no_cache { None } else { Cache::of_user() };
+    match cache {
+        None => load::bytes(&compile()?),
+        Some(cache) => match cache.get(&wasm, &options, compile)? {
+            Entry::Kept(path) => load::file(&path),
+            Entry::Fresh(artifact) => load::bytes(&artifact),
+        },
+    }
+}
+
+fn instantiate(store: &mut Store<Wasi>, module: &Module) -> Result<Instance> {
+    let mut linker = Linker::new();
+    selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi);
+    linker.instantiate(store, module).map_err(|error| match error {
+        InstantiateError::Start(error) => error.into(),
+        InstantiateError::Limit(limit) => anyhow!("the module does not fit its limits: {limit}; raise --memory-max"),
+        InstantiateError::Link(error) => {
+            anyhow!("{error}\nonly WASI preview 1 is provided here; embed the runtime to provide more")
+        }
+        error => error.into(),
+    })
+}
+
+/// Calls `_start`, or what `--invoke` names.
+fn start(args: &Args, store: &mut Store<Wasi>, instance: Instance) -> Result<()> {
+    match &args.invoke {
+        Some(export) => invoke(args, store, instance, export),
+        None => {
+            let start = instance.get_func(store, "_start").ok_or_else(|| no_program(args, store, instance))?;
+            start.call(store, &[])?;
+            Ok(())
+        }
+    }
+}
+
+fn no_program(args: &Args, store: &Store<Wasi>, instance: Instance) -> anyhow::Error {
+    let file = args.file.display();
+    match args.args.first() {
+        Some(first) if first == "--invoke" => {
+            anyhow!("{file} exports no _start; options stand before it: selvedge run --invoke NAME {file} ARGS")
+        }
+        _ => anyhow!("{file} exports no _start; call an export with --invoke: {}", functions(store, instance)),
+    }
+}
+
+/// The functions an instance exports, as a list.
+fn functions(store: &Store<Wasi>, instance: Instance) -> String {
+    const SHOWN_MAX: usize = 20;
+    let exports = instance.module(store).exports();
+    let names: Vec<&str> = exports.filter(|(_, ty)| matches!(ty, ExternType::Func(_))).map(|(name, _)| name).collect();
+    match names.len() {
+        0 => "it exports no functions".into(),
+        count if count > SHOWN_MAX => format!("it has {}, and {} more", names[..SHOWN_MAX].join(", "), count - SHOWN_MAX),
+        _ => format!("it has {}", names.join(", ")),
+    }
+}
+
+fn invoke(args: &Args, store: &mut Store<Wasi>, instance: Instance, export: &str) -> Result<()> {
+    let func = instance.get_func(store, export);
+    let func = func.ok_or_else(|| anyhow!("no function {export:?} is exported; {}", functions(store, instance)))?;
+    let texts = args.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    let values = values::parse_all(&texts, &func.ty(store)?).with_context(|| format!("cannot call {export}"))?;
+    if let Some(initialize) = instance.get_func(store, "_initialize").filter(|_| export != "_initialize") {
+        initialize.call(store, &[])?;
+    }
+    for result in func.call(store, &values)? {
+        files::print(&(values::show(&result) + "\n"))?;
+    }
+    Ok(())
+}
+
+/// Turns how the guest ended into what this command says and exits with.
+fn ending(args: &Args, error: anyhow::Error) -> Result<ExitCode> {
+    let code = match error.downcast_ref::<CallError>() {
+        Some(CallError::Exit(code)) => return Ok(ExitCode::from(*code as u8)),
+        Some(CallError::Trap(_)) => EXIT_TRAP,
+        Some(CallError::Interrupted(_)) => EXIT_TIMEOUT,
+        _ => return Err(error),
+    };
+    match (code, args.timeout) {
+        (EXIT_TIMEOUT, Some(timeout)) => eprintln!("error: ended after {timeout:?}, the --timeout; {error}"),
+        _ => eprintln!("error: {error}"),
+    }
+    Ok(ExitCode::from(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_granted_by_name() {
+        let of = |text| directory(text).ok();
+        assert_eq!(of("a"), Some((Path::new("a"), "a", DirAccess::ReadWrite)));
+        assert_eq!(of("/a::/b"), Some((Path::new("/a"), "/b", DirAccess::ReadWrite)));
+        assert_eq!(of("/a::/b::ro"), Some((Path::new("/a"), "/b", DirAccess::ReadOnly)));
+        for wrong in ["", "::", "a::", "::b", "a::b::rw", "a::b::ro::c"] {
+            assert!(of(wrong).is_none(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Guest cases: the files in `guests/cases`, as `guests/README.md` describes them.
+//!
+//! Programs run under the `selvedge` command, libraries step by step in this process. Every case is one
+//! test per memory layout.
+
+mod format;
+mod program;
+mod steps;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::{Failed, Trial};
+use selvedge_contract::MemoryLayout;
+
+use crate::fixtures::{layout_name, layouts};
+use format::Case;
+
+/// Where everything is that cases need.
+#[derive(Clone, Debug)]
+pub struct Runner {
+    /// The `selvedge` command.
+    pub selvedge: PathBuf,
+    /// The repository: cases in `guests/cases`, modules in `target/guests` and `target/modules`.
+    pub root: PathBuf,
+    /// Where the command may keep compiled modules between runs.
+    pub cache: PathBuf,
+}
+
+impl Runner {
+    /// One test per case and layout.
+    ///
+    /// # Errors
+    /// If the directory of cases cannot be read.
+    pub fn trials(self) -> Result<Vec<Trial>> {
+        let files = case_files(&self.root.join("guests/cases"))?;
+        let runner = Arc::new(self);
+        let trials = files.iter().flat_map(|file| layouts().map(|layout| runner.trial(file, layout))).collect();
+        Ok(trials)
+    }
+
+    fn trial(self: &Arc<Runner>, file: &Path, layout: MemoryLayout) -> Trial {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let name = format!("{stem} {}", layout_name(layout));
+        let (runner, file) = (self.clone(), file.to_owned());
+        let lacking = Case::read(&file).is_ok_and(|case| runner.may_be_absent(&case));
+        let check = move || runner.check(&file, layout).map_err(|error| Failed::from(format!("{error:#}")));
+        Trial::test(name, check).with_ignored_flag(lacking)
+    }
+
+    fn check(&self, file: &Path, layout: MemoryLayout) -> Result<()> {
+        let case = Case::read(file)?;
+        let module = self.module(&case);
+        ensure!(module.is_file(), "{} is missing: run `cargo xtask guests` and `cargo xtask modules`", module.display());
+        if case.step.is_empty() {
+            program::check(self, &case, &module, layout)
+        } else {
+            steps::check(&case, &module, layout)
+        }
+    }
+
+    fn directory(&self, case: &Case) -> PathBuf {
+        self.root.join(if case.guest.is_some() { "target/guests" } else { "target/modules" })
+    }
+
+    fn module(&self, case: &Case) -> PathBuf {
+        self.directory(case).join(case.name()).with_added_extension("wasm")
+    }
+
+    /// Nothing was built or fetched at all, and this is no continuous integration, where that is an error.
+    fn may_be_absent(&self, case: &Case) -> bool {
+        !self.directory(case).is_dir() && std::env::var_os("CI").is_none()
+    }
+
+    /// What was not built or fetched, for a note to whoever runs the tests by hand.
+    pub fn absent(&self) -> Vec<PathBuf> {
+        let both = [self.root.join("target/guests"), self.root.join("target/modules")];
+        both.into_iter().filter(|directory| !directory.is_dir()).collect()
+    }
+}
+
+fn case_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    let entries = directory.read_dir().with_context(|| format!("reading {}", directory.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let mut files: Vec<_> = paths.into_iter().filter(|path| path.extension().is_some_and(|e| e == "toml")).collect();
+    ensure!(!files.is_empty(), "there are no cases in {}", directory.display());
+    files.sort();
+    Ok(files)
+}
