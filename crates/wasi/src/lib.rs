@@ -1,1 +1,75 @@
+//! WASI preview 1: the system interface of a guest, as host functions.
+//!
+//! ```text
+//!   Wasi::builder() ─► Wasi, one a store ─► add_to_linker: 46 imports
+//!                        │
+//!                        ├─ args, env, clocks, randomness
+//!                        └─ descriptors: number ─► rights + stream in memory │ host file │ directory
+//!                                                                                            │
+//!                              memory (what a guest says) ─► resolve (beneath, or not at all)┘
+//! ```
+//!
+//! Invariants:
+//! * **Capabilities.** A guest reaches the descriptors it was given and what lies beneath the directories
+//!   among them. After [`WasiBuilder::preopen_dir`] no path is ever looked up from the host's root or
+//!   current directory; paths are followed in `resolve` and `walk` and nowhere else.
+//! * **Guests allege.** Pointers, lengths and paths are checked in `memory` before anything is done, and
+//!   places for results before the deed: a call that answers an errno has written nothing.
+//! * **Rights shrink.** A descriptor has base and inheriting rights as the witx document says; every
+//!   use names the right it needs. A read-only grant is not a matter of rights but answers `EROFS`.
+//! * **Nothing pretends.** What cannot be done answers the errno that says so.
+//! * **Bounded.** Every count a guest chooses has a cap in `limits`.
+//! * The only waits are in `host` and `poll`, so that a later version can suspend the guest there instead.
+//!
+//! Not here: reading of the host's environment, arguments or current directory; making of sockets.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod args;
+mod builder;
+mod clocks;
+mod descriptor;
+mod dir;
+mod errno;
+mod file;
+mod flags;
+mod host;
+mod io;
+mod limits;
+mod linker;
+mod memory;
+mod open;
+mod path;
+mod poll;
+mod process;
+mod random;
+mod resolve;
+mod sock;
+mod stdio;
+mod types;
+mod walk;
+
+pub use builder::{BuildError, DirAccess, WasiBuilder};
+pub use cap_std::fs::Dir;
+pub use clocks::Clocks;
+pub use errno::Errno;
+pub use linker::add_to_linker;
+pub use random::Randomness;
+pub use stdio::{Buffer, Stdio};
+
+/// The system interface of one store: what its guest was granted, and what it has opened since.
+#[derive(Debug)]
+pub struct Wasi {
+    args: args::Strings,
+    env: args::Strings,
+    table: descriptor::Table,
+    time: clocks::Time,
+    random: Randomness,
+}
+
+impl Wasi {
+    /// A builder that grants nothing yet.
+    pub fn builder() -> WasiBuilder {
+        WasiBuilder::default()
+    }
+}

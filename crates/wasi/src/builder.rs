@@ -1,0 +1,302 @@
+//! What an instance is granted, put together by the embedder.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use rustix::fs::OFlags;
+use thiserror::Error;
+
+use crate::Wasi;
+use crate::args::Strings;
+use crate::clocks::{Clocks, Time};
+use crate::descriptor::{Descriptor, Directory, Kind, Table};
+use crate::flags::{FdFlags, Rights};
+use crate::limits::{DESCRIPTORS_MAX_DEFAULT, PREOPENS_MAX, STRINGS_BYTES_MAX};
+use crate::random::Randomness;
+use crate::sock;
+use crate::stdio::Stdio;
+use crate::types::FileType;
+
+/// What may be done below a granted directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DirAccess {
+    /// Reading. Whatever would change something answers `EROFS`, as on a read-only file system.
+    ReadOnly,
+    /// Everything.
+    ReadWrite,
+}
+
+/// A system interface could not be put together. The embedder's or operator's mistake.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A directory to be granted cannot be opened.
+    #[error("cannot grant the directory {} to the guest as {guest:?}: {source}", host.display())]
+    Directory {
+        /// Where it is said to be.
+        host: PathBuf,
+        /// The guest's name for it.
+        guest: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A guest's name for a directory cannot be a name.
+    #[error("a directory cannot be granted under the name {0:?}: it is empty, too long or has a zero byte")]
+    DirectoryName(String),
+    /// Two directories have one name.
+    #[error("two directories are granted to the guest as {0:?}; give them different names")]
+    SameName(String),
+    /// An argument or environment variable has a zero byte, or a variable's name is empty or has a `=`.
+    #[error("{0:?} cannot be an argument or environment variable")]
+    BadString(String),
+    /// Arguments or environment are too long.
+    #[error("arguments or environment have more than {STRINGS_BYTES_MAX} bytes")]
+    StringsTooLong,
+    /// Too many directories and sockets.
+    #[error("more than {PREOPENS_MAX} directories and sockets are granted, or more than descriptors_max allows")]
+    TooManyPreopens,
+    /// [`Stdio::Bytes`] is for stdin.
+    #[error("stdout and stderr cannot be Stdio::Bytes, which is only read; use Stdio::Buffer")]
+    BytesAsOutput,
+}
+
+/// Builds [`Wasi`]s: one, or many of the same kind. Nothing is granted but what is named here.
+#[derive(Clone, Debug, Default)]
+pub struct WasiBuilder {
+    args: Vec<Vec<u8>>,
+    env: Vec<Vec<u8>>,
+    stdio: [Stdio; 3],
+    preopens: Vec<Preopen>,
+    clocks: Clocks,
+    randomness: Randomness,
+    descriptors_max: Option<u32>,
+    bad_string: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Preopen {
+    Dir { dir: Arc<Dir>, name: Arc<[u8]>, access: DirAccess },
+    Socket(Arc<OwnedFd>),
+}
+
+impl WasiBuilder {
+    /// Adds an argument. The first is the program's name.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> WasiBuilder {
+        let bytes = arg.as_ref().as_bytes();
+        self.check_string(bytes.contains(&0), bytes);
+        self.args.push(bytes.to_vec());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<S: AsRef<OsStr>>(self, args: impl IntoIterator<Item = S>) -> WasiBuilder {
+        args.into_iter().fold(self, WasiBuilder::arg)
+    }
+
+    /// Adds an environment variable. The host's own environment is never passed on by itself.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> WasiBuilder {
+        let name = name.as_ref().as_bytes();
+        let variable = [name, b"=", value.as_ref().as_bytes()].concat();
+        self.check_string(name.is_empty() || name.contains(&b'=') || variable.contains(&0), &variable);
+        self.env.push(variable);
+        self
+    }
+
+    /// Adds environment variables.
+    pub fn envs<N: AsRef<OsStr>, V: AsRef<OsStr>>(self, variables: impl IntoIterator<Item = (N, V)>) -> WasiBuilder {
+        variables.into_iter().fold(self, |builder, (name, value)| builder.env(name, value))
+    }
+
+    /// Connects stdin; at first it is [`Stdio::Null`].
+    pub fn stdin(mut self, stdio: Stdio) -> WasiBuilder {
+        self.stdio[0] = stdio;
+        self
+    }
+
+    /// Connects stdout; at first it is [`Stdio::Null`].
+    pub fn stdout(mut self, stdio: Stdio) -> WasiBuilder {
+        self.stdio[1] = stdio;
+        self
+    }
+
+    /// Connects stderr; at first it is [`Stdio::Null`].
+    pub fn stderr(mut self, stdio: Stdio) -> WasiBuilder {
+        self.stdio[2] = stdio;
+        self
+    }
+
+    /// Connects all three to those of the process.
+    pub fn inherit_stdio(mut self) -> WasiBuilder {
+        self.stdio = [Stdio::Inherit, Stdio::Inherit, Stdio::Inherit];
+        self
+    }
+
+    /// Grants a directory of the host, which the guest knows as `guest_path`. It is opened now; whatever is
+    /// at `host_path` later does not matter. This is the only use of the host's file system by name.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or the guest cannot have it by that name.
+    pub fn preopen_dir(
+        self,
+        host_path: impl AsRef<Path>,
+        guest_path: &str,
+        access: DirAccess,
+    ) -> Result<WasiBuilder, BuildError> {
+        let host = host_path.as_ref();
+        let directory_error =
+            |source| BuildError::Directory { host: host.to_owned(), guest: guest_path.to_owned(), source };
+        self.preopen(open_directory(host).map_err(directory_error)?, guest_path, access)
+    }
+
+    /// Grants a directory that is already open.
+    ///
+    /// # Errors
+    /// If the guest cannot have it by that name.
+    pub fn preopen(mut self, dir: Dir, guest_path: &str, access: DirAccess) -> Result<WasiBuilder, BuildError> {
+        let name = guest_path.as_bytes();
+        if name.is_empty() || name.contains(&0) || name.len() > crate::limits::PATH_BYTES_MAX as usize {
+            return Err(BuildError::DirectoryName(guest_path.to_owned()));
+        }
+        if self.preopens.iter().any(|other| matches!(other, Preopen::Dir { name: taken, .. } if **taken == *name)) {
+            return Err(BuildError::SameName(guest_path.to_owned()));
+        }
+        self.preopens.push(Preopen::Dir { dir: Arc::new(dir), name: name.into(), access });
+        Ok(self)
+    }
+
+    /// Grants a listening or connected stream socket. Sockets are numbered after the directories.
+    pub fn preopen_socket(mut self, socket: impl Into<OwnedFd>) -> WasiBuilder {
+        self.preopens.push(Preopen::Socket(Arc::new(socket.into())));
+        self
+    }
+
+    /// Sets the clocks.
+    pub fn clocks(mut self, clocks: Clocks) -> WasiBuilder {
+        self.clocks = clocks;
+        self
+    }
+
+    /// Sets the source of random bytes.
+    pub fn randomness(mut self, randomness: Randomness) -> WasiBuilder {
+        self.randomness = randomness;
+        self
+    }
+
+    /// Sets how many descriptors may be open at once, standard streams and grants included.
+    pub fn descriptors_max(mut self, descriptors_max: u32) -> WasiBuilder {
+        self.descriptors_max = Some(descriptors_max);
+        self
+    }
+
+    /// A system interface for one store. The builder can build more.
+    ///
+    /// # Errors
+    /// If something given before cannot be.
+    pub fn build(&self) -> Result<Wasi, BuildError> {
+        if let Some(bad) = &self.bad_string {
+            return Err(BuildError::BadString(bad.clone()));
+        }
+        Ok(Wasi {
+            args: strings(&self.args)?,
+            env: strings(&self.env)?,
+            table: self.table()?,
+            time: Time::new(self.clocks),
+            random: self.randomness,
+        })
+    }
+
+    fn check_string(&mut self, bad: bool, bytes: &[u8]) {
+        if bad && self.bad_string.is_none() {
+            self.bad_string = Some(String::from_utf8_lossy(bytes).into_owned());
+        }
+    }
+
+    fn table(&self) -> Result<Table, BuildError> {
+        if self.preopens.len() > PREOPENS_MAX {
+            return Err(BuildError::TooManyPreopens);
+        }
+        let mut table = Table::new(self.descriptors_max.unwrap_or(DESCRIPTORS_MAX_DEFAULT));
+        let streams = self.stdio.iter().enumerate().map(|(number, stdio)| stdio.open(number));
+        // wasi-libc looks for directories from 3 on, until there is none.
+        let (dirs, sockets): (Vec<_>, Vec<_>) = self.preopens.iter().partition(|p| matches!(p, Preopen::Dir { .. }));
+        for descriptor in streams.chain(dirs.into_iter().chain(sockets).map(|preopen| Ok(preopen.open()))) {
+            table.insert(descriptor?).map_err(|_| BuildError::TooManyPreopens)?;
+        }
+        Ok(table)
+    }
+}
+
+impl Preopen {
+    fn open(&self) -> Descriptor {
+        match self {
+            Preopen::Socket(socket) => sock::granted(socket.clone()),
+            Preopen::Dir { dir, name, access } => {
+                let (dir, preopen) = (dir.clone(), Some(name.clone()));
+                Descriptor {
+                    kind: Kind::Directory(Directory { dir, access: *access, preopen, listing: None }),
+                    filetype: FileType::Directory,
+                    flags: FdFlags::NONE,
+                    base: Rights::DIRECTORY,
+                    inheriting: Rights::ALL,
+                }
+            }
+        }
+    }
+}
+
+fn strings(strings: &[Vec<u8>]) -> Result<Strings, BuildError> {
+    let bytes = strings.iter().fold(0, |sum: usize, string| sum.saturating_add(string.len() + 1));
+    if bytes > STRINGS_BYTES_MAX || strings.len() > STRINGS_BYTES_MAX / 4 {
+        return Err(BuildError::StringsTooLong);
+    }
+    Ok(Strings::new(strings.iter().map(Vec::as_slice)))
+}
+
+/// Opens a directory by name; one that may be passed through but not listed, too.
+fn open_directory(host: &Path) -> io::Result<Dir> {
+    let open = |extra: OFlags| {
+        let flags = (OFlags::DIRECTORY | extra).bits() as i32;
+        File::options().read(true).custom_flags(flags).open(host)
+    };
+    let file = match open(OFlags::empty()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => open(OFlags::PATH),
+        result => result,
+    };
+    file.map(Dir::from_std_file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let error = Wasi::builder().preopen_dir("/no/such/place", "/data", DirAccess::ReadOnly).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("/no/such/place") && text.contains("/data") && text.contains("No such file"), "{text}");
+        let file = Wasi::builder().preopen_dir("/etc/passwd", "/data", DirAccess::ReadOnly).unwrap_err();
+        assert!(file.to_string().contains("Not a directory"), "{file}");
+    }
+
+    #[test]
+    fn names_and_strings_are_checked() {
+        let twice = || Wasi::builder().preopen_dir("/", "/a", DirAccess::ReadOnly);
+        let error = twice().unwrap().preopen_dir("/", "/a", DirAccess::ReadOnly).unwrap_err();
+        assert!(matches!(error, BuildError::SameName(_)));
+        assert!(matches!(Wasi::builder().arg("a\0b").build(), Err(BuildError::BadString(_))));
+        assert!(matches!(Wasi::builder().env("a=b", "c").build(), Err(BuildError::BadString(_))));
+        assert!(matches!(Wasi::builder().env("", "c").build(), Err(BuildError::BadString(_))));
+        let long = "x".repeat(STRINGS_BYTES_MAX);
+        assert!(matches!(Wasi::builder().arg(long).build(), Err(BuildError::StringsTooLong)));
+        assert!(matches!(Wasi::builder().stdout(Stdio::bytes("x")).build(), Err(BuildError::BytesAsOutput)));
+        assert!(matches!(twice().unwrap().descriptors_max(3).build(), Err(BuildError::TooManyPreopens)));
+        assert!(twice().unwrap().descriptors_max(4).build().is_ok());
+    }
+}

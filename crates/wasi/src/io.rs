@@ -1,0 +1,138 @@
+//! Reading, writing and seeking.
+//!
+//! Data goes between the host's kernel and guest memory without a copy, in one system call for all buffers.
+
+use std::io::{IoSlice, IoSliceMut};
+
+use rustix::fs::SeekFrom;
+use selvedge_runtime::GuestPtr;
+
+use crate::Wasi;
+use crate::descriptor::{Descriptor, Kind};
+use crate::errno::{Answer, Errno};
+use crate::flags::Rights;
+use crate::memory::{buffers, check, gather, scatter};
+use crate::types::Iovec;
+
+impl Descriptor {
+    fn read(&mut self, slices: &mut [IoSliceMut<'_>]) -> Answer<usize> {
+        match &mut self.kind {
+            Kind::Stream(stream) => Ok(stream.read(slices)),
+            Kind::Host(file) => file.read(self.flags, slices),
+            Kind::Directory(_) => Err(Errno::Isdir),
+        }
+    }
+
+    fn write(&self, slices: &[IoSlice<'_>]) -> Answer<usize> {
+        match &self.kind {
+            Kind::Stream(stream) => stream.write(slices),
+            Kind::Host(file) => file.write(self.flags, slices),
+            Kind::Directory(_) => Err(Errno::Isdir),
+        }
+    }
+
+    fn seek(&self, to: SeekFrom) -> Answer<u64> {
+        match &self.kind {
+            // Like /dev/null, the one stream with the right to seek.
+            Kind::Stream(_) => Ok(0),
+            Kind::Host(file) => Ok(rustix::fs::seek(file, to)?),
+            Kind::Directory(_) => Err(Errno::Isdir),
+        }
+    }
+}
+
+/// How much was done, as the guest sees it. The kernel does at most 2 GiB at once.
+fn count(done: usize) -> u32 {
+    u32::try_from(done).unwrap_or(u32::MAX)
+}
+
+impl Wasi {
+    pub(crate) fn fd_read(
+        &mut self,
+        mem: &mut [u8],
+        fd: u32,
+        iovecs: GuestPtr<Iovec>,
+        iovecs_len: u32,
+        done: GuestPtr<u32>,
+    ) -> Answer {
+        let descriptor = self.table.get_mut(fd, Rights::FD_READ)?;
+        let buffers = buffers(mem, iovecs, iovecs_len)?;
+        check(mem, done)?;
+        let read = scatter(mem, &buffers, |slices| descriptor.read(slices))?;
+        Ok(done.write(mem, &count(read))?)
+    }
+
+    pub(crate) fn fd_pread(
+        &mut self,
+        mem: &mut [u8],
+        fd: u32,
+        iovecs: GuestPtr<Iovec>,
+        iovecs_len: u32,
+        offset: u64,
+        done: GuestPtr<u32>,
+    ) -> Answer {
+        let file = self.table.get(fd, Rights::FD_READ.or(Rights::FD_SEEK))?.host()?;
+        let buffers = buffers(mem, iovecs, iovecs_len)?;
+        check(mem, done)?;
+        let read = scatter(mem, &buffers, |slices| Ok(rustix::io::preadv(file, slices, offset)?))?;
+        Ok(done.write(mem, &count(read))?)
+    }
+
+    pub(crate) fn fd_write(
+        &mut self,
+        mem: &mut [u8],
+        fd: u32,
+        iovecs: GuestPtr<Iovec>,
+        iovecs_len: u32,
+        done: GuestPtr<u32>,
+    ) -> Answer {
+        let descriptor = self.table.get(fd, Rights::FD_WRITE)?;
+        let buffers = buffers(mem, iovecs, iovecs_len)?;
+        check(mem, done)?;
+        let written = descriptor.write(&gather(mem, &buffers))?;
+        Ok(done.write(mem, &count(written))?)
+    }
+
+    pub(crate) fn fd_pwrite(
+        &mut self,
+        mem: &mut [u8],
+        fd: u32,
+        iovecs: GuestPtr<Iovec>,
+        iovecs_len: u32,
+        offset: u64,
+        done: GuestPtr<u32>,
+    ) -> Answer {
+        let file = self.table.get(fd, Rights::FD_WRITE.or(Rights::FD_SEEK))?.host()?;
+        let buffers = buffers(mem, iovecs, iovecs_len)?;
+        check(mem, done)?;
+        let written = rustix::io::pwritev(file, &gather(mem, &buffers), offset)?;
+        Ok(done.write(mem, &count(written))?)
+    }
+
+    pub(crate) fn fd_seek(
+        &mut self,
+        mem: &mut [u8],
+        fd: u32,
+        offset: i64,
+        whence: u32,
+        position: GuestPtr<u64>,
+    ) -> Answer {
+        // Asking for the position is `fd_tell`.
+        let tells = whence == 1 && offset == 0;
+        let descriptor = self.table.get(fd, if tells { Rights::FD_TELL } else { Rights::FD_SEEK })?;
+        let to = match whence {
+            0 => SeekFrom::Start(u64::try_from(offset).map_err(|_| Errno::Inval)?),
+            1 => SeekFrom::Current(offset),
+            2 => SeekFrom::End(offset),
+            _ => return Err(Errno::Inval),
+        };
+        check(mem, position)?;
+        Ok(position.write(mem, &descriptor.seek(to)?)?)
+    }
+
+    pub(crate) fn fd_tell(&mut self, mem: &mut [u8], fd: u32, position: GuestPtr<u64>) -> Answer {
+        let descriptor = self.table.get(fd, Rights::FD_TELL)?;
+        check(mem, position)?;
+        Ok(position.write(mem, &descriptor.seek(SeekFrom::Current(0))?)?)
+    }
+}
