@@ -101,27 +101,33 @@ impl Backtrace {
 }
 
 impl RawFrame {
+    /// The frame at an address; `None` in code that no programmer wrote.
     fn at(core: &Core, address: u64) -> Option<RawFrame> {
-        core.instances.iter().find_map(|instance| {
+        let frame = core.instances.iter().find_map(|instance| {
             let text_offset = instance.module.code().text_offset_of(address)?;
             Some(RawFrame { module: instance.module.clone(), text_offset })
-        })
+        })?;
+        let shown = matches!(frame.function()?, TextFunction::Defined(_) | TextFunction::HostThunk(_));
+        shown.then_some(frame)
     }
 
-    /// The function's frame; `None` for generated code between functions.
+    fn function(&self) -> Option<TextFunction> {
+        let index = self.module.index();
+        let (number, _) = index.functions(self.module.bytes()).find(self.text_offset)?;
+        TextFunction::at(number, &index.contract)
+    }
+
     fn resolve(&self) -> Option<Frame> {
-        let (index, bytes) = (self.module.index(), self.module.bytes());
-        let (number, _) = index.functions(bytes).find(self.text_offset)?;
-        let text = TextFunction::at(number, &index.contract)?;
-        let is_host = matches!(text, TextFunction::HostThunk(_));
-        if !is_host && !matches!(text, TextFunction::Defined(_)) {
-            return None;
-        }
+        let text = self.function()?;
         let function = self.module.function_of(text)?;
-        let name = if is_host { self.import_name(function) } else { self.module.function_name(function).map(demangle) };
-        let wasm_offset = if is_host { None } else { index.addresses(bytes).find(self.text_offset) };
+        if matches!(text, TextFunction::HostThunk(_)) {
+            let name = self.import_name(function);
+            return Some(Frame { function, name, is_host: true, wasm_offset: None, source: None });
+        }
+        let name = self.module.function_name(function).map(demangle);
+        let wasm_offset = self.module.index().addresses(self.module.bytes()).find(self.text_offset);
         let source = wasm_offset.and_then(|offset| source_line(&self.module, offset));
-        Some(Frame { function, name, is_host, wasm_offset, source })
+        Some(Frame { function, name, is_host: false, wasm_offset, source })
     }
 
     fn import_name(&self, function: u32) -> Option<String> {

@@ -4,10 +4,10 @@
 //! addresses and lengths as the guest computed them. All are 64 bits wide here, so a sum is checked once
 //! and fits or does not. Nothing is written unless all of it may be.
 
+use selvedge_contract::ElementItems;
 use selvedge_contract::abi::{Builtin, FuncRefBits};
 use selvedge_contract::trap::TrapCode;
 use selvedge_contract::types::RefType;
-use selvedge_contract::{ElementItems, SegmentMode};
 use selvedge_native::{HostVerdict, RawValue, SlotId};
 
 use crate::core::{Core, Place};
@@ -119,7 +119,7 @@ impl Core {
         let at = self.guest_memory(slot, memory)?;
         let instance = self.instances.get(slot.0 as usize).ok_or(Refusal::Damaged)?;
         let data = instance.module.contract().data.get(segment as usize).ok_or(Refusal::Damaged)?;
-        let dropped = data.mode == SegmentMode::Dropped || instance.data_is_dropped(segment);
+        let dropped = instance.data_is_dropped(segment, &data.mode);
         let all = instance.module.index().data(instance.module.bytes());
         let segment_len = if dropped { 0 } else { data.len };
         let bytes = range(data.offset, segment_len, all.len()).ok_or(Refusal::Damaged)?;
@@ -198,7 +198,7 @@ impl Core {
         let at = self.guest_table(slot, table)?;
         let instance = self.instance(slot).ok_or(Refusal::Damaged)?;
         let elements_of = instance.module.contract().elements.get(segment as usize).ok_or(Refusal::Damaged)?;
-        let dropped = elements_of.mode == SegmentMode::Dropped || instance.element_is_dropped(segment);
+        let dropped = instance.element_is_dropped(segment, &elements_of.mode);
         let segment_len = if dropped { 0 } else { elements_of.items.len() as u64 };
         if elements_of.ty != self.table_plan(at).ty.element {
             return Err(Refusal::Damaged);

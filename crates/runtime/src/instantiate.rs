@@ -121,6 +121,7 @@ pub(crate) fn instantiate<T: 'static>(
     init_globals(core, slot, module)?;
     init_tables(core, slot, module)?;
     init_memories(core, slot, module)?;
+    core.instances[slot.0 as usize].segments_placed = true;
     run_start(context, slot, module)?;
     Ok(Instance { store: context.inner.core.id, slot })
 }

@@ -97,15 +97,18 @@ impl Module {
     /// refuses.
     #[allow(unsafe_code)]
     pub unsafe fn load_trusted<'a>(source: impl Into<Source<'a>>) -> Result<Module, LoadError> {
-        let file = match source.into() {
-            // SAFETY: the caller promised that the file stays as it is.
-            Source::File(path) => unsafe { ArtifactFile::open(path)? },
-            Source::Bytes(bytes) => ArtifactFile::from_bytes(bytes)?,
+        let source = source.into();
+        // SAFETY: the caller promised that a file stays as it is while it is mapped, and that the text is what the
+        // compiler wrote for the contract beside it, unchanged since. The index is read from the very bytes that
+        // are published.
+        let code = unsafe {
+            let file = match source {
+                Source::File(path) => ArtifactFile::open(path)?,
+                Source::Bytes(bytes) => ArtifactFile::from_bytes(bytes)?,
+            };
+            let index = checked_index(&file)?;
+            Code::publish(file, index)?
         };
-        let index = checked_index(&file)?;
-        // SAFETY: the index was read from this file. The caller promised that the text is what the compiler wrote
-        // for this contract, unchanged since.
-        let code = unsafe { Code::publish(file, index)? };
         Ok(Module::new(code))
     }
 

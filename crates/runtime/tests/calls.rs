@@ -117,7 +117,10 @@ fn traps_have_their_codes() {
         ("(memory.fill (i32.const 65535) (i32.const 0) (i32.const 2))", TrapCode::MemoryOutOfBounds),
         ("(memory.copy (i32.const 0) (i32.const 65535) (i32.const 2))", TrapCode::MemoryOutOfBounds),
         ("(memory.init $data (i32.const 0) (i32.const 1) (i32.const 3))", TrapCode::MemoryOutOfBounds),
-        ("(data.drop $data) (memory.init $data (i32.const 0) (i32.const 0) (i32.const 1))", TrapCode::MemoryOutOfBounds),
+        (
+            "(data.drop $data) (memory.init $data (i32.const 0) (i32.const 0) (i32.const 1))",
+            TrapCode::MemoryOutOfBounds,
+        ),
         ("(table.set (i32.const 4) (ref.null func))", TrapCode::TableOutOfBounds),
         ("(table.fill (i32.const 3) (ref.null func) (i32.const 2))", TrapCode::TableOutOfBounds),
         ("(table.copy (i32.const 0) (i32.const -1) (i32.const 1))", TrapCode::TableOutOfBounds),

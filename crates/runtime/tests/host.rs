@@ -27,7 +27,8 @@ fn run_with<T: Default + Send>(
     (store, result)
 }
 
-const CALLS_H: &str = r#"(module (import "host" "h" (func $h)) (func $inner (call $h)) (func (export "f") (call $inner)))"#;
+const CALLS_H: &str =
+    r#"(module (import "host" "h" (func $h)) (func $inner (call $h)) (func (export "f") (call $inner)))"#;
 
 #[derive(Debug, thiserror::Error)]
 #[error("disk full")]
@@ -82,7 +83,10 @@ fn an_error_of_a_host_function_keeps_its_source_and_place() {
     let names: Vec<_> = host.backtrace().frames().into_iter().filter_map(|f| f.name).collect();
     assert_eq!(names, ["host h", "inner", "f"]);
     let text = error.to_string();
-    assert!(text.starts_with("a host function failed: disk full\n    0: host h (host)\n    1: inner (wasm 0x"), "{text}");
+    assert!(
+        text.starts_with("a host function failed: disk full\n    0: host h (host)\n    1: inner (wasm 0x"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -115,12 +119,16 @@ fn results_of_wrong_type_are_the_hosts_fault() {
 #[test]
 fn a_host_function_reads_and_writes_the_callers_memory() {
     let mut linker = Linker::<Vec<u8>>::new();
-    linker.func_wrap("host", "h", |mut caller: Caller<'_, Vec<u8>>, from: GuestPtr<u8>, len: u32, to: GuestPtr<u32>| {
-        let (memory, data) = caller.memory_and_data()?;
-        data.extend(from.slice(len).bytes(memory)?);
-        to.write(memory, &(data.len() as u32))?;
-        Ok::<_, HostError>(())
-    });
+    linker.func_wrap(
+        "host",
+        "h",
+        |mut caller: Caller<'_, Vec<u8>>, from: GuestPtr<u8>, len: u32, to: GuestPtr<u32>| {
+            let (memory, data) = caller.memory_and_data()?;
+            data.extend(from.slice(len).bytes(memory)?);
+            to.write(memory, &(data.len() as u32))?;
+            Ok::<_, HostError>(())
+        },
+    );
     let wat = |from: &str| {
         format!(
             r#"(module (import "host" "h" (func $h (param i32 i32 i32))) (memory (export "memory") 1)
@@ -206,8 +214,10 @@ fn after_a_stack_overflow_the_next_instance_runs() {
 
 #[test]
 fn a_host_function_instantiates_and_calls_another_module() {
-    let inner = load(r#"(module (import "host" "double" (func $d (param i32) (result i32)))
-        (func (export "run") (result i32) (call $d (i32.const 21))))"#);
+    let inner = load(
+        r#"(module (import "host" "double" (func $d (param i32) (result i32)))
+        (func (export "run") (result i32) (call $d (i32.const 21))))"#,
+    );
     let mut linker = Linker::<()>::new();
     linker.func_wrap("host", "double", |_: Caller<'_, ()>, x: i32| x * 2);
     let own = linker.clone();

@@ -173,10 +173,8 @@ fn instances_of_another_store_are_refused() {
 
 #[test]
 fn code_that_relies_on_guards_gets_no_dense_memory() {
-    let (guarded, dense) = (Options::default(), Options {
-        memory: selvedge_contract::MemoryLayout::Dense,
-        ..Options::default()
-    });
+    let (guarded, dense) =
+        (Options::default(), Options { memory: selvedge_contract::MemoryLayout::Dense, ..Options::default() });
     for (exporter, importer, fits) in
         [(&guarded, &guarded, true), (&guarded, &dense, true), (&dense, &dense, true), (&dense, &guarded, false)]
     {
@@ -255,8 +253,7 @@ fn what_a_failed_instance_did_to_others_stays_done() {
 
 #[test]
 fn limits_are_kept_and_named() {
-    let limits =
-        Limits { memory_bytes_max: 3 << 16, table_elements_max: 10, instances_max: 2, ..Limits::default() };
+    let limits = Limits { memory_bytes_max: 3 << 16, table_elements_max: 10, instances_max: 2, ..Limits::default() };
     let mut store = Store::new((), limits).unwrap();
     let linker = Linker::new();
     let kind = |result| match result {

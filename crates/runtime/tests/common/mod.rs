@@ -2,18 +2,24 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
 use selvedge_compiler::{Options, compile};
-use selvedge_runtime::{CallError, Instance, InstantiateError, Limits, Linker, Module, Source, Store, TrapCode};
+use selvedge_runtime::{
+    CallError, Instance, InstantiateError, Limits, Linker, LoadError, Module, Source, Store, TrapCode,
+};
 
 /// Compiles and loads a module given as text or binary.
 pub fn load(wat: impl AsRef<[u8]>) -> Module {
     load_with(wat, &Options::default())
 }
 
-#[allow(unsafe_code)]
 pub fn load_with(wat: impl AsRef<[u8]>, options: &Options) -> Module {
-    let artifact = compile(wat.as_ref(), options, &()).unwrap();
-    // SAFETY: the artifact comes straight from the compiler.
-    unsafe { Module::load_trusted(Source::Bytes(&artifact)) }.unwrap()
+    load_trusted(&compile(wat.as_ref(), options, &()).unwrap()).unwrap()
+}
+
+/// Loads what the compiler has just written. Tests that damage it do not run it.
+#[allow(unsafe_code)]
+pub fn load_trusted<'a>(source: impl Into<Source<'a>>) -> Result<Module, LoadError> {
+    // SAFETY: every test here runs only what comes straight from the compiler.
+    unsafe { Module::load_trusted(source) }
 }
 
 pub fn store() -> Store<()> {
