@@ -41,7 +41,8 @@ impl Artifact {
 
     /// The functions in the text, in order, with their numbers.
     pub(crate) fn text_functions(&self) -> impl Iterator<Item = (TextFunction, FunctionRecord)> {
-        let records = self.index.functions(&self.bytes).iter().enumerate();
+        let table = self.index.functions(&self.bytes);
+        let records = (0..table.len()).filter_map(move |number| Some((number, table.get(number)?)));
         records.filter_map(|(number, record)| Some((TextFunction::at(number, self.contract())?, record)))
     }
 

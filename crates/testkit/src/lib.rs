@@ -10,7 +10,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-//pub mod cases;
+pub mod cases;
 mod fixtures;
 pub mod wast;
 

@@ -41,7 +41,7 @@ fn command(runner: &Runner, case: &Case, module: &Path, layout: MemoryLayout) ->
     }
     let modules = module.parent().unwrap_or(Path::new("."));
     for (guest, host) in &case.mounts {
-        command.arg("--dir").arg(format!("{}::{guest}", modules.join(host).display()));
+        command.arg("--dir").arg(format!("{}::{guest}::ro", modules.join(host).display()));
     }
     command
 }

@@ -33,7 +33,7 @@ impl Library {
         let module = crate::load(&selvedge_compiler::compile(&wasm, &options, &())?)?;
         let mut store = Store::new(Wasi::builder().build()?, Limits::default())?;
         let mut linker = Linker::new();
-        selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi)?;
+        selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi);
         let instance = linker.instantiate(&mut store, &module)?;
         if let Some(initialize) = instance.get_func(&store, "_initialize") {
             initialize.call(&mut store, &[])?;
