@@ -23,7 +23,7 @@ pub const BUILTIN_BASE: u32 = 0x8000_0000;
 pub const ABI_VERSION: u32 = 1;
 
 macro_rules! builtins {
-    ($($(#[$doc:meta])* $name:ident = $index:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $index:literal, $values:literal;)*) => {
         /// What generated code asks of the runtime. All values are 64-bit slots; 32-bit ones are zero-extended
         /// by the caller, and results that are 32 bits wide are zero-extended by the runtime.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -35,37 +35,42 @@ macro_rules! builtins {
             pub fn from_index(index: u32) -> Option<Builtin> {
                 match index.checked_sub(BUILTIN_BASE)? { $($index => Some(Builtin::$name),)* _ => None }
             }
+
+            /// Slots in its `values` array.
+            pub fn values(self) -> usize {
+                match self { $(Builtin::$name => $values,)* }
+            }
         }
     };
 }
 
 builtins! {
     /// `(memory, delta_pages) -> old_pages or -1` (as a 64-bit -1).
-    MemoryGrow = 0;
+    MemoryGrow = 0, 2;
     /// `(dst_memory, src_memory, dst, src, len)`.
-    MemoryCopy = 1;
+    MemoryCopy = 1, 5;
     /// `(memory, dst, byte, len)`.
-    MemoryFill = 2;
+    MemoryFill = 2, 4;
     /// `(memory, segment, dst, src, len)`.
-    MemoryInit = 3;
+    MemoryInit = 3, 5;
     /// `(segment)`.
-    DataDrop = 4;
+    DataDrop = 4, 1;
     /// `(table, index) -> reference`.
-    TableGet = 5;
+    TableGet = 5, 2;
     /// `(table, index, reference)`.
-    TableSet = 6;
+    TableSet = 6, 3;
     /// `(table, init reference, delta) -> old size or -1` (as a 64-bit -1).
-    TableGrow = 7;
+    TableGrow = 7, 3;
     /// `(table, dst, reference, len)`.
-    TableFill = 8;
+    TableFill = 8, 4;
     /// `(dst_table, src_table, dst, src, len)`.
-    TableCopy = 9;
+    TableCopy = 9, 5;
     /// `(table, segment, dst, src, len)`.
-    TableInit = 10;
+    TableInit = 10, 5;
     /// `(segment)`.
-    ElemDrop = 11;
+    ElemDrop = 11, 1;
     /// `(table, index, signature id)`: why a `call_indirect` failed; always traps.
-    IndirectCallFailed = 12;
+    IndirectCallFailed = 12, 3;
 }
 
 /// A function reference as a guest value: null is 0, else `(instance + 1) << 32 | (function + 1)`, where

@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use selvedge_contract::abi::{BUILTIN_BASE, Builtin};
+use selvedge_contract::abi::Builtin;
 use selvedge_contract::artifact::{ArtifactIndex, FunctionRecord, TextFunction};
 use selvedge_contract::types::FuncType;
 
 use crate::artifact_file::ArtifactFile;
 use crate::error::NativeError;
 use crate::region::TextMapping;
-
-/// Most values a [`Builtin`] takes.
-const BUILTIN_VALUES: usize = 5;
 
 /// An artifact whose text is mapped and may run. Shared by all its instances.
 #[derive(Debug)]
@@ -127,8 +124,7 @@ impl Code {
     pub(crate) fn host_call_values(&self, index: u32) -> usize {
         match self.imports.get(index as usize) {
             Some(import) => usize::from(import.values),
-            None if index >= BUILTIN_BASE && Builtin::from_index(index).is_some() => BUILTIN_VALUES,
-            None => 0,
+            None => Builtin::from_index(index).map_or(0, Builtin::values),
         }
     }
 }
