@@ -144,10 +144,7 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 
 type Params = cranelift_codegen::ir::function::FunctionParameters;
 
-fn collect(
-    buffer: &MachBufferFinalized<cranelift_codegen::Final>,
-    params: &Params,
-) -> Result<Code, String> {
+fn collect(buffer: &MachBufferFinalized<cranelift_codegen::Final>, params: &Params) -> Result<Code, String> {
     let calls = buffer.relocs().iter().map(|reloc| {
         let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = reloc.target else {
             return Err(format!("code refers to {:?}", reloc.target));

@@ -44,7 +44,8 @@ fn shared_flags(options: &Options) -> [(&'static str, &'static str); 11] {
         ("enable_verifier", verify),
         ("regalloc_checker", verify),
         ("enable_alias_analysis", "true"),
-        ("is_pic", "true"),
+        // Names are all in the same text, which is position-independent; there is no table of addresses.
+        ("is_pic", "false"),
         ("preserve_frame_pointers", "true"),
         ("unwind_info", "false"),
         ("enable_probestack", "false"),

@@ -31,7 +31,7 @@ mod translate;
 use selvedge_contract::artifact::{self, ArtifactParts};
 
 pub use error::{CompileError, Place};
-pub use options::{Cpu, OptLevel, Options};
+pub use options::{Cpu, OptLevel, Options, Proposals};
 pub use text::to_binary;
 
 /// Hears how far compilation is. Called from any thread.

@@ -19,6 +19,8 @@ pub struct Options {
     pub opt: OptLevel,
     /// Keep DWARF sections for backtraces with file and line.
     pub debug: bool,
+    /// What a module may use beyond WebAssembly 2.0.
+    pub proposals: Proposals,
     /// Check the intermediate code and the register allocation: slow, for tests.
     pub verify_ir: bool,
     /// Threads to compile with; `None` is one per core. The artifact does not depend on it.
@@ -47,6 +49,46 @@ pub enum OptLevel {
     Size,
 }
 
+macro_rules! proposals {
+    ($($(#[$doc:meta])* $field:ident = $name:literal;)*) => {
+        /// Proposals beyond WebAssembly 2.0. A module that uses one it may not is refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Proposals { $($(#[$doc])* pub $field: bool,)* }
+
+        impl Proposals {
+            /// All that are supported.
+            pub const ALL: Proposals = Proposals { $($field: true,)* };
+            /// WebAssembly 2.0 and nothing beyond.
+            pub const NONE: Proposals = Proposals { $($field: false,)* };
+            /// Their names.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// One of them, to switch on or off, by its name.
+            pub fn by_name(&mut self, name: &str) -> Option<&mut bool> {
+                match name { $($name => Some(&mut self.$field),)* _ => None }
+            }
+
+            /// The names of those that may not be used.
+            pub fn missing(self) -> impl Iterator<Item = &'static str> {
+                [$((self.$field, $name)),*].into_iter().filter(|(on, _)| !on).map(|(_, name)| name)
+            }
+        }
+    };
+}
+
+proposals! {
+    /// Constant expressions with arithmetic.
+    extended_const = "extended-const";
+    /// Memories with 64-bit addresses.
+    memory64 = "memory64";
+    /// More than one memory.
+    multi_memory = "multi-memory";
+    /// Vector operations whose corner cases depend on the processor.
+    relaxed_simd = "relaxed-simd";
+    /// Calls that leave no frame behind.
+    tail_call = "tail-call";
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {
@@ -56,6 +98,7 @@ impl Default for Options {
             cpu: Cpu::Baseline,
             opt: OptLevel::Speed,
             debug: false,
+            proposals: Proposals::ALL,
             verify_ir: false,
             threads: None,
         }
@@ -66,7 +109,8 @@ impl Options {
     /// The options that change the artifact, as flags of the command.
     pub fn as_flags(&self) -> String {
         // Destructured, so that a new option cannot be forgotten.
-        let Options { memory, memory_max_bytes, table_entries_max, cpu, opt, debug, verify_ir: _, threads: _ } = self;
+        let Options { memory, memory_max_bytes, table_entries_max, cpu, opt, debug, proposals, .. } = self;
+        let Options { verify_ir: _, threads: _, .. } = self;
         let memory = match memory {
             MemoryLayout::Guarded => "guarded",
             MemoryLayout::Dense => "dense",
@@ -85,6 +129,9 @@ impl Options {
         }
         if *debug {
             flags += " -g";
+        }
+        for proposal in proposals.missing() {
+            flags += &format!(" --without {proposal}");
         }
         flags
     }
@@ -123,10 +170,12 @@ mod tests {
             cpu: Cpu::X86_64V3,
             opt: OptLevel::Size,
             debug: true,
+            proposals: Proposals { multi_memory: false, ..Proposals::ALL },
             verify_ir: true,
             threads: Some(3),
         };
         let flags = "--memory dense --cpu x86-64-v3 --opt size --memory-max 65536 --table-max 7 -g";
+        let flags = format!("{flags} --without multi-memory");
         assert_eq!(options.as_flags(), flags);
     }
 }

@@ -36,7 +36,9 @@ pub(crate) fn raise() -> Signature {
 
 /// Of an entry trampoline: context, code, values.
 pub(crate) fn entry() -> Signature {
-    system_v([types::I64, types::I64, types::I64])
+    let mut signature = system_v([types::I64, types::I64, types::I64]);
+    signature.params[0].purpose = ArgumentPurpose::VMContext;
+    signature
 }
 
 fn system_v<const N: usize>(params: [Type; N]) -> Signature {

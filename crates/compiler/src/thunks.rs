@@ -38,10 +38,7 @@ pub(crate) fn build(module: &Module, isa: &dyn TargetIsa, which: TextFunction, f
 }
 
 /// Starts the only block; gives its parameters.
-fn begin<'f>(
-    func: &'f mut Function,
-    memory: &'f mut FunctionBuilderContext,
-) -> (FunctionBuilder<'f>, Vec<Value>) {
+fn begin<'f>(func: &'f mut Function, memory: &'f mut FunctionBuilderContext) -> (FunctionBuilder<'f>, Vec<Value>) {
     let mut builder = FunctionBuilder::new(func, memory);
     let block = builder.create_block();
     builder.append_block_params_for_function_params(block);
@@ -121,7 +118,9 @@ fn import_thunk(
 }
 
 fn entry(ty: &FuncType, isa: &dyn TargetIsa, func: &mut Function, memory: &mut FunctionBuilderContext) {
+    // A host function may call back when little stack is left, and a call may take a thousand parameters.
     func.signature = signature::entry();
+    limit_stack(func);
     let (mut builder, params) = begin(func, memory);
     let [vmctx, code, values] = params[..] else { unreachable!("an entry has three parameters") };
     let mut args = vec![vmctx];

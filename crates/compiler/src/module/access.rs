@@ -1,9 +1,8 @@
 //! How code reaches memories and tables: the contract's plans, made quick to look up.
 
-use selvedge_contract::types::RefType;
+use selvedge_contract::limits::{DENSE_GUARD_BYTES, GUARDED_GUARD_BYTES, GUARDED_RESERVATION_BYTES};
 use selvedge_contract::vmctx::{Reach, VmLayout};
 use selvedge_contract::{Contract, MemoryLayout};
-use selvedge_contract::limits::{DENSE_GUARD_BYTES, GUARDED_GUARD_BYTES, GUARDED_RESERVATION_BYTES};
 
 /// How code reaches one memory.
 pub(crate) struct MemoryAccess {
@@ -29,8 +28,6 @@ pub(crate) struct TableAccess {
     pub(crate) table64: bool,
     /// Entries reserved; `None` if only the definition knows.
     pub(crate) bound: Option<u64>,
-    /// What it holds.
-    pub(crate) element: RefType,
 }
 
 /// All memories by index. Imported 32-bit memories of a guarded module are guarded too: the runtime links
@@ -65,7 +62,6 @@ pub(super) fn tables(contract: &Contract, layout: &VmLayout) -> Vec<TableAccess>
         definition: layout.import_table(i as u32),
         table64: ty.table64,
         bound: None,
-        element: ty.element,
     });
     let first = contract.imported_tables().count();
     let own = contract.tables.iter().enumerate().map(|(i, plan)| TableAccess {
@@ -73,7 +69,6 @@ pub(super) fn tables(contract: &Contract, layout: &VmLayout) -> Vec<TableAccess>
         definition: layout.table_def(i as u32),
         table64: plan.ty.table64,
         bound: Some(plan.entries_max),
-        element: plan.ty.element,
     });
     imported.chain(own).collect()
 }

@@ -1,7 +1,7 @@
 //! What a module says about itself, validated, capped and laid out: everything the translation of one
 //! function needs to know about the rest.
 //!
-//! Invariants: whatever is here has been validated against [`FEATURES`] and counted against
+//! Invariants: whatever is here has been validated against the features its options allow and counted against
 //! `selvedge_contract::limits`; index spaces are WebAssembly's; nothing changes while functions compile.
 
 mod access;
@@ -21,16 +21,10 @@ use wasmparser::{FuncToValidate, FunctionBody, ValidatorResources, WasmFeatures}
 pub(crate) use access::{MemoryAccess, TableAccess};
 pub(crate) use parse::parse;
 
-/// What modules may use: WebAssembly 2.0 and five proposals.
-pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2
-    .union(WasmFeatures::TAIL_CALL)
-    .union(WasmFeatures::EXTENDED_CONST)
-    .union(WasmFeatures::MULTI_MEMORY)
-    .union(WasmFeatures::MEMORY64)
-    .union(WasmFeatures::RELAXED_SIMD);
-
 /// A module, as the translation of its functions sees it.
 pub(crate) struct Module {
+    /// What it may use of WebAssembly.
+    pub(crate) features: WasmFeatures,
     /// What goes into the artifact.
     pub(crate) contract: Contract,
     /// Where its state lies.

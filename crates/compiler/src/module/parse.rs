@@ -8,18 +8,19 @@ use selvedge_contract::types::FuncType;
 use selvedge_contract::vmctx::VmLayout;
 use selvedge_contract::{ConstOp, Contract, Interruption, Provenance};
 use sha2::{Digest, Sha256};
-use wasmparser::{Parser, ValidPayload, Validator};
+use wasmparser::{Parser, ValidPayload, Validator, WasmFeatures};
 
 use super::data::{self, DataParts};
 use super::sections::Sections;
-use super::{Body, FEATURES, Module, Parsed, access, names, plan};
+use super::{Body, Module, Parsed, access, names, plan};
 use crate::error::CompileError;
-use crate::options::Options;
+use crate::options::{Options, Proposals};
 
 /// Reads a binary. Bodies of functions are found, not yet validated.
 pub(crate) fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<Parsed<'a>, CompileError> {
     CompileError::cap("the module's bytes", wasm.len() as u64, WASM_BYTES_MAX)?;
-    let (mut sections, bodies) = read(wasm)?;
+    let features = features(options.proposals);
+    let (mut sections, bodies) = read(wasm, features)?;
     let names = names::functions(sections.names.take(), &sections.exports, sections.function_types.len());
     let debug = if options.debug { kept(&sections) } else { Vec::new() };
     let function_types = std::mem::take(&mut sections.function_types);
@@ -29,6 +30,7 @@ pub(crate) fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<Parsed<'a>,
     let signature_ids = signature_ids(&contract.types)?;
     let layout = VmLayout::new(&contract)?;
     let module = Module {
+        features,
         memories: access::memories(&contract, &layout, options.memory),
         tables: access::tables(&contract, &layout),
         constants: constants(&contract),
@@ -43,10 +45,23 @@ pub(crate) fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<Parsed<'a>,
     Ok(Parsed { module, bodies, image: parts.image, data: parts.data, debug })
 }
 
-fn read<'a>(wasm: &'a [u8]) -> Result<(Sections<'a>, Vec<Body<'a>>), CompileError> {
-    let mut validator = Validator::new_with_features(FEATURES);
+/// What modules may use: WebAssembly 2.0 and these proposals.
+fn features(proposals: Proposals) -> WasmFeatures {
+    // Destructured, so that a new proposal cannot be forgotten.
+    let Proposals { extended_const, memory64, multi_memory, relaxed_simd, tail_call } = proposals;
+    let mut features = WasmFeatures::WASM2;
+    features.set(WasmFeatures::EXTENDED_CONST, extended_const);
+    features.set(WasmFeatures::MEMORY64, memory64);
+    features.set(WasmFeatures::MULTI_MEMORY, multi_memory);
+    features.set(WasmFeatures::RELAXED_SIMD, relaxed_simd);
+    features.set(WasmFeatures::TAIL_CALL, tail_call);
+    features
+}
+
+fn read<'a>(wasm: &'a [u8], features: WasmFeatures) -> Result<(Sections<'a>, Vec<Body<'a>>), CompileError> {
+    let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
-    parser.set_features(FEATURES);
+    parser.set_features(features);
     let mut sections = Sections::default();
     let mut bodies = Vec::new();
     for payload in parser.parse_all(wasm) {

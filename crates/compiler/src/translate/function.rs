@@ -50,7 +50,7 @@ pub(crate) fn translate(
     let mut validator = validator(function, std::mem::take(&mut scratch.validator));
     declare(module, function.index, func);
     let mut reader = body.get_binary_reader();
-    reader.set_features(crate::module::FEATURES);
+    reader.set_features(module.features);
     let declared = locals::read(&mut reader, &mut validator)?;
 
     let stack = std::mem::take(&mut scratch.stack);

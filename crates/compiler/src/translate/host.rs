@@ -48,6 +48,7 @@ impl Translator<'_, '_> {
 
     /// Calls the runtime without expecting a result. 32-bit arguments are extended without a sign.
     pub(super) fn host_call(&mut self, builtin: Builtin, args: &[Value]) {
+        debug_assert_eq!(args.len(), builtin.values(), "{builtin:?} takes another number of values");
         let slot = self.values_slot(args.len());
         for (i, arg) in args.iter().enumerate() {
             let arg = self.widen(*arg);
