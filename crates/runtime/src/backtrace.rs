@@ -166,16 +166,14 @@ impl fmt::Display for SourceLine {
 
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut told = self.omitted == 0;
-        for (position, (number, frame)) in self.numbered().into_iter().enumerate() {
-            if !told && number >= INNER_FRAMES {
-                writeln!(f, "      … {} more …", self.omitted)?;
-                told = true;
+        let mut lines = Vec::new();
+        for (number, frame) in self.numbered() {
+            if self.omitted > 0 && number == INNER_FRAMES + self.omitted {
+                lines.push(format!("      … {} more …", self.omitted));
             }
-            let newline = if position == 0 { "" } else { "\n" };
-            write!(f, "{newline}{number:>5}: {frame}")?;
+            lines.push(format!("{number:>5}: {frame}"));
         }
-        Ok(())
+        f.write_str(&lines.join("\n"))
     }
 }
 

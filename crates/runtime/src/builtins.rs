@@ -4,10 +4,10 @@
 //! addresses and lengths as the guest computed them. All are 64 bits wide here, so a sum is checked once
 //! and fits or does not. Nothing is written unless all of it may be.
 
-use selvedge_contract::ElementItems;
 use selvedge_contract::abi::{Builtin, FuncRefBits};
 use selvedge_contract::trap::TrapCode;
 use selvedge_contract::types::RefType;
+use selvedge_contract::{ElementItems, SegmentMode};
 use selvedge_native::{HostVerdict, RawValue, SlotId};
 
 use crate::core::{Core, Place};
@@ -24,6 +24,14 @@ pub(crate) enum Refusal {
 }
 
 type Outcome<T> = Result<T, Refusal>;
+
+/// What is copied out of a segment, and where to.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) to: u64,
+    pub(crate) from: u64,
+    pub(crate) len: u64,
+}
 
 /// What a growing operation returns when it fails.
 const FAILED: u64 = u64::MAX;
@@ -56,14 +64,18 @@ fn dispatch(core: &mut Core, slot: SlotId, builtin: Builtin, values: &mut [RawVa
         Builtin::MemoryGrow => core.guest_memory_grow(slot, index(a)?, b)?,
         Builtin::MemoryCopy => return core.guest_memory_copy(slot, (index(a)?, c), (index(b)?, d), e),
         Builtin::MemoryFill => return core.guest_memory_fill(slot, index(a)?, b, c as u8, d),
-        Builtin::MemoryInit => return core.memory_init(slot, index(a)?, index(b)?, c, d, e),
+        Builtin::MemoryInit => {
+            return core.guest_memory_init(slot, index(a)?, index(b)?, Span { to: c, from: d, len: e });
+        }
         Builtin::DataDrop => return core.guest_data_drop(slot, index(a)?),
         Builtin::TableGet => core.guest_table_get(slot, index(a)?, b)?,
         Builtin::TableSet => return core.guest_table_fill(slot, index(a)?, b, c, 1),
         Builtin::TableGrow => core.guest_table_grow(slot, index(a)?, b, c)?,
         Builtin::TableFill => return core.guest_table_fill(slot, index(a)?, b, c, d),
         Builtin::TableCopy => return core.guest_table_copy(slot, (index(a)?, c), (index(b)?, d), e),
-        Builtin::TableInit => return core.table_init(slot, index(a)?, index(b)?, c, d, e),
+        Builtin::TableInit => {
+            return core.guest_table_init(slot, index(a)?, index(b)?, Span { to: c, from: d, len: e });
+        }
         Builtin::ElemDrop => return core.guest_element_drop(slot, index(a)?),
         Builtin::IndirectCallFailed => return Err(core.why_indirect_call_failed(slot, index(a)?, b)),
     };
@@ -106,27 +118,27 @@ impl Core {
         Ok(())
     }
 
-    /// Copies part of a data segment; a dropped one is empty.
-    pub(crate) fn memory_init(
-        &mut self,
-        slot: SlotId,
-        memory: u32,
-        segment: u32,
-        to: u64,
-        from: u64,
-        len: u64,
-    ) -> Outcome<()> {
-        let at = self.guest_memory(slot, memory)?;
-        let instance = self.instances.get(slot.0 as usize).ok_or(Refusal::Damaged)?;
+    /// As [`Core::memory_init`]; a segment that was placed or dropped is empty.
+    fn guest_memory_init(&mut self, slot: SlotId, memory: u32, segment: u32, span: Span) -> Outcome<()> {
+        let instance = self.instance(slot).ok_or(Refusal::Damaged)?;
         let data = instance.module.contract().data.get(segment as usize).ok_or(Refusal::Damaged)?;
-        let dropped = instance.data_is_dropped(segment, &data.mode);
-        let all = instance.module.index().data(instance.module.bytes());
-        let segment_len = if dropped { 0 } else { data.len };
-        let bytes = range(data.offset, segment_len, all.len()).ok_or(Refusal::Damaged)?;
-        let bytes = &all[bytes];
+        let empty = data.mode != SegmentMode::Passive || instance.data_is_dropped(segment);
+        if empty {
+            range(span.from, span.len, 0).ok_or(MEMORY)?;
+        }
+        self.memory_init(slot, memory, segment, span)
+    }
+
+    /// Copies part of a data segment.
+    pub(crate) fn memory_init(&mut self, slot: SlotId, memory: u32, segment: u32, span: Span) -> Outcome<()> {
+        let at = self.guest_memory(slot, memory)?;
+        let module = &self.instances.get(slot.0 as usize).ok_or(Refusal::Damaged)?.module;
+        let data = module.contract().data.get(segment as usize).ok_or(Refusal::Damaged)?;
+        let all = module.index().data(module.bytes());
+        let bytes = &all[range(data.offset, data.len, all.len()).ok_or(Refusal::Damaged)?];
         let target = self.arena.memory_mut(at.slot, at.defined);
-        let from = range(from, len, bytes.len()).ok_or(MEMORY)?;
-        let to = range(to, len, target.len()).ok_or(MEMORY)?;
+        let from = range(span.from, span.len, bytes.len()).ok_or(MEMORY)?;
+        let to = range(span.to, span.len, target.len()).ok_or(MEMORY)?;
         target[to].copy_from_slice(&bytes[from]);
         Ok(())
     }
@@ -185,26 +197,27 @@ impl Core {
         Ok(())
     }
 
-    /// Copies part of an element segment; a dropped one is empty.
-    pub(crate) fn table_init(
-        &mut self,
-        slot: SlotId,
-        table: u32,
-        segment: u32,
-        to: u64,
-        from: u64,
-        len: u64,
-    ) -> Outcome<()> {
+    /// As [`Core::table_init`]; a segment that was placed or dropped is empty.
+    fn guest_table_init(&mut self, slot: SlotId, table: u32, segment: u32, span: Span) -> Outcome<()> {
+        let instance = self.instance(slot).ok_or(Refusal::Damaged)?;
+        let items = instance.module.contract().elements.get(segment as usize).ok_or(Refusal::Damaged)?;
+        let empty = items.mode != SegmentMode::Passive || instance.element_is_dropped(segment);
+        if empty {
+            elements(span.from, span.len, 0)?;
+        }
+        self.table_init(slot, table, segment, span)
+    }
+
+    /// Copies part of an element segment.
+    pub(crate) fn table_init(&mut self, slot: SlotId, table: u32, segment: u32, span: Span) -> Outcome<()> {
         let at = self.guest_table(slot, table)?;
         let instance = self.instance(slot).ok_or(Refusal::Damaged)?;
-        let elements_of = instance.module.contract().elements.get(segment as usize).ok_or(Refusal::Damaged)?;
-        let dropped = instance.element_is_dropped(segment, &elements_of.mode);
-        let segment_len = if dropped { 0 } else { elements_of.items.len() as u64 };
-        if elements_of.ty != self.table_plan(at).ty.element {
+        let source = instance.module.contract().elements.get(segment as usize).ok_or(Refusal::Damaged)?;
+        if source.ty != self.table_plan(at).ty.element {
             return Err(Refusal::Damaged);
         }
-        let from = elements(from, len, segment_len)?;
-        let to = elements(to, len, self.table_size(at))?;
+        let from = elements(span.from, span.len, source.items.len() as u64)?;
+        let to = elements(span.to, span.len, self.table_size(at))?;
         for (to, from) in to.zip(from) {
             let bits = self.element(slot, segment, from as usize).ok_or(Refusal::Damaged)?;
             self.table_fill(at, to..to + 1, bits).ok_or(Refusal::Damaged)?;

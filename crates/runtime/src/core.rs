@@ -12,7 +12,7 @@ use selvedge_contract::abi::FuncRefBits;
 use selvedge_contract::artifact::TextFunction;
 use selvedge_contract::limits::WASM_PAGE_BYTES;
 use selvedge_contract::types::{FuncType, RefType};
-use selvedge_contract::{ConstExpr, ConstOp, MemoryPlan, SegmentMode, TablePlan};
+use selvedge_contract::{ConstExpr, ConstOp, MemoryPlan, TablePlan};
 use selvedge_native::{Arena, FunctionTarget, RawValue, SlotId, TableFunction};
 
 use crate::error::{HostError, InstantiateError};
@@ -50,8 +50,6 @@ pub(crate) struct InstanceData {
     /// Segments the instance itself has dropped, on top of those that start dropped.
     dropped_data: Vec<bool>,
     dropped_elements: Vec<bool>,
-    /// Whether the active segments were copied to where they belong, and with that dropped.
-    pub(crate) segments_placed: bool,
 }
 
 impl InstanceData {
@@ -68,24 +66,17 @@ impl InstanceData {
             globals,
             dropped_data: Vec::new(),
             dropped_elements: Vec::new(),
-            segments_placed: false,
         }
     }
 
-    pub(crate) fn data_is_dropped(&self, segment: u32, mode: &SegmentMode) -> bool {
-        self.starts_dropped(mode) || self.dropped_data.get(segment as usize).is_some_and(|dropped| *dropped)
+    /// Whether the guest dropped a data segment.
+    pub(crate) fn data_is_dropped(&self, segment: u32) -> bool {
+        self.dropped_data.get(segment as usize).is_some_and(|dropped| *dropped)
     }
 
-    pub(crate) fn element_is_dropped(&self, segment: u32, mode: &SegmentMode) -> bool {
-        self.starts_dropped(mode) || self.dropped_elements.get(segment as usize).is_some_and(|dropped| *dropped)
-    }
-
-    fn starts_dropped(&self, mode: &SegmentMode) -> bool {
-        match mode {
-            SegmentMode::Active { .. } => self.segments_placed,
-            SegmentMode::Passive => false,
-            SegmentMode::Dropped => true,
-        }
+    /// Whether the guest dropped an element segment.
+    pub(crate) fn element_is_dropped(&self, segment: u32) -> bool {
+        self.dropped_elements.get(segment as usize).is_some_and(|dropped| *dropped)
     }
 
     pub(crate) fn drop_data(&mut self, segment: u32) {

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use selvedge_contract::artifact::TextFunction;
-use selvedge_contract::trap::TrapCode;
 use selvedge_contract::{ElementSegment, Extern, SegmentMode};
 use selvedge_native::{FunctionTarget, RawValue, SlotId};
 
 use crate::backtrace::Backtrace;
-use crate::builtins::Refusal;
+use crate::builtins::{Refusal, Span};
 use crate::call;
 use crate::context::{AsContextMut, ContextMut};
 use crate::core::{Core, InstanceData, Place};
@@ -121,7 +120,6 @@ pub(crate) fn instantiate<T: 'static>(
     init_globals(core, slot, module)?;
     init_tables(core, slot, module)?;
     init_memories(core, slot, module)?;
-    core.instances[slot.0 as usize].segments_placed = true;
     run_start(context, slot, module)?;
     Ok(Instance { store: context.inner.core.id, slot })
 }
@@ -172,8 +170,8 @@ fn init_tables(core: &mut Core, slot: SlotId, module: &Module) -> Result<(), Ins
         if let SegmentMode::Active { target, offset } = mode {
             let wide = module.contract().table_type(*target).is_some_and(|ty| ty.table64);
             let to = active_offset(core.evaluate(slot, offset), wide)?;
-            let len = items.len() as u64;
-            segment_result(core.table_init(slot, *target, segment, to, 0, len), TrapCode::TableOutOfBounds)?;
+            let all = Span { to, from: 0, len: items.len() as u64 };
+            segment_result(core.table_init(slot, *target, segment, all))?;
         }
     }
     Ok(())
@@ -184,8 +182,8 @@ fn init_memories(core: &mut Core, slot: SlotId, module: &Module) -> Result<(), I
         if let SegmentMode::Active { target, offset } = &data.mode {
             let wide = module.contract().memory_type(*target).is_some_and(|ty| ty.memory64);
             let to = active_offset(core.evaluate(slot, offset), wide)?;
-            let done = core.memory_init(slot, *target, segment, to, 0, data.len);
-            segment_result(done, TrapCode::MemoryOutOfBounds)?;
+            let all = Span { to, from: 0, len: data.len };
+            segment_result(core.memory_init(slot, *target, segment, all))?;
         }
     }
     Ok(())
@@ -197,10 +195,10 @@ fn active_offset(value: Option<RawValue>, wide: bool) -> Result<u64, Instantiate
     Ok(if wide { value as u64 } else { u64::from(value as u32) })
 }
 
-fn segment_result(result: Result<(), Refusal>, code: TrapCode) -> Result<(), InstantiateError> {
+fn segment_result(result: Result<(), Refusal>) -> Result<(), InstantiateError> {
     match result {
         Ok(()) => Ok(()),
-        Err(Refusal::Trap(_)) => Err(CallError::Trap(Trap { code, backtrace: Backtrace::default() }).into()),
+        Err(Refusal::Trap(code)) => Err(CallError::Trap(Trap { code, backtrace: Backtrace::default() }).into()),
         Err(Refusal::Damaged) => Err(InstantiateError::Damaged("a segment does not fit its target's type")),
     }
 }

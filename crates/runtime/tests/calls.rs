@@ -121,6 +121,8 @@ fn traps_have_their_codes() {
             "(data.drop $data) (memory.init $data (i32.const 0) (i32.const 0) (i32.const 1))",
             TrapCode::MemoryOutOfBounds,
         ),
+        ("(memory.init $placed (i32.const 0) (i32.const 0) (i32.const 1))", TrapCode::MemoryOutOfBounds),
+        ("(table.init $here (i32.const 0) (i32.const 0) (i32.const 1))", TrapCode::TableOutOfBounds),
         ("(table.set (i32.const 4) (ref.null func))", TrapCode::TableOutOfBounds),
         ("(table.fill (i32.const 3) (ref.null func) (i32.const 2))", TrapCode::TableOutOfBounds),
         ("(table.copy (i32.const 0) (i32.const -1) (i32.const 1))", TrapCode::TableOutOfBounds),
@@ -134,8 +136,8 @@ fn traps_have_their_codes() {
     ];
     for (body, code) in cases {
         let (mut store, instance) = instance(&format!(
-            r#"(module (memory 1) (data $data "abc")
-                (table 4 funcref) (elem (i32.const 1) $forever) (elem $elem func $forever)
+            r#"(module (memory 1) (data $data "abc") (data $placed (i32.const 0) "abc")
+                (table 4 funcref) (elem $here (i32.const 1) $forever) (elem $elem func $forever)
                 (func $forever (call $forever) (call $forever))
                 (func (export "f") {body}))"#
         ));
