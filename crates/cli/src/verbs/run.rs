@@ -1,7 +1,7 @@
 //! `selvedge run`: a program under the system interface, or one export of a library.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -74,12 +74,19 @@ pub(crate) struct Args {
     no_cache: bool,
     #[command(flatten)]
     compile: CompileArgs,
-    /// The module or artifact
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// Arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
-    args: Vec<OsString>,
+    /// The module or artifact, then the program's arguments
+    #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGS"])]
+    command: Vec<OsString>,
+}
+
+impl Args {
+    fn file(&self) -> &Path {
+        Path::new(&self.command[0])
+    }
+
+    fn args(&self) -> &[OsString] {
+        &self.command[1..]
+    }
 }
 
 fn stack_size(text: &str) -> Result<usize, String> {
@@ -105,10 +112,10 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 
 /// The system interface with what was granted.
 fn grant(args: &Args) -> Result<Wasi> {
-    let name = args.argv0.as_deref().or(args.file.file_name()).unwrap_or(OsStr::new("program"));
+    let name = args.argv0.as_deref().or(args.file().file_name()).unwrap_or(OsStr::new("program"));
     let mut builder = Wasi::builder().inherit_stdio().arg(name);
     if args.invoke.is_none() {
-        builder = builder.args(&args.args);
+        builder = builder.args(args.args());
     }
     for variable in &args.env {
         match variable.split_once('=') {
@@ -146,17 +153,17 @@ fn limits(args: &Args) -> Limits {
 /// Loads an artifact, or compiles a module or takes it from the cache.
 fn module(args: &Args) -> Result<Module> {
     let mut head = [0; 4];
-    let is_artifact = std::fs::File::open(&args.file)
+    let is_artifact = std::fs::File::open(args.file())
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head))
         .is_ok_and(|()| files::is_artifact(&head));
     if is_artifact {
-        return load::file(&args.file);
+        return load::file(args.file());
     }
-    let wasm = files::read(&args.file, WASM_BYTES_MAX)?;
+    let wasm = files::read(args.file(), WASM_BYTES_MAX)?;
     let options = args.compile.options(None);
     let compile = || {
         let compiled = selvedge_compiler::compile(&wasm, &options, &Bar::new());
-        compiled.with_context(|| format!("cannot compile {}", args.file.display()))
+        compiled.with_context(|| format!("cannot compile {}", args.file().display()))
     };
     let cache = if args.no_cache { None } else { Cache::of_user() };
     match cache {
@@ -194,8 +201,8 @@ fn start(args: &Args, store: &mut Store<Wasi>, instance: Instance) -> Result<()>
 }
 
 fn no_program(args: &Args, store: &Store<Wasi>, instance: Instance) -> anyhow::Error {
-    let file = args.file.display();
-    match args.args.first() {
+    let file = args.file().display();
+    match args.args().first() {
         Some(first) if first == "--invoke" => {
             anyhow!("{file} exports no _start; options stand before it: selvedge run --invoke NAME {file} ARGS")
         }
@@ -218,7 +225,7 @@ fn functions(store: &Store<Wasi>, instance: Instance) -> String {
 fn invoke(args: &Args, store: &mut Store<Wasi>, instance: Instance, export: &str) -> Result<()> {
     let func = instance.get_func(store, export);
     let func = func.ok_or_else(|| anyhow!("no function {export:?} is exported; {}", functions(store, instance)))?;
-    let texts = args.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    let texts = args.args().iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>();
     let values = values::parse_all(&texts, &func.ty(store)?).with_context(|| format!("cannot call {export}"))?;
     if let Some(initialize) = instance.get_func(store, "_initialize").filter(|_| export != "_initialize") {
         initialize.call(store, &[])?;

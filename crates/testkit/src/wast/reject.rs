@@ -4,22 +4,13 @@ use anyhow::{Result, bail, ensure};
 use selvedge_compiler::{CompileError, Options};
 use wast::QuoteWat;
 
-/// A module that reads well but breaks a rule.
-pub(super) fn invalid(options: &Options, mut wat: QuoteWat, message: &str) -> Result<()> {
+/// A malformed or invalid module: the text parser refuses it, or the compiler does. Which of them is not
+/// told apart: the parser leaves some rules of the text to validation (ranges), and looks at some of validation
+/// itself (names).
+pub(super) fn check(options: &Options, mut wat: QuoteWat, message: &str) -> Result<()> {
     match wat.encode() {
         Ok(binary) => must_not_compile(options, &binary, message),
-        // Some rules are checked as soon as the text is read.
         Err(_) => Ok(()),
-    }
-}
-
-/// A module that cannot be read: text that the text parser refuses, or a binary that the compiler does.
-pub(super) fn malformed(options: &Options, mut wat: QuoteWat, message: &str) -> Result<()> {
-    let is_text = matches!(wat, QuoteWat::QuoteModule(..) | QuoteWat::QuoteComponent(..));
-    match (wat.encode(), is_text) {
-        (Ok(_), true) => bail!("expected malformed text ({message}), but the parser accepts it"),
-        (Ok(binary), false) => must_not_compile(options, &binary, message),
-        (Err(_), _) => Ok(()),
     }
 }
 

@@ -24,7 +24,7 @@ const LIMITS: Limits = Limits {
 pub(super) struct Script {
     pub(super) store: Store<()>,
     pub(super) linker: Linker<()>,
-    options: Options,
+    pub(super) options: Options,
     definitions: Named<Module>,
     instances: Named<Instance>,
     externs: HashMap<u32, ExternRef>,
@@ -91,8 +91,8 @@ impl Script {
             WastDirective::AssertReturn { exec, results, .. } => self.assert_return(exec, &results),
             WastDirective::AssertTrap { exec, message, .. } => self.assert_trap(exec, message),
             WastDirective::AssertExhaustion { call, message, .. } => self.assert_exhaustion(&call, message),
-            WastDirective::AssertInvalid { module, message, .. } => reject::invalid(&self.options, module, message),
-            WastDirective::AssertMalformed { module, message, .. } => reject::malformed(&self.options, module, message),
+            WastDirective::AssertInvalid { module, message, .. }
+            | WastDirective::AssertMalformed { module, message, .. } => reject::check(&self.options, module, message),
             WastDirective::AssertUnlinkable { module, message, .. } => self.assert_unlinkable(module, message),
             WastDirective::AssertInvalidCustom { .. } | WastDirective::AssertMalformedCustom { .. } => {
                 bail!("custom sections are not checked: remove this assertion")

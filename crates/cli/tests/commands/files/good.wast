@@ -1,0 +1,8 @@
+(module $m (func (export "one") (result i32) (i32.const 1)) (func (export "fail") unreachable))
+(assert_return (invoke "one") (i32.const 1))
+(assert_trap (invoke "fail") "unreachable")
+(register "m" $m)
+(module (import "m" "one" (func $one (result i32))) (func (export "two") (result i32) (i32.add (call $one) (call $one))))
+(assert_return (invoke "two") (i32.const 2))
+(assert_invalid (module (func (result i32))) "type mismatch")
+(assert_unlinkable (module (import "m" "three" (func))) "unknown import")

@@ -1,0 +1,10 @@
+(module
+  (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func (export "divide") (param i64 i64) (result i64 i64)
+    (i64.div_s (local.get 0) (local.get 1))
+    (i64.rem_s (local.get 0) (local.get 1)))
+  (func (export "half") (param f64) (result f64) (f64.mul (local.get 0) (f64.const 0.5)))
+  (func (export "splat") (param i32) (result v128) (i32x4.splat (local.get 0)))
+  (func (export "same") (param externref) (result externref) (local.get 0))
+  (func $forever (export "forever") (loop (br 0)))
+  (func $deep (export "deep") (call $deep)))
