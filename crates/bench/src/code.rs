@@ -17,7 +17,7 @@ use crate::report::{Figure, Report};
 
 /// Runs the verb.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let runs = options.runs(7, 3);
+    let runs = options.runs(11, 3);
     let programs = build(|name| options.wants(name))?;
     let mut report = Report::new("Run time of C programs, clang -O3 (CPU time, medians)", options.json);
     for program in &programs {

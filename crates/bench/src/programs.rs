@@ -155,9 +155,11 @@ impl Program {
 /// Runs a compiler unless the stamp beside its output says that it ran like this on these sources.
 fn compile(mut command: Command, sources: &[PathBuf], output: &Path) -> Result<()> {
     let stamp = output.with_extension(if output.extension().is_some() { "wasm.stamp" } else { "native.stamp" });
-    // Packages of the registry never change under one path: the text of our own driver is what can.
-    let text = fs::read_to_string(&sources[0]).with_context(|| format!("cannot read {}", sources[0].display()))?;
-    let state = format!("{command:?}\n{text}");
+    // Packages of the registry never change under one path: the text of our own files is what can.
+    let mut state = format!("{command:?}\n");
+    for own in [&sources[0], &programs_folder().join("bench.h"), &programs_folder().join("native_main.c")] {
+        state += &fs::read_to_string(own).with_context(|| format!("cannot read {}", own.display()))?;
+    }
     if output.exists() && fs::read_to_string(&stamp).is_ok_and(|old| old == state) {
         return Ok(());
     }
