@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction, SymbolResolver, SymbolResult};
+use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction, OpKind, SymbolResolver, SymbolResult};
 use selvedge_contract::artifact::{FunctionRecord, TextFunction};
 
 use crate::artifact::Artifact;
@@ -31,7 +31,7 @@ struct Lister<'a> {
     out: String,
 }
 
-/// Names call targets; jumps within a function stay numbers.
+/// Names what lies in other functions; jumps within a function stay numbers.
 struct Symbols {
     /// Start and name of each function, ascending.
     names: Vec<(u64, String)>,
@@ -42,10 +42,14 @@ impl SymbolResolver for Symbols {
         &mut self,
         instruction: &Instruction,
         _operand: u32,
-        _instruction_operand: Option<u32>,
+        instruction_operand: Option<u32>,
         address: u64,
         _address_size: u32,
     ) -> Option<SymbolResult<'_>> {
+        let branches = instruction_operand.is_some_and(|n| instruction.op_kind(n) == OpKind::NearBranch64);
+        if !branches && !instruction.is_ip_rel_memory_operand() {
+            return None;
+        }
         let at = self.function(address)?;
         if self.function(instruction.ip()) == Some(at) {
             return None;

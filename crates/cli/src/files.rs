@@ -30,11 +30,11 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         return std::fs::write(path, bytes).with_context(context);
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".selvedge-")
-        .permissions(permissions(path))
-        .tempfile_in(directory)
-        .with_context(context)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".selvedge-").permissions(permissions(path));
+    // The error would name the temporary file.
+    let made = builder.tempfile_in(directory).map_err(|error| std::io::Error::from(error.kind()));
+    let mut file = made.with_context(|| format!("cannot write to the directory {}", directory.display()))?;
     file.write_all(bytes).with_context(context)?;
     file.persist(path).map_err(|error| error.error).with_context(context)?;
     Ok(())

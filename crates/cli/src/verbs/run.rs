@@ -47,6 +47,9 @@ Examples:
   selvedge run --timeout 2s loop.wat
   selvedge run --invoke add math.wat 2 3")]
 pub(crate) struct Args {
+    /// The module or artifact, then the program's arguments
+    #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGS"])]
+    command: Vec<OsString>,
     /// Grant a directory, under its own or another name; `::ro` for reading only
     #[arg(long = "dir", value_name = "HOST[::GUEST[::ro]]")]
     dirs: Vec<String>,
@@ -74,9 +77,6 @@ pub(crate) struct Args {
     no_cache: bool,
     #[command(flatten)]
     compile: CompileArgs,
-    /// The module or artifact, then the program's arguments
-    #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGS"])]
-    command: Vec<OsString>,
 }
 
 impl Args {

@@ -1,0 +1,141 @@
+//! A module on Selvedge.
+
+use selvedge_runtime::{
+    CallError, Func, Instance, InstantiateError, Item, Limits, Linker, Module, Store, TrapCode, Val, ValType,
+};
+
+use super::value::{Ending, TrapKind, Type, Value};
+
+/// An instance with the store it lives in.
+pub(crate) struct Ours {
+    store: Store<()>,
+    instance: Instance,
+    functions: Vec<(String, Func)>,
+    objects: Vec<Val>,
+}
+
+impl Ours {
+    /// Instantiates a module; how it ended if it did not succeed.
+    pub(crate) fn new(module: &Module) -> Result<Ours, Ending> {
+        let failed = |e: &dyn std::fmt::Display| Ending::Failed(e.to_string());
+        let limits = Limits { stack_bytes: 4 << 20, ..Limits::default() };
+        let mut store = Store::new((), limits).map_err(|e| failed(&e))?;
+        let instance = Linker::new().instantiate(&mut store, module).map_err(|e| match e {
+            InstantiateError::Start(error) => ending(&error),
+            other => failed(&other),
+        })?;
+        let exports = instance.exports(&store);
+        let functions = exports.filter_map(|(name, item)| match item {
+            Item::Func(func) => Some((name.to_owned(), func)),
+            _ => None,
+        });
+        let functions = functions.collect();
+        Ok(Ours { store, instance, functions, objects: Vec::new() })
+    }
+
+    /// The exported functions with their parameters' types, in order.
+    pub(crate) fn signatures(&self) -> Vec<(String, Vec<Type>)> {
+        let params = |func: &Func| func.ty(&self.store).map(|ty| ty.params).unwrap_or_default();
+        let all = self.functions.iter();
+        all.map(|(name, func)| (name.clone(), params(func).into_iter().map(ty).collect())).collect()
+    }
+
+    /// Calls an export.
+    pub(crate) fn call(&mut self, function: usize, args: &[Value]) -> Ending {
+        let func = self.functions[function].1;
+        let args: Vec<Val> = args.iter().map(|arg| self.to_val(arg)).collect();
+        match func.call(&mut self.store, &args) {
+            Ok(results) => Ending::Returned(results.iter().map(|v| self.to_value(v)).collect()),
+            Err(error) => ending(&error),
+        }
+    }
+
+    /// An exported memory's bytes.
+    pub(crate) fn memory(&self, name: &str) -> Option<&[u8]> {
+        Some(self.instance.get_memory(&self.store, name)?.data(&self.store))
+    }
+
+    /// An exported global.
+    pub(crate) fn global(&self, name: &str) -> Option<Value> {
+        Some(self.to_value(&self.instance.get_global(&self.store, name)?.get(&self.store)))
+    }
+
+    /// An exported table.
+    pub(crate) fn table(&self, name: &str) -> Option<Vec<Value>> {
+        let table = self.instance.get_table(&self.store, name)?;
+        let elements = (0..table.size(&self.store)).map_while(|i| table.get(&self.store, i));
+        Some(elements.map(|v| self.to_value(&v)).collect())
+    }
+
+    fn to_val(&mut self, value: &Value) -> Val {
+        match value {
+            Value::I32(v) => Val::I32(*v as i32),
+            Value::I64(v) => Val::I64(*v as i64),
+            Value::F32(bits) => Val::F32(*bits),
+            Value::F64(bits) => Val::F64(*bits),
+            Value::V128(bits) => Val::V128(*bits),
+            Value::FuncRef(name) => Val::FuncRef(name.as_ref().and_then(|name| self.function(name))),
+            Value::ExternRef(None) => Val::ExternRef(None),
+            Value::ExternRef(Some(number)) => self.object(*number),
+        }
+    }
+
+    fn function(&self, name: &str) -> Option<Func> {
+        self.functions.iter().find(|(n, _)| n == name).map(|(_, func)| *func)
+    }
+
+    fn object(&mut self, number: u32) -> Val {
+        while self.objects.len() <= number as usize {
+            let object = self.store.insert_extern(self.objects.len() as u32).expect("far below the limit");
+            self.objects.push(Val::ExternRef(Some(object)));
+        }
+        self.objects[number as usize]
+    }
+
+    fn to_value(&self, val: &Val) -> Value {
+        match val {
+            Val::I32(v) => Value::I32(*v as u32),
+            Val::I64(v) => Value::I64(*v as u64),
+            Val::F32(bits) => Value::F32(*bits),
+            Val::F64(bits) => Value::F64(*bits),
+            Val::V128(bits) => Value::V128(*bits),
+            Val::FuncRef(None) => Value::FuncRef(None),
+            Val::FuncRef(Some(func)) => {
+                let known = self.functions.iter().find(|(_, f)| f == func);
+                Value::FuncRef(Some(known.map_or("(unknown)".into(), |(name, _)| name.clone())))
+            }
+            Val::ExternRef(None) => Value::ExternRef(None),
+            Val::ExternRef(Some(object)) => {
+                let number = self.store.extern_object(*object).and_then(|o| o.downcast_ref::<u32>());
+                Value::ExternRef(Some(number.copied().unwrap_or(u32::MAX)))
+            }
+        }
+    }
+}
+
+fn ty(ty: ValType) -> Type {
+    match ty {
+        ValType::I32 => Type::I32,
+        ValType::I64 => Type::I64,
+        ValType::F32 => Type::F32,
+        ValType::F64 => Type::F64,
+        ValType::V128 => Type::V128,
+        ValType::FuncRef => Type::FuncRef,
+        ValType::ExternRef => Type::ExternRef,
+    }
+}
+
+fn ending(error: &CallError) -> Ending {
+    let Some(code) = error.trap_code() else { return Ending::Failed(error.to_string()) };
+    Ending::Trapped(match code {
+        TrapCode::StackOverflow => return Ending::StackExhausted,
+        TrapCode::MemoryOutOfBounds => TrapKind::Memory,
+        TrapCode::TableOutOfBounds | TrapCode::UndefinedElement => TrapKind::Table,
+        TrapCode::UninitializedElement => TrapKind::NullCall,
+        TrapCode::IndirectCallTypeMismatch => TrapKind::CallType,
+        TrapCode::IntegerOverflow => TrapKind::Overflow,
+        TrapCode::IntegerDivisionByZero => TrapKind::DivisionByZero,
+        TrapCode::InvalidConversion => TrapKind::Conversion,
+        TrapCode::Unreachable => TrapKind::Unreachable,
+    })
+}
