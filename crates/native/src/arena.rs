@@ -148,6 +148,7 @@ impl Arena {
     }
 
     /// An instance's code.
+    #[inline]
     pub fn code(&self, slot: SlotId) -> &Arc<Code> {
         self.slot(slot).code()
     }
@@ -165,14 +166,17 @@ impl Arena {
         })
     }
 
+    #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
 
+    #[inline]
     pub(crate) fn slot(&self, slot: SlotId) -> &Slot {
         &self.slots[slot.0 as usize]
     }
 
+    #[inline]
     pub(crate) fn control(&self) -> *mut Control {
         self.control.as_ptr()
     }

@@ -121,6 +121,7 @@ impl Code {
     }
 
     /// Slots in the `values` array of a host call.
+    #[inline]
     pub(crate) fn host_call_values(&self, index: u32) -> usize {
         match self.imports.get(index as usize) {
             Some(import) => usize::from(import.values),

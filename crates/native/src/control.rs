@@ -82,6 +82,7 @@ impl Control {
         (self.stack_low, self.stack_high) = (stack.start, stack.end);
     }
 
+    #[inline]
     pub(crate) fn stack(&self) -> Range<u64> {
         self.stack_low..self.stack_high
     }
@@ -100,6 +101,7 @@ impl Control {
     }
 
     /// The interruption that is asked for or not.
+    #[inline]
     pub(crate) fn interrupt(&self) -> &InterruptState {
         &self.interrupt
     }

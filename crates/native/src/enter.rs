@@ -11,6 +11,7 @@ use crate::RawValue;
 use crate::arena::{Arena, SlotId};
 use crate::code::value_count;
 use crate::control::{Control, reason};
+use crate::error::NativeError;
 use crate::{switch, thread};
 
 /// Most return addresses collected for a backtrace.
@@ -113,20 +114,29 @@ pub fn enter<H: Host>(host: &mut H, slot: SlotId, function: TextFunction, values
 ///
 /// # Panics
 /// If `callable` is of another arena, or `values` is shorter than its type needs.
+#[inline]
 pub fn enter_callable<H: Host>(host: &mut H, callable: &Callable, values: &mut [RawValue]) -> Exit {
     let arena = host.arena();
-    assert_eq!(arena.id(), callable.arena, "a callable is entered in its own arena");
+    assert!(arena.id() == callable.arena, "a callable is entered in its own arena");
     assert!(values.len() >= callable.values, "every parameter and result has its slot");
     let control = arena.control();
-    let Ok(number) = thread::prepare() else {
-        return Exit::HostPanicked(Box::new("this thread cannot run guest code: signals cannot be handled"));
+    let number = match thread::number() {
+        0 => match thread::prepare() {
+            Ok(number) => number,
+            Err(error) => return unprepared(&error),
+        },
+        number => number,
     };
     // SAFETY: the control block lives as long as the arena, which `host` owns and keeps while it is borrowed.
     // Others reach it only through contexts and the thread's current pointer, from this same thread.
-    let saved = match unsafe { prepare(control, host, number) } {
-        Ok(saved) => saved,
-        Err(exit) => return exit,
-    };
+    let block = unsafe { &mut *control };
+    if block.depth >= DEPTH_MAX || !thread::has_host_stack() {
+        return exhausted();
+    }
+    let saved = Saved::begin(block, number, dispatch::<H> as *const () as u64, std::ptr::from_mut(host).cast());
+    if block.interrupt().requested() {
+        return interrupted(block, &saved);
+    }
     // SAFETY: `callable` came from this arena, whose slots and code still live; its entry trampoline was chosen
     // by the function's own type, for which `values` is long enough; the control block was just prepared, with
     // `dispatch::<H>` for this `host`, which nothing else touches until the call is over.
@@ -134,9 +144,32 @@ pub fn enter_callable<H: Host>(host: &mut H, callable: &Callable, values: &mut [
         let Callable { entry, code, context, .. } = *callable;
         switch::enter(control.cast(), saved.stack_top, entry, context, code, values.as_mut_ptr())
     };
-    // SAFETY: as for `prepare`; the call is over.
-    let left = unsafe { finish(control, &saved, why) };
-    left.map_or(Exit::Returned, |left| left.exit(host.arena()))
+    // SAFETY: as above; host calls have given up their own references to it.
+    let block = unsafe { &mut *control };
+    if why == reason::RETURNED {
+        saved.end(block);
+        return Exit::Returned;
+    }
+    let left = Left::new(block, &saved, why);
+    saved.end(block);
+    left.exit(host.arena())
+}
+
+#[cold]
+fn unprepared(error: &NativeError) -> Exit {
+    Exit::HostPanicked(Box::new(format!("this thread cannot run guest code: {error}")))
+}
+
+#[cold]
+fn exhausted() -> Exit {
+    Exit::Trapped(Trap { code: TrapCode::StackOverflow, pc: 0, frames: Vec::new() })
+}
+
+#[cold]
+fn interrupted(block: &mut Control, saved: &Saved) -> Exit {
+    block.interrupt().take();
+    saved.end(block);
+    Exit::Interrupted { pc: 0, frames: Vec::new() }
 }
 
 /// What a nested entry overwrites in the control block.
@@ -147,62 +180,45 @@ struct Saved {
     dispatch: u64,
     host: *mut (),
     current: *mut Control,
+    /// Where the entry's guest stack begins.
     stack_top: u64,
 }
 
-/// Sets up the control block for an entry.
-///
-/// # Safety
-/// `control` is alive and not in use but for outer entries of this thread, stopped in host calls.
-#[inline]
-unsafe fn prepare<H: Host>(control: *mut Control, host: &mut H, number: i32) -> Result<Saved, Exit> {
-    // SAFETY: the caller's promise.
-    let block = unsafe { &mut *control };
-    if block.depth >= DEPTH_MAX || !thread::has_host_stack() {
-        return Err(Exit::Trapped(Trap { code: TrapCode::StackOverflow, pc: 0, frames: Vec::new() }));
-    }
-    let stack_top = if block.depth == 0 { block.stack().end } else { block.guest_rsp & !15 };
-    let saved = Saved {
-        host_rsp: block.host_rsp,
-        guest_rsp: block.guest_rsp,
-        guest_rbp: block.guest_rbp,
-        dispatch: block.dispatch,
-        host: block.host,
-        current: thread::set_current(control),
-        stack_top,
-    };
-    block.depth += 1;
-    block.dispatch = dispatch::<H> as *const () as u64;
-    block.host = std::ptr::from_mut(host).cast();
-    if block.depth == 1 {
+impl Saved {
+    /// Sets up the control block for an entry.
+    #[inline]
+    fn begin(block: &mut Control, number: i32, dispatch: u64, host: *mut ()) -> Saved {
+        let saved = Saved {
+            host_rsp: block.host_rsp,
+            guest_rsp: block.guest_rsp,
+            guest_rbp: block.guest_rbp,
+            dispatch: block.dispatch,
+            host: block.host,
+            current: thread::set_current(block),
+            stack_top: if block.depth == 0 { block.stack().end } else { block.guest_rsp & !15 },
+        };
+        block.depth += 1;
+        block.dispatch = dispatch;
+        block.host = host;
         block.interrupt().set_thread(number);
+        saved
     }
-    if block.interrupt().take() {
-        // SAFETY: as for this function.
-        unsafe { restore(control, &saved) };
-        return Err(Exit::Interrupted { pc: 0, frames: Vec::new() });
-    }
-    Ok(saved)
-}
 
-/// Puts the control block back.
-///
-/// # Safety
-/// As for [`prepare`].
-#[inline]
-unsafe fn restore(control: *mut Control, saved: &Saved) {
-    // SAFETY: the caller's promise.
-    let block = unsafe { &mut *control };
-    block.depth -= 1;
-    block.host_rsp = saved.host_rsp;
-    block.guest_rsp = saved.guest_rsp;
-    block.guest_rbp = saved.guest_rbp;
-    block.dispatch = saved.dispatch;
-    block.host = saved.host;
-    if block.depth == 0 {
-        block.interrupt().set_thread(0);
+    /// Puts the control block back.
+    #[inline]
+    fn end(&self, block: &mut Control) {
+        block.depth -= 1;
+        if block.depth == 0 {
+            block.interrupt().set_thread(0);
+        } else {
+            block.host_rsp = self.host_rsp;
+            block.guest_rsp = self.guest_rsp;
+            block.guest_rbp = self.guest_rbp;
+            block.dispatch = self.dispatch;
+            block.host = self.host;
+        }
+        thread::set_current(self.current);
     }
-    thread::set_current(saved.current);
 }
 
 /// A call that did not return.
@@ -212,19 +228,6 @@ struct Left {
     trap_code: u32,
     frames: Vec<u64>,
     panic: Option<Box<dyn Any + Send>>,
-}
-
-/// Restores the control block; tells how the call was left, if it did not return.
-///
-/// # Safety
-/// As for [`prepare`]; `why` is what the stubs returned for this entry.
-#[inline]
-unsafe fn finish(control: *mut Control, saved: &Saved, why: u32) -> Option<Left> {
-    // SAFETY: the caller's promise.
-    let left = (why != reason::RETURNED).then(|| unsafe { Left::new(&mut *control, saved, why) });
-    // SAFETY: the caller's promise.
-    unsafe { restore(control, saved) };
-    left
 }
 
 impl Left {

@@ -13,16 +13,19 @@ pub(crate) struct InterruptState {
 
 impl InterruptState {
     /// Whether an interruption is asked for. Async-signal-safe.
+    #[inline]
     pub(crate) fn requested(&self) -> bool {
         self.requested.load(Ordering::SeqCst)
     }
 
     /// Takes the request, if there is one.
+    #[inline]
     pub(crate) fn take(&self) -> bool {
         self.requested() && self.requested.swap(false, Ordering::SeqCst)
     }
 
     /// Says which thread runs guest code; 0 when none does. A plain store: whoever asks later looks again.
+    #[inline]
     pub(crate) fn set_thread(&self, thread: i32) {
         self.thread.store(thread, Ordering::Release);
     }

@@ -120,6 +120,7 @@ impl Slot {
         address >= self.base && address.checked_add(bytes).is_some_and(|end| end <= self.base + self.bytes)
     }
 
+    #[inline]
     pub(crate) fn code(&self) -> &Arc<Code> {
         &self.code
     }
@@ -133,6 +134,7 @@ impl Slot {
     }
 
     /// The context pointer.
+    #[inline]
     pub(crate) fn context(&self) -> u64 {
         self.context
     }

@@ -30,23 +30,26 @@ thread_local! {
 }
 
 /// The control block of the guest code that this thread runs; null if none. Async-signal-safe.
+#[inline]
 pub(crate) fn current() -> *mut Control {
     THREAD.with(|thread| thread.current.get())
 }
 
 /// Sets it; returns what it was.
+#[inline]
 pub(crate) fn set_current(control: *mut Control) -> *mut Control {
     THREAD.with(|thread| thread.current.replace(control))
 }
 
-/// Makes this thread ready to run guest code; returns its number. Cheap after the first time.
-pub(crate) fn prepare() -> Result<i32, NativeError> {
-    let number = THREAD.with(|thread| thread.number.get());
-    if number != 0 { Ok(number) } else { prepare_once() }
+/// This thread's number if it is ready to run guest code, else 0.
+#[inline]
+pub(crate) fn number() -> i32 {
+    THREAD.with(|thread| thread.number.get())
 }
 
+/// Makes this thread ready to run guest code; returns its number.
 #[cold]
-fn prepare_once() -> Result<i32, NativeError> {
+pub(crate) fn prepare() -> Result<i32, NativeError> {
     signals::install()?;
     let stack = SignalStack::new()?;
     SIGNAL_STACK.with(|slot| *slot.borrow_mut() = Some(stack));
@@ -60,6 +63,7 @@ fn prepare_once() -> Result<i32, NativeError> {
 }
 
 /// Whether this thread's own stack has room for another level of host functions.
+#[inline]
 pub(crate) fn has_host_stack() -> bool {
     let here = 0u8;
     let floor = THREAD.with(|thread| thread.stack_floor.get());

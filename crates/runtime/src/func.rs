@@ -120,7 +120,7 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     ) -> Result<R, CallError> {
         let context = store.as_context_mut();
         context.inner.core.check(self.func.store)?;
-        params.store(&mut values, self.func.store).ok_or(CallError::BadCall(BadCall::WrongStore))?;
+        params.store(&mut values, self.func.store).ok_or_else(|| CallError::BadCall(BadCall::WrongStore))?;
         call::run(context, &self.callable, &mut values)?;
         Ok(R::load(&values, self.func.store))
     }
