@@ -58,7 +58,8 @@ impl Directory {
 impl Descriptor {
     /// Itself, if it has these rights.
     fn with(&self, rights: Rights) -> Answer<&Descriptor> {
-        if self.base.contains(rights) { Ok(self) } else { Err(Errno::Notcapable) }
+        let implied = Rights::NONE.or_if(self.base.contains(Rights::FD_SEEK), Rights::FD_TELL);
+        if self.base.or(implied).contains(rights) { Ok(self) } else { Err(Errno::Notcapable) }
     }
 
     /// The host's file, or an errno that fits what it is instead.
@@ -147,6 +148,16 @@ impl Table {
     pub(crate) fn get_mut(&mut self, fd: u32, rights: Rights) -> Answer<&mut Descriptor> {
         self.get(fd, rights)?;
         self.any_mut(fd)
+    }
+
+    /// A descriptor that must have these rights, of which some are about positions: a stream, which has none,
+    /// says so, as programs that try positions first expect.
+    pub(crate) fn at_position(&self, fd: u32, rights: Rights) -> Answer<&Descriptor> {
+        let descriptor = self.get(fd, rights.without(Rights::POSITION))?;
+        match descriptor.filetype {
+            FileType::RegularFile | FileType::Directory | FileType::BlockDevice => descriptor.with(rights),
+            _ => descriptor.with(rights).map_err(|_| Errno::Spipe),
+        }
     }
 
     /// A directory that must have these rights.

@@ -71,7 +71,7 @@ impl Wasi {
         offset: u64,
         done: GuestPtr<u32>,
     ) -> Answer {
-        let file = self.table.get(fd, Rights::FD_READ.or(Rights::FD_SEEK))?.host()?;
+        let file = self.table.at_position(fd, Rights::FD_READ.or(Rights::FD_SEEK))?.host()?;
         let buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
         let read = scatter(mem, &buffers, |slices| Ok(rustix::io::preadv(file, slices, offset)?))?;
@@ -102,7 +102,7 @@ impl Wasi {
         offset: u64,
         done: GuestPtr<u32>,
     ) -> Answer {
-        let file = self.table.get(fd, Rights::FD_WRITE.or(Rights::FD_SEEK))?.host()?;
+        let file = self.table.at_position(fd, Rights::FD_WRITE.or(Rights::FD_SEEK))?.host()?;
         let buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
         let written = rustix::io::pwritev(file, &gather(mem, &buffers), offset)?;
@@ -119,7 +119,7 @@ impl Wasi {
     ) -> Answer {
         // Asking for the position is `fd_tell`.
         let tells = whence == 1 && offset == 0;
-        let descriptor = self.table.get(fd, if tells { Rights::FD_TELL } else { Rights::FD_SEEK })?;
+        let descriptor = self.table.at_position(fd, if tells { Rights::FD_TELL } else { Rights::FD_SEEK })?;
         let to = match whence {
             0 => SeekFrom::Start(u64::try_from(offset).map_err(|_| Errno::Inval)?),
             1 => SeekFrom::Current(offset),
@@ -131,7 +131,7 @@ impl Wasi {
     }
 
     pub(crate) fn fd_tell(&mut self, mem: &mut [u8], fd: u32, position: GuestPtr<u64>) -> Answer {
-        let descriptor = self.table.get(fd, Rights::FD_TELL)?;
+        let descriptor = self.table.at_position(fd, Rights::FD_TELL)?;
         check(mem, position)?;
         Ok(position.write(mem, &descriptor.seek(SeekFrom::Current(0))?)?)
     }

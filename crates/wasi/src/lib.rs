@@ -46,6 +46,8 @@ mod random;
 mod resolve;
 mod sock;
 mod stdio;
+#[cfg(test)]
+mod tests;
 mod types;
 mod walk;
 
