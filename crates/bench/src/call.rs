@@ -4,14 +4,13 @@
 //! each call takes the result of the one before, so that none can be hidden behind another.
 
 use std::fs;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::Options;
 use crate::code::artifact_path;
 use crate::engine::{Contestant, Instance, Settings};
-use crate::measure::{Sampler, interleaved};
+use crate::measure::{Sampler, interleaved, thread_cpu};
 use crate::report::{Figure, Report};
 
 const GUEST: &str = include_str!("../programs/call.wat");
@@ -29,7 +28,7 @@ const CALLS_PER_SAMPLE: i32 = 2_000_000;
 /// Runs the verb.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let runs = options.runs(21, 7);
-    let mut report = Report::new("One call (medians)", options.json);
+    let mut report = Report::new("One call (CPU time, medians)", options.json);
     let wasm = wat::parse_str(GUEST).context("programs/call.wat")?;
     let mut instances = Vec::new();
     for contestant in Contestant::ALL {
@@ -69,9 +68,7 @@ fn compare(instances: &mut [Box<dyn Instance>], name: &str, guest_loop: Option<&
 /// Nanoseconds a call, the host calling the guest's `add`.
 fn from_host(instance: &mut dyn Instance) -> Result<f64> {
     let mut calls = instance.binary_loop("add")?;
-    let start = Instant::now();
-    let sum = calls(CALLS_PER_SAMPLE as u32)?;
-    let time = start.elapsed();
+    let (time, sum) = thread_cpu(|| calls(CALLS_PER_SAMPLE as u32))?;
     ensure!(sum == CALLS_PER_SAMPLE, "the calls added up to {sum}");
     Ok(time.as_nanos() as f64 / f64::from(CALLS_PER_SAMPLE))
 }
@@ -85,9 +82,7 @@ fn in_guest(instance: &mut dyn Instance, export: &str) -> Result<f64> {
 
 fn one_loop(instance: &mut dyn Instance, export: &str) -> Result<f64> {
     let mut call = instance.unary(export)?;
-    let start = Instant::now();
-    let sum = call(CALLS_PER_SAMPLE)?;
-    let time = start.elapsed();
+    let (time, sum) = thread_cpu(|| call(CALLS_PER_SAMPLE))?;
     ensure!(sum == CALLS_PER_SAMPLE, "the loop `{export}` added up to {sum}");
     Ok(time.as_nanos() as f64 / f64::from(CALLS_PER_SAMPLE))
 }
