@@ -97,18 +97,16 @@ impl FuncType {
 
     /// The identity that `call_indirect` compares: equal types have equal ids in every artifact.
     ///
-    /// The first eight bytes of a SHA-256, never zero (a null entry's id). Two types with one id would be
-    /// a way out of the sandbox, so ids are never assumed to differ: the compiler refuses a module, and
-    /// the runtime a link, in which one id names two types.
+    /// FNV-1a over the types, never zero (a null entry's id). Two types with one id would be a way out of
+    /// the sandbox, so ids are never assumed to differ: the compiler refuses a module, the reader an
+    /// artifact, and the runtime a link, in which one id names two types. Whoever forges a collision is
+    /// refused, which is why a fast hash will do.
     pub fn signature_id(&self) -> u64 {
-        use sha2::{Digest, Sha256};
-        let mut bytes = Vec::with_capacity(self.params.len() + self.results.len() + 1);
-        bytes.extend(self.params.iter().map(|t| t.code()));
-        bytes.push(0);
-        bytes.extend(self.results.iter().map(|t| t.code()));
-        let digest = Sha256::digest(&bytes);
-        let id = u64::from_le_bytes(digest[..8].try_into().expect("a SHA-256 has 32 bytes"));
-        id.max(1)
+        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+        let params = self.params.iter().map(|ty| ty.code()).fold(BASIS, fold);
+        self.results.iter().map(|ty| ty.code()).fold(fold(params, 0), fold).max(1)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::contract::{
 };
 use crate::limits::*;
 use crate::trap::TrapCode;
-use crate::types::{ExternType, FuncType};
+use crate::types::FuncType;
 use crate::vmctx::VmLayout;
 
 fn inconsistent<T>(problem: impl Into<String>) -> Result<T, ArtifactError> {
@@ -35,8 +35,7 @@ pub(super) fn contract(contract: &Contract) -> Result<VmLayout, ArtifactError> {
         memories: (contract.imported_memories().count() + contract.memories.len()) as u32,
         globals: (contract.imported_globals().count() + contract.globals.len()) as u32,
     };
-    signatures(contract)?;
-    imports(contract)?;
+    imports(contract, &signatures(contract)?)?;
     exports(contract, &spaces)?;
     contract.memories.iter().try_for_each(memory)?;
     contract.tables.iter().try_for_each(table)?;
@@ -72,23 +71,28 @@ fn counts(contract: &Contract) -> Result<(), ArtifactError> {
     counts.iter().try_for_each(|(what, count, max)| cap(what, *count as u64, *max as u64))
 }
 
-fn signatures(contract: &Contract) -> Result<(), ArtifactError> {
-    let imported =
-        contract.imports.iter().filter_map(|i| if let ExternType::Func(ty) = &i.ty { Some(ty) } else { None });
+type Signatures<'a> = Vec<(u64, &'a FuncType)>;
+
+/// The declared types by signature id, ascending; no id names two of them.
+fn signatures(contract: &Contract) -> Result<Signatures<'_>, ArtifactError> {
     let too_long = |ty: &FuncType| ty.params.len().max(ty.results.len()) > PARAMS_MAX;
-    ensure(!contract.types.iter().chain(imported.clone()).any(too_long), "a function type is too long")?;
-    let mut ids: Vec<_> = contract.types.iter().chain(imported).map(|ty| (ty.signature_id(), ty)).collect();
+    ensure(!contract.types.iter().any(too_long), "a function type is too long")?;
+    let mut ids: Signatures<'_> = contract.types.iter().map(|ty| (ty.signature_id(), ty)).collect();
     ids.sort_by_key(|(id, _)| *id);
     let clash = ids.windows(2).any(|pair| pair[0].0 == pair[1].0 && pair[0].1 != pair[1].1);
-    ensure(!clash, "two function types have one signature id")
+    ensure(!clash, "two function types have one signature id")?;
+    Ok(ids)
 }
 
-fn imports(contract: &Contract) -> Result<(), ArtifactError> {
+fn imports(contract: &Contract, declared: &Signatures<'_>) -> Result<(), ArtifactError> {
     let long = |name: &str| name.len() > NAME_BYTES_MAX;
     let bad = contract.imports.iter().any(|i| long(&i.module) || long(&i.name));
     ensure(!bad, "an import's name is too long")?;
-    let known = contract.imported_functions().all(|ty| contract.types.contains(ty));
-    ensure(known, "an imported function's type is not among the types")
+    let known = |ty: &FuncType| {
+        let at = declared.binary_search_by_key(&ty.signature_id(), |(id, _)| *id);
+        at.is_ok_and(|at| declared[at].1 == ty)
+    };
+    ensure(contract.imported_functions().all(known), "an imported function's type is not among the types")
 }
 
 fn exports(contract: &Contract, spaces: &Spaces) -> Result<(), ArtifactError> {
