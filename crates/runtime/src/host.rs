@@ -195,23 +195,50 @@ where
     T: 'static,
     F: Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), HostError> + Send + Sync + 'static,
 {
-    let FuncType { params, results } = ty.clone();
+    let own = ty.clone();
     dynamic(ty, move |caller, values: &mut [RawValue]| {
-        let store = caller.store_id();
-        if values.len() < params.len().max(results.len()) {
+        let FuncType { params, results } = &own;
+        let count = params.len().max(results.len());
+        if values.len() < count {
             return Err(too_few_values());
         }
-        let inputs: Vec<Val> = params.iter().zip(&*values).map(|(ty, raw)| Val::from_raw(*ty, *raw, store)).collect();
-        let mut outputs: Vec<Val> = results.iter().map(|ty| Val::default_of(*ty)).collect();
-        function(caller, &inputs, &mut outputs)?;
-        if !fit(&outputs, &results) {
-            return Err(HostError::message("a host function set results of other types than it declared"));
+        if count <= FEW_VALUES {
+            let (mut inputs, mut outputs) = ([Val::I32(0); FEW_VALUES], [Val::I32(0); FEW_VALUES]);
+            call_untyped(&function, caller, &own, (&mut inputs, &mut outputs), values)
+        } else {
+            let (mut inputs, mut outputs) = (vec![Val::I32(0); count], vec![Val::I32(0); count]);
+            call_untyped(&function, caller, &own, (&mut inputs, &mut outputs), values)
         }
-        for (slot, value) in values.iter_mut().zip(outputs) {
-            *slot = value.to_raw(store).ok_or_else(foreign_handle)?;
-        }
-        Ok(())
     })
+}
+
+/// Values that are passed to an untyped host function without allocation.
+const FEW_VALUES: usize = 8;
+
+/// Calls an untyped function; the buffers and `values` have room for all parameters, and for all results.
+fn call_untyped<T: 'static>(
+    function: &impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), HostError>,
+    caller: Caller<'_, T>,
+    FuncType { params, results }: &FuncType,
+    (inputs, outputs): (&mut [Val], &mut [Val]),
+    values: &mut [RawValue],
+) -> Result<(), HostError> {
+    let store = caller.store_id();
+    let (inputs, outputs) = (&mut inputs[..params.len()], &mut outputs[..results.len()]);
+    for ((input, ty), raw) in inputs.iter_mut().zip(params).zip(&*values) {
+        *input = Val::from_raw(*ty, *raw, store);
+    }
+    for (output, ty) in outputs.iter_mut().zip(results) {
+        *output = Val::default_of(*ty);
+    }
+    function(caller, inputs, outputs)?;
+    if !fit(outputs, results) {
+        return Err(HostError::message("a host function set results of other types than it declared"));
+    }
+    for (slot, value) in values.iter_mut().zip(&*outputs) {
+        *slot = value.to_raw(store).ok_or_else(foreign_handle)?;
+    }
+    Ok(())
 }
 
 /// The host functions of one instance, by import; `None` where another instance provides it.
