@@ -76,9 +76,9 @@ impl<'a> Generator<'a> {
         self.context.clear();
         let func = &mut self.context.func;
         match body {
-            None => thunks::build(self.module, &*self.isa, self.module.text_function(index), func),
+            None => thunks::build(self.module, self.isa.target(), self.module.text_function(index), func),
             Some(body) => {
-                let result = translate(self.module, &*self.isa, body, &mut self.scratch, func);
+                let result = translate(self.module, self.isa.target(), body, &mut self.scratch, func);
                 if let Err(error) = result {
                     self.scratch = Scratch::default();
                     return Err(self.refused(error, index));
@@ -89,7 +89,8 @@ impl<'a> Generator<'a> {
     }
 
     fn generate(&mut self, index: u32) -> Result<Code, CompileError> {
-        if let Err(error) = self.context.compile(&*self.isa, &mut ControlPlane::default()) {
+        let isa = self.isa.of_size(self.context.func.dfg.num_blocks());
+        if let Err(error) = self.context.compile(isa, &mut ControlPlane::default()) {
             let error = error.inner;
             return Err(self.failed(error, index));
         }

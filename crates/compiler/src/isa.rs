@@ -8,11 +8,36 @@ use selvedge_contract::cpu::CpuFeatures;
 
 use crate::options::{OptLevel, Options};
 
-/// The code generator's target.
-pub(crate) type Isa = Arc<dyn TargetIsa>;
+/// The code generator's target, for functions of all sizes.
+#[derive(Clone)]
+pub(crate) struct Isa {
+    usual: Arc<dyn TargetIsa>,
+    giant: Arc<dyn TargetIsa>,
+}
 
-/// The target for these options.
-pub(crate) fn build(options: &Options) -> Isa {
+/// Blocks from which on a function is a giant (the most seen in a real program is 60,000): good register
+/// allocation takes time quadratic in them, quick allocation does not.
+const GIANT_BLOCKS: usize = 120_000;
+
+impl Isa {
+    /// The target for these options.
+    pub(crate) fn new(options: &Options) -> Isa {
+        let quick = Options { opt: OptLevel::None, ..options.clone() };
+        Isa { usual: build(options), giant: build(&quick) }
+    }
+
+    /// What describes the target, whatever the function.
+    pub(crate) fn target(&self) -> &dyn TargetIsa {
+        &*self.usual
+    }
+
+    /// The target for a function of so many blocks.
+    pub(crate) fn of_size(&self, blocks: usize) -> &dyn TargetIsa {
+        if blocks < GIANT_BLOCKS { &*self.usual } else { &*self.giant }
+    }
+}
+
+fn build(options: &Options) -> OwnedTargetIsa {
     let mut flags = settings::builder();
     for (name, value) in shared_flags(options) {
         flags.set(name, value).expect("Cranelift knows its own settings");
@@ -33,7 +58,7 @@ fn finish(builder: isa::Builder, flags: settings::Flags) -> OwnedTargetIsa {
 
 fn shared_flags(options: &Options) -> [(&'static str, &'static str); 11] {
     let (opt_level, regalloc) = match options.opt {
-        OptLevel::None => ("none", "backtracking"),
+        OptLevel::None => ("none", "single_pass"),
         OptLevel::Speed => ("speed", "backtracking"),
         OptLevel::Size => ("speed_and_size", "backtracking"),
     };

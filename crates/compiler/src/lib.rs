@@ -62,7 +62,7 @@ pub fn compile(wasm_or_wat: &[u8], options: &Options, progress: &dyn Progress) -
     let wasm = to_binary(wasm_or_wat)?;
     let parsed = module::parse(&wasm, options)?;
     let (module, bodies) = (&parsed.module, &parsed.bodies);
-    let code = parallel::compile_all(module, bodies, &isa::build(options), options.threads, progress)?;
+    let code = parallel::compile_all(module, bodies, &isa::Isa::new(options), options.threads, progress)?;
     let text = link::link(module, bodies, code)?;
     Ok(artifact::write(&ArtifactParts {
         contract: &module.contract,
@@ -84,7 +84,7 @@ pub fn compile(wasm_or_wat: &[u8], options: &Options, progress: &dyn Progress) -
 pub fn clif(wasm_or_wat: &[u8], options: &Options) -> Result<String, CompileError> {
     let wasm = to_binary(wasm_or_wat)?;
     let parsed = module::parse(&wasm, options)?;
-    let mut generator = codegen::Generator::new(&parsed.module, isa::build(options));
+    let mut generator = codegen::Generator::new(&parsed.module, isa::Isa::new(options));
     let mut out = String::new();
     for index in 0..parsed.module.text_functions() {
         let code = generator.clif(index, parsed.bodies.get(index as usize))?;

@@ -19,18 +19,6 @@ pub(super) struct HostCalls {
 }
 
 impl Translator<'_, '_> {
-    /// Ends the guest with a trap if a condition (any integer, not 0) holds; otherwise goes on.
-    pub(crate) fn raise_if(&mut self, condition: Value, code: TrapCode) {
-        let (trap, next) = (self.builder.create_block(), self.builder.create_block());
-        self.builder.set_cold_block(trap);
-        self.ins().brif(condition, trap, &[], next, &[]);
-        self.builder.seal_block(trap);
-        self.builder.seal_block(next);
-        self.builder.switch_to_block(trap);
-        self.raise(code);
-        self.builder.switch_to_block(next);
-    }
-
     /// Ends the guest with a trap. Fills the current block.
     pub(super) fn raise(&mut self, code: TrapCode) {
         let signature = *self.host.raise.get_or_insert_with(|| self.builder.import_signature(signature::raise()));

@@ -14,7 +14,7 @@
 //! * Methods of operators run in reachable code only. One that ends it calls
 //!   [`Translator::end_reachable`]; until the matching `end` or `else`, only nesting is tracked.
 //! * The operand stack holds integers as `i32` or `i64`, floats as `f32` or `f64`, references as `i64`
-//!   and every vector as `i8x16` ([`Translator::pop_v128`] gives it its lanes).
+//!   and every vector as `i8x16` (`pop_lanes` gives it its lanes).
 //! * Nothing recurses on the module's structure.
 
 mod call;
@@ -93,12 +93,6 @@ impl<'b> Translator<'_, 'b> {
         let third = self.pop();
         let (first, second) = self.pop2();
         (first, second, third)
-    }
-
-    /// Pops a vector as lanes of this type.
-    pub(crate) fn pop_v128(&mut self, lanes: Type) -> Value {
-        let value = self.pop();
-        self.as_lanes(value, lanes)
     }
 
     /// Pushes a vector of any lanes.

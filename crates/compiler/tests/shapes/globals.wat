@@ -1,0 +1,16 @@
+;; --emit clif
+(module
+  (global $theirs (import "env" "g") (mut i32))
+  (global $fixed_theirs (import "env" "h") i32)
+  (global $constant i64 (i64.const 7))
+  (global $computed i32 (global.get $fixed_theirs))
+  (global $own (mut f32) (f32.const 1))
+  (global $vector v128 (v128.const i32x4 1 2 3 4))
+  (global $null (mut externref) (ref.null extern))
+  (func $get (result i32 i32 i64 i32 f32 v128 externref)
+    (global.get $theirs) (global.get $fixed_theirs) (global.get $constant) (global.get $computed)
+    (global.get $own) (global.get $vector) (global.get $null))
+  (func $set (param i32 f32 externref)
+    (global.set $theirs (local.get 0))
+    (global.set $own (local.get 1))
+    (global.set $null (local.get 2))))
