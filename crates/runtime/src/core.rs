@@ -333,14 +333,18 @@ impl Core {
     }
 
     fn intern(&mut self, module: &Module) -> Result<(), InstantiateError> {
-        for ty in &module.contract().types {
-            let known = self.signatures.entry(ty.signature_id()).or_insert_with(|| ty.clone());
-            if known != ty {
-                return Err(InstantiateError::SignatureClash(known.clone(), ty.clone()));
-            }
-        }
-        Ok(())
+        intern_types(&mut self.signatures, &module.contract().types)
     }
+}
+
+fn intern_types(signatures: &mut HashMap<u64, FuncType>, types: &[FuncType]) -> Result<(), InstantiateError> {
+    for ty in types {
+        let known = signatures.entry(ty.signature_id()).or_insert_with(|| ty.clone());
+        if known != ty {
+            return Err(InstantiateError::SignatureClash(known.clone(), ty.clone()));
+        }
+    }
+    Ok(())
 }
 
 fn arithmetic(op: &ConstOp, left: RawValue, right: RawValue) -> Option<RawValue> {
@@ -354,4 +358,21 @@ fn arithmetic(op: &ConstOp, left: RawValue, right: RawValue) -> Option<RawValue>
         ConstOp::I64Mul => wide.0.wrapping_mul(wide.1).into(),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use selvedge_contract::types::ValType;
+
+    #[test]
+    fn one_signature_id_for_two_types_is_refused() {
+        let (first, second) = (FuncType::new([ValType::I32], []), FuncType::new([ValType::I64], []));
+        let mut signatures = HashMap::new();
+        intern_types(&mut signatures, &[first.clone(), second.clone()]).unwrap();
+        intern_types(&mut signatures, std::slice::from_ref(&first)).unwrap();
+        signatures.insert(second.signature_id(), first);
+        let clash = intern_types(&mut signatures, &[second]).unwrap_err();
+        assert!(matches!(clash, InstantiateError::SignatureClash(..)));
+    }
 }
