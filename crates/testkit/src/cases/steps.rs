@@ -35,9 +35,6 @@ impl Library {
         let mut linker = Linker::new();
         selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi);
         let instance = linker.instantiate(&mut store, &module)?;
-        if let Some(initialize) = instance.get_func(&store, "_initialize") {
-            initialize.call(&mut store, &[])?;
-        }
         Ok(Library { store, instance, saved: BTreeMap::new() })
     }
 

@@ -74,6 +74,7 @@ fn from_dna(config: Config, dna: &mut Unstructured<'_>) -> arbitrary::Result<Vec
 
 fn config(random: &mut Random) -> Config {
     Config {
+        disallow_traps: !random.once_in(3),
         allow_floats: !random.once_in(4),
         simd_enabled: !random.once_in(3),
         allowed_instructions: instructions(random),
