@@ -136,7 +136,11 @@ impl Report {
             exports: exports(artifact),
             memories: memories(artifact),
             imported_memory_layout: layout_name(contract.imported_memory_layout),
-            tables: contract.tables.iter().map(|t| Table { ty: t.ty.to_string(), max_entries: t.entries_max }).collect(),
+            tables: contract
+                .tables
+                .iter()
+                .map(|t| Table { ty: t.ty.to_string(), max_entries: t.entries_max })
+                .collect(),
             globals: contract.globals.len(),
             types: contract.types.len(),
             functions: contract.defined_functions,
@@ -165,7 +169,10 @@ impl Report {
         out += &list("imports", self.imports.iter().map(Named::line));
         out += &list("exports", self.exports.iter().map(Named::line));
         out += &list("memories", self.memories.iter().map(Memory::line));
-        out += &list("tables", self.tables.iter().map(|t| format!("{}, at most {} entries", t.ty, grouped(t.max_entries))));
+        out += &list(
+            "tables",
+            self.tables.iter().map(|t| format!("{}, at most {} entries", t.ty, grouped(t.max_entries))),
+        );
         out += &list("sections", self.sections.iter().map(Sized::line));
         out += &list("largest functions", self.largest_functions.iter().map(Sized::line));
         out

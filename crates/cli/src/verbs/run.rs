@@ -217,7 +217,9 @@ fn functions(store: &Store<Wasi>, instance: Instance) -> String {
     let names: Vec<&str> = exports.filter(|(_, ty)| matches!(ty, ExternType::Func(_))).map(|(name, _)| name).collect();
     match names.len() {
         0 => "it exports no functions".into(),
-        count if count > SHOWN_MAX => format!("it has {}, and {} more", names[..SHOWN_MAX].join(", "), count - SHOWN_MAX),
+        count if count > SHOWN_MAX => {
+            format!("it has {}, and {} more", names[..SHOWN_MAX].join(", "), count - SHOWN_MAX)
+        }
         _ => format!("it has {}", names.join(", ")),
     }
 }

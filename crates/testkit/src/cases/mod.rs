@@ -52,7 +52,11 @@ impl Runner {
     fn check(&self, file: &Path, layout: MemoryLayout) -> Result<()> {
         let case = Case::read(file)?;
         let module = self.module(&case);
-        ensure!(module.is_file(), "{} is missing: run `cargo xtask guests` and `cargo xtask modules`", module.display());
+        ensure!(
+            module.is_file(),
+            "{} is missing: run `cargo xtask guests` and `cargo xtask modules`",
+            module.display()
+        );
         if case.step.is_empty() {
             program::check(self, &case, &module, layout)
         } else {

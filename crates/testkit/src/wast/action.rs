@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use selvedge_runtime::{CallError, Found, Instance, InstantiateError, LinkError, TrapCode, Val};
-use wast::{Wat, WastExecute, WastInvoke, WastRet};
+use wast::{WastExecute, WastInvoke, WastRet, Wat};
 
 use super::script::Script;
 use super::values;

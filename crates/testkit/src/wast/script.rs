@@ -50,7 +50,9 @@ impl<T: Clone> Named<T> {
 
     fn get(&self, name: Option<Id>) -> Result<T> {
         match name {
-            Some(id) => self.by_name.get(id.name()).cloned().with_context(|| format!("nothing is named ${}", id.name())),
+            Some(id) => {
+                self.by_name.get(id.name()).cloned().with_context(|| format!("nothing is named ${}", id.name()))
+            }
             None => self.last.clone().context("there is no module yet"),
         }
     }

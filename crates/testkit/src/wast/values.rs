@@ -26,7 +26,9 @@ pub(super) fn argument(script: &mut Script, arg: &WastArg) -> Result<Val> {
 fn null(ty: &HeapType) -> Result<Val> {
     match ty {
         HeapType::Abstract { ty: AbstractHeapType::Func | AbstractHeapType::NoFunc, .. } => Ok(Val::FuncRef(None)),
-        HeapType::Abstract { ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern, .. } => Ok(Val::ExternRef(None)),
+        HeapType::Abstract { ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern, .. } => {
+            Ok(Val::ExternRef(None))
+        }
         other => bail!("references to {other:?} are not supported"),
     }
 }
@@ -57,7 +59,9 @@ fn matches(script: &mut Script, result: &Val, pattern: &WastRetCore) -> Result<b
         (Val::FuncRef(None) | Val::ExternRef(None), WastRetCore::RefNull(None)) => true,
         (result, WastRetCore::RefNull(Some(ty))) => *result == null(ty)?,
         (Val::ExternRef(Some(_)), WastRetCore::RefExtern(None)) => true,
-        (Val::ExternRef(Some(object)), WastRetCore::RefExtern(Some(number))) => *object == script.extern_ref(*number)?,
+        (Val::ExternRef(Some(object)), WastRetCore::RefExtern(Some(number))) => {
+            *object == script.extern_ref(*number)?
+        }
         (Val::FuncRef(Some(_)), WastRetCore::RefFunc(None)) => true,
         (result, WastRetCore::Either(patterns)) => {
             for pattern in patterns {
