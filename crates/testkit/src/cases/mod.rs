@@ -1,7 +1,7 @@
 //! Guest cases: the files in `guests/cases`, as `guests/README.md` describes them.
 //!
 //! Programs run under the `selvedge` command, libraries step by step in this process. Every case is one
-//! test per memory layout.
+//! test per memory layout, but for giant modules, which are compiled in the guarded layout alone.
 
 mod format;
 mod program;
@@ -16,6 +16,9 @@ use selvedge_contract::MemoryLayout;
 
 use crate::fixtures::{layout_name, layouts};
 use format::Case;
+
+/// Modules above this size are giants.
+const GIANT_BYTES: u64 = 10 << 20;
 
 /// Where everything is that cases need.
 #[derive(Clone, Debug)]
@@ -36,8 +39,18 @@ impl Runner {
     pub fn trials(self) -> Result<Vec<Trial>> {
         let files = case_files(&self.root.join("guests/cases"))?;
         let runner = Arc::new(self);
-        let trials = files.iter().flat_map(|file| layouts().map(|layout| runner.trial(file, layout))).collect();
-        Ok(trials)
+        let trials = files.iter().flat_map(|file| {
+            let giant = runner.is_giant(file);
+            let wanted = layouts().into_iter().filter(move |layout| !giant || *layout == MemoryLayout::Guarded);
+            wanted.map(|layout| runner.trial(file, layout)).collect::<Vec<_>>()
+        });
+        Ok(trials.collect())
+    }
+
+    /// Whether a case's module is so large that compiling it twice would take more than all other tests.
+    fn is_giant(&self, file: &Path) -> bool {
+        let module = Case::read(file).map(|case| self.module(&case));
+        module.is_ok_and(|module| module.metadata().is_ok_and(|m| m.len() > GIANT_BYTES))
     }
 
     fn trial(self: &Arc<Runner>, file: &Path, layout: MemoryLayout) -> Trial {
