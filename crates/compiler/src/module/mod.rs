@@ -95,7 +95,8 @@ impl Module {
 
     /// The text function at a text index.
     pub(crate) fn text_function(&self, index: u32) -> TextFunction {
-        let kinds: [(u32, fn(u32) -> TextFunction); 4] = [
+        type Kind = (u32, fn(u32) -> TextFunction);
+        let kinds: [Kind; 4] = [
             (self.contract.defined_functions, TextFunction::Defined),
             (self.imported_functions, TextFunction::HostThunk),
             (self.imported_functions, TextFunction::ImportThunk),
