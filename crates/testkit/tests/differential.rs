@@ -5,16 +5,17 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+#[allow(dead_code, reason = "the fuzz target's part")]
 #[path = "differential/mod.rs"]
 mod differential;
 
-use differential::compare::{Compared, compare};
+use differential::compare::{Compared, compare, wasmi_errs};
 use differential::generate;
 
-/// Modules, unless `SELVEDGE_CASES` says otherwise: well under a minute without optimisation.
-const CASES: u64 = 300;
+/// Modules, unless `SELVEDGE_CASES` says otherwise: well under a minute on one core, in a build for tests.
+const CASES: u64 = 2_000;
 /// Differences after which the test stops looking.
 const DIFFERENCES_MAX: usize = 10;
 
@@ -37,7 +38,7 @@ fn modules_behave_as_on_an_interpreter() {
     println!("{} modules: {compared:?}", seeds.end - seeds.start);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     let many = seeds.end - seeds.start >= CASES;
-    assert!(!many || compared.returned * 4 > compared.calls, "too few calls return to tell much: {compared:?}");
+    assert!(!many || compared.returned * 5 > compared.calls, "too few calls return to tell much: {compared:?}");
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -45,9 +46,12 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|e| panic!("{variable} is not a number: {e}")))
 }
 
-/// Compares the module of one seed; a difference names the seed and the files it left.
+/// Compares the module of one seed, or leaves it out if wasmi is known to err on it; a difference names the seed and the files it left.
 fn one(seed: u64) -> Result<Compared, String> {
     let wasm = generate::module(seed);
+    if wasmi_errs(&wasm) {
+        return Ok(Compared { left_out: 1, ..Compared::default() });
+    }
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("differential-{seed}.wasm"));
     std::fs::write(&kept, &wasm).expect("writing under the target directory");
     let found = match catch_unwind(AssertUnwindSafe(|| compare(&wasm, seed))) {
@@ -62,7 +66,7 @@ fn one(seed: u64) -> Result<Compared, String> {
     described
 }
 
-fn describe(seed: u64, kept: &PathBuf, wasm: &[u8], difference: &str) -> String {
+fn describe(seed: u64, kept: &Path, wasm: &[u8], difference: &str) -> String {
     format!("SELVEDGE_SEED={seed} ({} bytes, kept as {}): {difference}", wasm.len(), kept.display())
 }
 

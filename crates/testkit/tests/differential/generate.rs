@@ -59,7 +59,6 @@ pub(crate) fn module(seed: u64) -> Vec<u8> {
 }
 
 /// The module that a fuzzer's bytes stand for, if they stand for any.
-#[allow(dead_code, reason = "for the fuzz target that shares this file")]
 pub(crate) fn arbitrary_module(bytes: &[u8]) -> Option<Vec<u8>> {
     let (seed, dna) = bytes.split_first_chunk()?;
     let config = config(&mut Random::new(u64::from_le_bytes(*seed)));
@@ -125,7 +124,9 @@ fn fixed() -> Config {
 
 /// All kinds of instructions, or most of them.
 fn instructions(random: &mut Random) -> InstructionKinds {
-    use InstructionKind::{Aggregate, Control, MemoryInt, NumericInt, Parametric, Reference, Table, Variable, VectorInt};
+    use InstructionKind::{
+        Aggregate, Control, MemoryInt, NumericInt, Parametric, Reference, Table, Variable, VectorInt,
+    };
     const INTEGERS: [InstructionKind; 9] =
         [NumericInt, VectorInt, Reference, Parametric, Variable, Table, MemoryInt, Control, Aggregate];
     match random.below(8) {

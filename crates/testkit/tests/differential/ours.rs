@@ -43,7 +43,7 @@ impl Ours {
     /// Calls an export.
     pub(crate) fn call(&mut self, function: usize, args: &[Value]) -> Ending {
         let func = self.functions[function].1;
-        let args: Vec<Val> = args.iter().map(|arg| self.to_val(arg)).collect();
+        let args: Vec<Val> = args.iter().map(|arg| self.val_of(arg)).collect();
         match func.call(&mut self.store, &args) {
             Ok(results) => Ending::Returned(results.iter().map(|v| self.to_value(v)).collect()),
             Err(error) => ending(&error),
@@ -67,7 +67,7 @@ impl Ours {
         Some(elements.map(|v| self.to_value(&v)).collect())
     }
 
-    fn to_val(&mut self, value: &Value) -> Val {
+    fn val_of(&mut self, value: &Value) -> Val {
         match value {
             Value::I32(v) => Val::I32(*v as i32),
             Value::I64(v) => Val::I64(*v as i64),

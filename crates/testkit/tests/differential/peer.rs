@@ -1,7 +1,9 @@
 //! A module on wasmi.
 
 use wasmi::errors::{ErrorKind, InstantiationError};
-use wasmi::{Config, Engine, Error, Extern, ExternRef, Func, Instance, Linker, Module, Nullable, Ref, Store, TrapCode, Val};
+use wasmi::{
+    Config, Engine, Error, Extern, ExternRef, Func, Instance, Linker, Module, Nullable, Ref, Store, TrapCode, Val,
+};
 
 use super::value::{Ending, TrapKind, Value};
 
@@ -46,7 +48,7 @@ impl Peer {
     /// Calls an export.
     pub(crate) fn call(&mut self, name: &str, args: &[Value]) -> Ending {
         let Some(func) = self.function(name) else { return Ending::Failed(format!("no function {name:?}")) };
-        let args: Vec<Val> = args.iter().map(|arg| self.to_val(arg)).collect();
+        let args: Vec<Val> = args.iter().map(|arg| self.val_of(arg)).collect();
         let mut results = vec![Val::I32(0); func.ty(&self.store).results().len()];
         match func.call(&mut self.store, &args, &mut results) {
             Ok(()) => Ending::Returned(results.iter().map(|v| self.to_value(v)).collect()),
@@ -73,7 +75,7 @@ impl Peer {
     pub(crate) fn table(&self, name: &str) -> Option<Vec<Value>> {
         let table = self.export(name)?.into_table()?;
         let elements = (0..table.size(&self.store)).map_while(|i| table.get(&self.store, i));
-        Some(elements.map(|v| self.from_ref(&v)).collect())
+        Some(elements.map(|v| self.reference(&v)).collect())
     }
 
     fn export(&self, name: &str) -> Option<Extern> {
@@ -84,7 +86,7 @@ impl Peer {
         self.functions.iter().find(|(n, _)| n == name).map(|(_, func)| *func)
     }
 
-    fn to_val(&mut self, value: &Value) -> Val {
+    fn val_of(&mut self, value: &Value) -> Val {
         match value {
             Value::I32(v) => Val::I32(*v as i32),
             Value::I64(v) => Val::I64(*v as i64),
@@ -115,13 +117,13 @@ impl Peer {
             Val::F32(v) => Value::F32(v.to_bits()),
             Val::F64(v) => Value::F64(v.to_bits()),
             Val::V128(v) => Value::V128(v.as_u128()),
-            Val::FuncRef(func) => self.from_ref(&Ref::Func(*func)),
-            Val::ExternRef(object) => self.from_ref(&Ref::Extern(*object)),
+            Val::FuncRef(func) => self.reference(&Ref::Func(*func)),
+            Val::ExternRef(object) => self.reference(&Ref::Extern(*object)),
         }
     }
 
-    fn from_ref(&self, reference: &Ref) -> Value {
-        match reference {
+    fn reference(&self, of: &Ref) -> Value {
+        match of {
             Ref::Func(Nullable::Null) => Value::FuncRef(None),
             Ref::Func(Nullable::Val(func)) => {
                 // Handles cannot be compared; what they print as tells them apart.
