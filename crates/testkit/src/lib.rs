@@ -18,14 +18,6 @@ pub use fixtures::{compile, instance, layout_name, layouts, module, options};
 
 use selvedge_runtime::{LoadError, Module};
 
-/// Loads any bytes as an artifact, runs nothing, and says whether they could be loaded.
-///
-/// # Errors
-/// As [`Module::load_trusted`].
-pub fn loads(bytes: &[u8]) -> Result<(), LoadError> {
-    load(bytes).map(drop)
-}
-
 /// Loads an artifact that the compiler has just written.
 ///
 /// # Errors
@@ -33,7 +25,6 @@ pub fn loads(bytes: &[u8]) -> Result<(), LoadError> {
 #[allow(unsafe_code)]
 pub(crate) fn load(artifact: &[u8]) -> Result<Module, LoadError> {
     // SAFETY: this crate's callers pass what the compiler returned a moment ago, in this process; the bytes are
-    // borrowed since and copied by the callee. `loads` passes any bytes, but drops the module unused: none of its
-    // code ever runs.
+    // borrowed since and copied by the callee.
     unsafe { Module::load_trusted(artifact) }
 }
