@@ -110,7 +110,7 @@ fn deep_nesting() {
         Wasm::new().types(&[(0, 0)]).function(1, &operators).bytes()
     };
     expect("100,000 blocks deep", Compiles, nested(&[op::BLOCK, op::EMPTY], DEPTH));
-    // Where control flow nests, the code generator's own checks in a build for tests take quadratic time.
+    // Where control flow nests, the code generator takes time quadratic in the depth.
     expect("40,000 loops deep", Either, nested(&[op::LOOP, op::EMPTY], 40_000));
     expect("40,000 conditions deep", Either, nested(&[op::LOCAL_GET, 0, op::IF, op::EMPTY], 40_000));
     let sum = [[op::I32_CONST, 1].repeat(DEPTH), vec![op::I32_ADD; DEPTH - 1], vec![op::DROP]].concat();
