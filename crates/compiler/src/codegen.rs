@@ -7,7 +7,6 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, TrapCode as ClifTrap};
 use cranelift_codegen::{CodegenError, Context, FinalizedRelocTarget, MachBufferFinalized};
 use selvedge_contract::artifact::TextFunction;
-use selvedge_contract::limits::TEXT_BYTES_MAX;
 use selvedge_contract::trap::TrapCode;
 
 use crate::error::{CompileError, Place};
@@ -114,12 +113,9 @@ impl<'a> Generator<'a> {
     fn failed(&self, error: CodegenError, index: u32) -> CompileError {
         let place = self.place(index);
         match error {
-            CodegenError::ImplLimitExceeded | CodegenError::CodeTooLarge => CompileError::TooLarge {
-                what: "the code, frame or signature of one function",
-                count: u64::from(u32::MAX),
-                max: TEXT_BYTES_MAX as u64,
-                place,
-            },
+            CodegenError::ImplLimitExceeded | CodegenError::CodeTooLarge => {
+                CompileError::FunctionTooLarge { message: error.to_string().to_lowercase(), place }
+            }
             CodegenError::Verifier(errors) => {
                 let message = format!("{errors}\n{}", self.context.func.display());
                 CompileError::Codegen { message, place }

@@ -84,6 +84,14 @@ pub enum CompileError {
         /// The other.
         second: String,
     },
+    /// A function exceeds what the code generator can take.
+    #[error("the code generator cannot take a function this large{place}: {message}; split it")]
+    FunctionTooLarge {
+        /// What it said.
+        message: String,
+        /// Where.
+        place: Place,
+    },
     /// The code generator failed: a bug in the compiler, or a limit of its own.
     #[error("no code could be generated{place}: {message}; please report this with the module")]
     Codegen {

@@ -12,7 +12,7 @@ mod parse;
 mod plan;
 mod sections;
 
-use selvedge_contract::artifact::TextFunction;
+use selvedge_contract::artifact::{TextCounts, TextFunction};
 use selvedge_contract::types::{FuncType, GlobalType};
 use selvedge_contract::vmctx::VmLayout;
 use selvedge_contract::{ConstOp, Contract};
@@ -29,6 +29,8 @@ pub(crate) struct Module {
     pub(crate) contract: Contract,
     /// Where its state lies.
     pub(crate) layout: VmLayout,
+    /// What its text consists of.
+    pub(crate) text: TextCounts,
     /// Type index of each function, imports included.
     pub(crate) function_types: Vec<u32>,
     /// Number of imported functions.
@@ -82,39 +84,17 @@ impl Module {
 
     /// The text index of a text function.
     pub(crate) fn text_index(&self, function: TextFunction) -> u32 {
-        // Kept in step with `TextFunction::index`, which counts the imports anew each time.
-        let (defined, imports) = (self.contract.defined_functions, self.imported_functions);
-        match function {
-            TextFunction::Defined(i) => i,
-            TextFunction::HostThunk(i) => defined + i,
-            TextFunction::ImportThunk(i) => defined + imports + i,
-            TextFunction::Entry(i) => defined + 2 * imports + i,
-            TextFunction::BadCall => defined + 2 * imports + self.contract.types.len() as u32,
-        }
+        self.text.index(function) as u32
     }
 
     /// The text function at a text index.
     pub(crate) fn text_function(&self, index: u32) -> TextFunction {
-        type Kind = (u32, fn(u32) -> TextFunction);
-        let kinds: [Kind; 4] = [
-            (self.contract.defined_functions, TextFunction::Defined),
-            (self.imported_functions, TextFunction::HostThunk),
-            (self.imported_functions, TextFunction::ImportThunk),
-            (self.contract.types.len() as u32, TextFunction::Entry),
-        ];
-        let mut rest = index;
-        for (count, make) in kinds {
-            if rest < count {
-                return make(rest);
-            }
-            rest -= count;
-        }
-        TextFunction::BadCall
+        self.text.at(index as usize).expect("the index of a text function")
     }
 
     /// Number of text functions.
     pub(crate) fn text_functions(&self) -> u32 {
-        self.text_index(TextFunction::BadCall) + 1
+        self.text.total() as u32
     }
 
     /// A text function, for people.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use selvedge_contract::artifact::TextCounts;
 use selvedge_contract::limits::WASM_BYTES_MAX;
 use selvedge_contract::types::FuncType;
 use selvedge_contract::vmctx::VmLayout;
@@ -35,6 +36,7 @@ pub(crate) fn parse<'a>(wasm: &'a [u8], options: &Options) -> Result<Parsed<'a>,
         tables: access::tables(&contract, &layout),
         constants: constants(&contract),
         global_types: contract.imported_globals().copied().chain(contract.globals.iter().map(|g| g.ty)).collect(),
+        text: TextCounts::of(&contract),
         contract,
         layout,
         function_types,

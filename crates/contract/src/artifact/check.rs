@@ -1,7 +1,7 @@
 //! Is a decoded contract one the compiler could have written? Indices, caps, order.
 
 use super::read::{ArtifactError, cap};
-use super::{ArtifactIndex, TextFunction};
+use super::{ArtifactIndex, TextCounts, TextFunction};
 use crate::contract::{
     ConstExpr, ConstOp, Contract, ElementItems, Extern, MemoryLayout, MemoryPlan, SegmentMode, TablePlan,
 };
@@ -176,6 +176,7 @@ pub(super) fn segments(contract: &Contract, image_bytes: usize, data_bytes: usiz
 /// Reads the function, trap and address tables whole.
 pub(super) fn tables(index: &ArtifactIndex, bytes: &[u8]) -> Result<(), ArtifactError> {
     let text_bytes = index.text().len() as u64;
+    let counts = TextCounts::of(&index.contract);
     let mut end = 0;
     for (i, record) in index.functions(bytes).iter().enumerate() {
         let next = u64::from(record.text_offset) + u64::from(record.text_len);
@@ -184,7 +185,7 @@ pub(super) fn tables(index: &ArtifactIndex, bytes: &[u8]) -> Result<(), Artifact
             "the functions' code overlaps or is missing",
         )?;
         let typed = (record.ty as usize) < index.contract.types.len();
-        let stub = TextFunction::at(i, &index.contract) == Some(TextFunction::BadCall);
+        let stub = counts.at(i) == Some(TextFunction::BadCall);
         ensure(typed || stub, "a function's type does not exist")?;
         end = next;
     }

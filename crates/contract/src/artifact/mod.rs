@@ -73,34 +73,66 @@ pub enum TextFunction {
 }
 
 impl TextFunction {
-    /// Its index in the function table.
+    /// Its index in the function table. Counts the imports: for many functions, use [`TextCounts`].
     pub fn index(self, contract: &Contract) -> usize {
-        let defined = contract.defined_functions as usize;
-        let imports = contract.imported_functions().count();
-        match self {
-            TextFunction::Defined(i) => i as usize,
-            TextFunction::HostThunk(i) => defined + i as usize,
-            TextFunction::ImportThunk(i) => defined + imports + i as usize,
-            TextFunction::Entry(i) => defined + 2 * imports + i as usize,
-            TextFunction::BadCall => defined + 2 * imports + contract.types.len(),
-        }
+        TextCounts::of(contract).index(self)
     }
 
     /// Number of text functions.
     pub fn count(contract: &Contract) -> usize {
-        TextFunction::BadCall.index(contract) + 1
+        TextCounts::of(contract).total()
+    }
+
+    /// The text function at an index of the function table. Counts the imports: for many functions, use
+    /// [`TextCounts`].
+    pub fn at(index: usize, contract: &Contract) -> Option<TextFunction> {
+        TextCounts::of(contract).at(index)
+    }
+}
+
+/// How many text functions of each kind a contract asks for, counted once.
+#[derive(Clone, Copy, Debug)]
+pub struct TextCounts {
+    defined: usize,
+    imports: usize,
+    types: usize,
+}
+
+impl TextCounts {
+    /// Counts those of a contract.
+    pub fn of(contract: &Contract) -> TextCounts {
+        TextCounts {
+            defined: contract.defined_functions as usize,
+            imports: contract.imported_functions().count(),
+            types: contract.types.len(),
+        }
+    }
+
+    /// Number of text functions.
+    pub fn total(self) -> usize {
+        self.index(TextFunction::BadCall) + 1
+    }
+
+    /// A text function's index in the function table.
+    pub fn index(self, function: TextFunction) -> usize {
+        let TextCounts { defined, imports, types } = self;
+        match function {
+            TextFunction::Defined(i) => i as usize,
+            TextFunction::HostThunk(i) => defined + i as usize,
+            TextFunction::ImportThunk(i) => defined + imports + i as usize,
+            TextFunction::Entry(i) => defined + 2 * imports + i as usize,
+            TextFunction::BadCall => defined + 2 * imports + types,
+        }
     }
 
     /// The text function at an index of the function table.
-    pub fn at(index: usize, contract: &Contract) -> Option<TextFunction> {
-        let defined = contract.defined_functions as usize;
-        let imports = contract.imported_functions().count();
+    pub fn at(self, index: usize) -> Option<TextFunction> {
         type Kind = (usize, fn(u32) -> TextFunction);
         let kinds: [Kind; 5] = [
-            (defined, TextFunction::Defined),
-            (imports, TextFunction::HostThunk),
-            (imports, TextFunction::ImportThunk),
-            (contract.types.len(), TextFunction::Entry),
+            (self.defined, TextFunction::Defined),
+            (self.imports, TextFunction::HostThunk),
+            (self.imports, TextFunction::ImportThunk),
+            (self.types, TextFunction::Entry),
             (1, |_| TextFunction::BadCall),
         ];
         let mut rest = index;

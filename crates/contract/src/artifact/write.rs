@@ -6,7 +6,7 @@ use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, SectionIndex,
 use thiserror::Error;
 
 use super::tables::FunctionRecord;
-use super::{FORMAT_VERSION, MAGIC, TextFunction, section};
+use super::{FORMAT_VERSION, MAGIC, TextCounts, TextFunction, section};
 use crate::abi::ABI_VERSION;
 use crate::contract::Contract;
 use crate::limits::{ARTIFACT_BYTES_MAX, CONTRACT_BYTES_MAX, HOST_PAGE_BYTES, TEXT_BYTES_MAX};
@@ -156,7 +156,8 @@ fn name_bytes(names: &[String]) -> Vec<u8> {
 /// Symbols of all text functions: name, offset, size.
 fn symbols(parts: &ArtifactParts<'_>) -> Vec<(String, FunctionRecord)> {
     let imports = parts.contract.imported_functions().count();
-    let name = |index: usize| match TextFunction::at(index, parts.contract) {
+    let counts = TextCounts::of(parts.contract);
+    let name = |index: usize| match counts.at(index) {
         Some(TextFunction::Defined(i)) => {
             let function = imports + i as usize;
             parts.names.get(function).filter(|n| !n.is_empty()).cloned().unwrap_or(format!("function[{function}]"))
