@@ -7,6 +7,7 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, TrapCode as ClifTrap};
 use cranelift_codegen::{CodegenError, Context, FinalizedRelocTarget, MachBufferFinalized};
 use selvedge_contract::artifact::TextFunction;
+use selvedge_contract::limits::NESTING_MAX;
 use selvedge_contract::trap::TrapCode;
 
 use crate::error::{CompileError, Place};
@@ -102,6 +103,10 @@ impl<'a> Generator<'a> {
         let place = self.place(index);
         match error {
             TranslateError::Invalid(error) => CompileError::from_parser(&error, place.function),
+            TranslateError::TooDeep { offset } => CompileError::FunctionTooLarge {
+                message: format!("more than {NESTING_MAX} loops and `if`s are open at once"),
+                place: Place { offset: Some(offset), ..place },
+            },
             TranslateError::Operator { name, offset } => CompileError::Unsupported {
                 feature: "an operator of another proposal".into(),
                 message: name.into(),

@@ -117,9 +117,13 @@ fn too_many_of_anything_is_refused() {
 
 #[test]
 fn deep_nesting_does_not_recurse() {
-    for (open, close) in [("block ", "end "), ("loop ", "end "), ("local.get 0 if ", "end ")] {
-        let (open, close) = (open.repeat(50_000), close.repeat(50_000));
-        accepted(&format!("(module (func (param i32) {open} {close}))"));
+    let nested = |open: &str, depth: usize| {
+        format!("(module (func (param i32) {} {}))", open.repeat(depth), "end ".repeat(depth))
+    };
+    accepted(&nested("block ", 50_000));
+    for open in ["loop ", "local.get 0 if "] {
+        accepted(&nested(open, 9_000));
+        assert!(refused(nested(open, 50_000).as_bytes()).contains("open at once"), "{open}");
     }
 }
 

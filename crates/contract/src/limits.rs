@@ -41,6 +41,8 @@ pub const ELEMENT_ITEMS_MAX: usize = 10_000_000;
 pub const CONST_OPS_MAX: usize = 1_000;
 /// Parameters, and results, of one function.
 pub const PARAMS_MAX: usize = 1_000;
+/// Loops and `if`s open at once in one function; code generation takes time in the square of it.
+pub const NESTING_MAX: u32 = 10_000;
 /// Bytes of one name.
 pub const NAME_BYTES_MAX: usize = 100_000;
 

@@ -32,6 +32,13 @@ enum Kind {
     Unreachable,
 }
 
+impl Kind {
+    /// Whether code generation takes longer for what is inside.
+    fn nests(&self) -> bool {
+        matches!(self, Kind::Loop | Kind::If(_) | Kind::Else)
+    }
+}
+
 struct Arms {
     branch: Inst,
     otherwise: Block,
@@ -117,6 +124,7 @@ impl Translator<'_, '_> {
             return;
         }
         let height = self.stack.len() - self.count(ty, true);
+        self.nesting += u32::from(kind.nests());
         self.frames.push(Frame { kind, ty, height, target });
     }
 
@@ -183,6 +191,7 @@ impl Translator<'_, '_> {
 
     pub(super) fn visit_end(&mut self) {
         let kind = std::mem::replace(&mut self.frames.last_mut().expect("in a frame").kind, Kind::Block);
+        self.nesting -= u32::from(kind.nests());
         match kind {
             Kind::Unreachable => {}
             Kind::Loop => self.end_loop(),

@@ -3,6 +3,7 @@
 use cranelift_codegen::ir::{Function, SourceLoc, UserFuncName, Value};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use selvedge_contract::limits::NESTING_MAX;
 use wasmparser::{FuncToValidate, FuncValidator, FuncValidatorAllocations, ValidatorResources};
 
 use super::dispatch::Dispatch;
@@ -27,6 +28,11 @@ pub(crate) enum TranslateError {
     Operator {
         /// Which.
         name: &'static str,
+        /// Where.
+        offset: u64,
+    },
+    /// Too many loops and `if`s are open at once.
+    TooDeep {
         /// Where.
         offset: u64,
     },
@@ -62,6 +68,9 @@ pub(crate) fn translate(
         let offset = reader.original_position();
         translator.builder.set_srcloc(SourceLoc::new(offset as u32));
         reader.visit_operator(&mut Dispatch { validator: &mut validator, translator: &mut translator, offset })??;
+        if translator.nesting > NESTING_MAX {
+            return Err(TranslateError::TooDeep { offset });
+        }
     }
     reader.finish_expression(&validator.visitor(reader.original_position()))?;
     (scratch.stack, scratch.frames) = translator.finish(isa);
@@ -104,6 +113,7 @@ fn begin<'m, 'b>(
         vmctx: builder.block_params(entry)[0],
         stack,
         frames,
+        nesting: 0,
         reachable: true,
         locals: locals::Locals::Variables,
         callees: call::Callees::default(),

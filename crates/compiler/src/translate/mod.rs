@@ -48,6 +48,8 @@ pub(crate) struct Translator<'m, 'b> {
     vmctx: Value,
     stack: Vec<Value>,
     frames: Vec<control::Frame>,
+    /// Loops and `if`s now open.
+    nesting: u32,
     reachable: bool,
     locals: locals::Locals,
     callees: call::Callees,
