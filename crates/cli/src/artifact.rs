@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use selvedge_contract::artifact::{ArtifactIndex, FunctionRecord, TextFunction};
+use selvedge_contract::artifact::{ArtifactIndex, FunctionRecord, TextCounts, TextFunction};
 use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
 use selvedge_contract::types::{ExternType, FuncType};
 use selvedge_contract::{Contract, Extern};
@@ -42,8 +42,9 @@ impl Artifact {
     /// The functions in the text, in order, with their numbers.
     pub(crate) fn text_functions(&self) -> impl Iterator<Item = (TextFunction, FunctionRecord)> {
         let table = self.index.functions(&self.bytes);
+        let counts = TextCounts::of(self.contract());
         let records = (0..table.len()).filter_map(move |number| Some((number, table.get(number)?)));
-        records.filter_map(|(number, record)| Some((TextFunction::at(number, self.contract())?, record)))
+        records.filter_map(move |(number, record)| Some((counts.at(number)?, record)))
     }
 
     /// A text function as people call it.

@@ -4,31 +4,44 @@
 //! Index spaces are WebAssembly's: imports first, then definitions. Nothing here is an address or an
 //! offset into text; those are computed ([`crate::vmctx`]) or stand in the artifact's tables.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::cpu::CpuFeatures;
+use crate::limits::*;
 use crate::types::{ExternType, FuncType, GlobalType, MemoryType, RefType, TableType};
 
 /// What a module is and may do.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Contract {
     /// Function types, as the module declares them.
+    #[serde(deserialize_with = "at_most::<_, _, TYPES_MAX>")]
     pub types: Vec<FuncType>,
     /// Imports, in order.
+    #[serde(deserialize_with = "at_most::<_, _, IMPORTS_MAX>")]
     pub imports: Vec<Import>,
     /// Exports, in order; names are unique.
+    #[serde(deserialize_with = "at_most::<_, _, EXPORTS_MAX>")]
     pub exports: Vec<Export>,
     /// Number of functions the module defines.
     pub defined_functions: u32,
     /// Memories the module defines.
+    #[serde(deserialize_with = "at_most::<_, _, MEMORIES_MAX>")]
     pub memories: Vec<MemoryPlan>,
     /// Tables the module defines.
+    #[serde(deserialize_with = "at_most::<_, _, TABLES_MAX>")]
     pub tables: Vec<TablePlan>,
     /// Globals the module defines.
+    #[serde(deserialize_with = "at_most::<_, _, GLOBALS_MAX>")]
     pub globals: Vec<GlobalPlan>,
     /// Element segments.
+    #[serde(deserialize_with = "at_most::<_, _, ELEMENT_SEGMENTS_MAX>")]
     pub elements: Vec<ElementSegment>,
     /// Data segments.
+    #[serde(deserialize_with = "at_most::<_, _, DATA_SEGMENTS_MAX>")]
     pub data: Vec<DataSegment>,
     /// Pages of the initial memory image that are not zero, by memory and page, ascending.
     pub image: Vec<ImageRun>,
@@ -125,7 +138,7 @@ pub struct GlobalPlan {
 
 /// A constant expression (core specification, section 3.3.10), operators in order.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct ConstExpr(pub Vec<ConstOp>);
+pub struct ConstExpr(#[serde(deserialize_with = "at_most::<_, _, CONST_OPS_MAX>")] pub Vec<ConstOp>);
 
 /// An operator of a constant expression. Floats and vectors are their bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -239,6 +252,32 @@ pub struct Provenance {
     pub options: String,
     /// Hexadecimal SHA-256 of the WebAssembly binary.
     pub source_sha256: String,
+}
+
+/// Decodes a list of at most `MAX` items: a count is an allegation, and an item of one byte may take fifty.
+fn at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error> {
+    from.deserialize_seq(List::<T, MAX>(PhantomData))
+}
+
+struct List<T, const MAX: usize>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for List<T, MAX> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a list of at most {MAX} items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Vec<T>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = from.next_element()? {
+            if items.len() == MAX {
+                return Err(A::Error::custom("a list is too long"));
+            }
+            items.push(item);
+        }
+        Ok(items)
+    }
 }
 
 impl Contract {

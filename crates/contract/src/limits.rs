@@ -12,8 +12,8 @@ pub const HOST_PAGE_BYTES: u64 = 4 << 10;
 pub const WASM_BYTES_MAX: usize = 512 << 20;
 /// Largest artifact accepted.
 pub const ARTIFACT_BYTES_MAX: usize = 2 << 30;
-/// Largest contract section.
-pub const CONTRACT_BYTES_MAX: usize = 64 << 20;
+/// Largest contract section; decoded, it may take thirty times as much.
+pub const CONTRACT_BYTES_MAX: usize = 16 << 20;
 /// Largest text section: offsets within it are 32-bit signed displacements.
 pub const TEXT_BYTES_MAX: usize = 1 << 30;
 

@@ -179,7 +179,7 @@ fn a_contract_of_nothing_but_counts_is_refused_in_bounded_memory() {
     let good = &good_artifacts()[0];
     let header = header_of(good, section::CONTRACT);
     let start = number(good, header + SECTION_OFFSET, 8);
-    for (bytes, count) in [(63 * MIB, 31 * MIB), (63 * MIB, u64::MAX), (65 * MIB, 1)] {
+    for (bytes, count) in [(15 * MIB, 7 * MIB), (15 * MIB, u64::MAX), (17 * MIB, 1)] {
         let mut bad = good.clone();
         bad.extend_from_slice(&good[start..start + 16]);
         bad.extend(leb(count));
@@ -187,6 +187,6 @@ fn a_contract_of_nothing_but_counts_is_refused_in_bounded_memory() {
         set(&mut bad, header + SECTION_OFFSET, 8, good.len() as u64);
         set(&mut bad, header + SECTION_SIZE, 8, bytes);
         let what = format!("a contract of {} MiB that claims {count} types", bytes / MIB);
-        assert_bounded(&what, 2_048 * MIB, move || drop(reads_soundly(&bad).expect_err("nothing but counts")));
+        assert_bounded(&what, 1_024 * MIB, move || drop(reads_soundly(&bad).expect_err("nothing but counts")));
     }
 }
