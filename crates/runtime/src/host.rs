@@ -250,8 +250,10 @@ const BUCKETS: usize = 32;
 /// The host functions of a store's instances, by slot.
 ///
 /// It only grows, through a shared reference: a host function that runs was borrowed from it, while it may
-/// itself add an instance. Bucket `k` has room for `2^k` slots.
+/// itself add an instance. The first slot, most often the only one, is found without a detour; bucket `k` has
+/// room for the next `2^k`.
 pub(crate) struct HostTable<T: 'static> {
+    first: OnceLock<InstanceHosts<T>>,
     buckets: [OnceLock<Bucket<T>>; BUCKETS],
 }
 
@@ -259,25 +261,34 @@ type Bucket<T> = Box<[OnceLock<InstanceHosts<T>>]>;
 
 impl<T: 'static> Default for HostTable<T> {
     fn default() -> HostTable<T> {
-        HostTable { buckets: [const { OnceLock::new() }; BUCKETS] }
+        HostTable { first: OnceLock::new(), buckets: [const { OnceLock::new() }; BUCKETS] }
     }
 }
 
 impl<T: 'static> HostTable<T> {
+    /// Bucket and place in it of a slot after the first.
     fn position(slot: SlotId) -> (usize, usize) {
-        let number = u64::from(slot.0) + 1;
+        let number = u64::from(slot.0);
         let bucket = number.ilog2();
         (bucket as usize, (number - (1 << bucket)) as usize)
     }
 
     /// Adds a new slot's functions.
     pub(crate) fn insert(&self, slot: SlotId, functions: InstanceHosts<T>) {
-        let (bucket, at) = Self::position(slot);
-        let bucket = self.buckets[bucket].get_or_init(|| (0..1u64 << bucket).map(|_| OnceLock::new()).collect());
-        assert!(bucket[at].set(functions).is_ok(), "a slot is added once");
+        let place = if slot.0 == 0 {
+            &self.first
+        } else {
+            let (bucket, at) = Self::position(slot);
+            &self.buckets[bucket].get_or_init(|| (0..1u64 << bucket).map(|_| OnceLock::new()).collect())[at]
+        };
+        assert!(place.set(functions).is_ok(), "a slot is added once");
     }
 
+    #[inline]
     pub(crate) fn of(&self, slot: SlotId) -> Option<&InstanceHosts<T>> {
+        if slot.0 == 0 {
+            return self.first.get();
+        }
         let (bucket, at) = Self::position(slot);
         self.buckets.get(bucket)?.get()?.get(at)?.get()
     }
