@@ -128,7 +128,7 @@ macro_rules! tuple {
 
             #[inline]
             #[expect(clippy::allow_attributes, reason = "the macro also makes the empty tuple")]
-            #[allow(unused_variables)]
+            #[allow(unused_variables, reason = "the empty tuple stores nothing")]
             fn store(self, slots: &mut [RawValue], store: StoreId) -> Option<()> {
                 $(slots[$index] = self.$index.into_raw(store)?;)*
                 Some(())
@@ -137,7 +137,7 @@ macro_rules! tuple {
 
         impl<$($name: WasmType),*> WasmResults for ($($name,)*) {
             #[inline]
-            #[allow(unused_variables, clippy::unused_unit)]
+            #[allow(unused_variables, clippy::unused_unit, reason = "the empty tuple loads nothing")]
             fn load(slots: &[RawValue], store: StoreId) -> Self {
                 ($($name::from_raw(slots[$index], store),)*)
             }
