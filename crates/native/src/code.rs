@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use selvedge_contract::abi::Builtin;
-use selvedge_contract::artifact::{ArtifactIndex, FunctionRecord, TextFunction};
+use selvedge_contract::artifact::{ArtifactIndex, FunctionRecord, TextCounts, TextFunction};
 use selvedge_contract::types::FuncType;
 
 use crate::artifact_file::ArtifactFile;
@@ -17,6 +17,7 @@ pub struct Code {
     text: TextMapping,
     file: ArtifactFile,
     index: ArtifactIndex,
+    counts: TextCounts,
     /// Type and `values` slots of each imported function.
     imports: Vec<ImportedFunction>,
 }
@@ -42,7 +43,8 @@ impl Code {
     pub unsafe fn publish(file: ArtifactFile, index: ArtifactIndex) -> Result<Arc<Code>, NativeError> {
         let contract = &index.contract;
         let functions = index.functions(file.bytes());
-        if functions.len() != TextFunction::count(contract) {
+        let counts = TextCounts::of(contract);
+        if functions.len() != counts.total() {
             return Err(NativeError::Functions("its length does not match the contract"));
         }
         let types: HashMap<&FuncType, u32> = contract.types.iter().zip(0..).collect();
@@ -53,7 +55,7 @@ impl Code {
         let imports = imports.collect::<Option<Vec<_>>>();
         let imports = imports.ok_or(NativeError::Functions("an import has an undeclared type"))?;
         let text = TextMapping::new(&file, index.text())?;
-        Ok(Arc::new(Code { text, imports, index, file }))
+        Ok(Arc::new(Code { text, imports, counts, index, file }))
     }
 
     /// What the artifact is made of.
@@ -78,20 +80,12 @@ impl Code {
 
     /// A function's record. Constant time, whatever the contract's size.
     pub(crate) fn record(&self, function: TextFunction) -> Option<FunctionRecord> {
-        let contract = &self.index.contract;
-        let (defined, imports, types) = (contract.defined_functions as usize, self.imports.len(), contract.types.len());
-        let (first, index, count) = match function {
-            TextFunction::Defined(i) => (0, i, defined),
-            TextFunction::HostThunk(i) => (defined, i, imports),
-            TextFunction::ImportThunk(i) => (defined + imports, i, imports),
-            TextFunction::Entry(i) => (defined + 2 * imports, i, types),
-            TextFunction::BadCall => (defined + 2 * imports + types, 0, 1),
-        };
-        let index = index as usize;
-        if index >= count {
+        let index = self.counts.index(function);
+        // An index past the end of its kind is another kind's.
+        if self.counts.at(index) != Some(function) {
             return None;
         }
-        let record = self.index.functions(self.bytes()).get(first + index)?;
+        let record = self.index.functions(self.bytes()).get(index)?;
         let end = u64::from(record.text_offset) + u64::from(record.text_len);
         (end <= self.index.text().len() as u64).then_some(record)
     }
