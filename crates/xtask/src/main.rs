@@ -1,7 +1,8 @@
 //! Chores of this repository: `cargo xtask --help`.
 //!
 //! `tidy` checks what compilers do not (see `tidy.toml`), `guests` and `modules` fetch and build
-//! the programs the tests run, `test` does all of it and then the tests.
+//! the programs the tests run, `test` does all of it and then the tests; `wasi-testsuite` runs the public
+//! tests of the system interface, which are not in this repository.
 //!
 //! Not part of the product: nothing may depend on this crate.
 
@@ -14,7 +15,9 @@ mod repo;
 mod syntax;
 mod test;
 mod tidy;
+mod wasi_testsuite;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -54,6 +57,12 @@ enum Verb {
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
     },
+    /// Run the preview-1 tests of a checkout of WebAssembly/wasi-testsuite.
+    WasiTestsuite {
+        /// The checkout, of a branch with built tests: `prod/testsuite-base`.
+        #[arg(value_name = "DIR")]
+        checkout: PathBuf,
+    },
 }
 
 fn main() -> Result<ExitCode> {
@@ -62,6 +71,7 @@ fn main() -> Result<ExitCode> {
         Verb::Test { quick } => test::run(quick)?,
         Verb::Guests { only } => guests::build(&only).map(|()| true)?,
         Verb::Modules { only } => modules::fetch(&only).map(|()| true)?,
+        Verb::WasiTestsuite { checkout } => wasi_testsuite::run(&checkout)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
