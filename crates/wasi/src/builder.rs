@@ -23,6 +23,7 @@ use crate::random::Randomness;
 use crate::sock;
 use crate::stdio::Stdio;
 use crate::types::FileType;
+use crate::wait::Pending;
 
 /// What may be done below a granted directory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,9 +63,12 @@ pub enum BuildError {
     /// Too many directories and sockets.
     #[error("more than {PREOPENS_MAX} directories and sockets are granted, or more than descriptors_max allows")]
     TooManyPreopens,
-    /// [`Stdio::Bytes`] is for stdin.
-    #[error("stdout and stderr cannot be Stdio::Bytes, which is only read; use Stdio::Buffer")]
-    BytesAsOutput,
+    /// [`Stdio::Bytes`] and [`Stdio::Reader`] are for stdin.
+    #[error("stdout and stderr cannot be Stdio::Bytes or a reader, which are only read; use Stdio::Buffer or a writer")]
+    InputAsOutput,
+    /// [`Stdio::Writer`] is for stdout and stderr.
+    #[error("stdin cannot be a writer, which is only written; use Stdio::Bytes or a reader")]
+    OutputAsInput,
 }
 
 /// Builds [`Wasi`]s: one, or many of the same kind. Nothing is granted but what is named here.
@@ -171,7 +175,9 @@ impl WasiBuilder {
         Ok(self)
     }
 
-    /// Grants a listening or connected stream socket. Sockets are numbered after the directories.
+    /// Grants a listening or connected stream socket. Sockets are numbered after the directories. A socket that
+    /// listens is put into non-blocking mode: of several that wait for a connection one gets it, and the others
+    /// must not be stuck.
     pub fn preopen_socket(mut self, socket: impl Into<OwnedFd>) -> WasiBuilder {
         self.preopens.push(Preopen::Socket(Arc::new(socket.into())));
         self
@@ -209,6 +215,7 @@ impl WasiBuilder {
             table: self.table()?,
             time: Time::new(self.clocks),
             random: self.randomness,
+            pending: Pending::default(),
         })
     }
 
@@ -295,7 +302,7 @@ mod tests {
         assert!(matches!(Wasi::builder().env("", "c").build(), Err(BuildError::BadString(_))));
         let long = "x".repeat(STRINGS_BYTES_MAX);
         assert!(matches!(Wasi::builder().arg(long).build(), Err(BuildError::StringsTooLong)));
-        assert!(matches!(Wasi::builder().stdout(Stdio::bytes("x")).build(), Err(BuildError::BytesAsOutput)));
+        assert!(matches!(Wasi::builder().stdout(Stdio::bytes("x")).build(), Err(BuildError::InputAsOutput)));
         assert!(matches!(twice().unwrap().descriptors_max(3).build(), Err(BuildError::TooManyPreopens)));
         assert!(twice().unwrap().descriptors_max(4).build().is_ok());
     }

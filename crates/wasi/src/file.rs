@@ -1,7 +1,7 @@
 //! What can be asked of and done to a descriptor, besides its data.
 
 use rustix::fs::{Advice, FallocateFlags, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
-use selvedge_runtime::GuestPtr;
+use selvedge_runtime::{GuestPtr, GuestValue};
 
 use crate::Wasi;
 use crate::descriptor::{Descriptor, Kind};
@@ -71,13 +71,16 @@ impl Wasi {
         Ok(())
     }
 
-    pub(crate) fn fd_filestat_get(&mut self, mem: &mut [u8], fd: u32, stat: GuestPtr<Filestat>) -> Answer {
+    pub(crate) fn fd_filestat_get<S>(&mut self, mem: &mut [u8], fd: u32, stat: GuestPtr<S>) -> Answer
+    where
+        S: GuestValue + From<Filestat>,
+    {
         let descriptor = self.table.get(fd, Rights::FD_FILESTAT_GET)?;
         let filestat = match descriptor.fd() {
             Some(fd) => Filestat::from(&rustix::fs::fstat(fd)?),
             None => Filestat::of_stream(descriptor.filetype),
         };
-        Ok(stat.write(mem, &filestat)?)
+        Ok(stat.write(mem, &filestat.into())?)
     }
 
     pub(crate) fn fd_filestat_set_size(&mut self, _mem: &mut [u8], fd: u32, size: u64) -> Answer {

@@ -13,6 +13,8 @@ macro_rules! flags {
             $(pub(crate) const $flag: $name = $name(1 << $bit);)*
             pub(crate) const ALL: $name = $name(0 $(| 1 << $bit)*);
             pub(crate) const NONE: $name = $name(0);
+            /// Each flag's name in the document, and its bit.
+            pub(crate) const NAMES: &[(&str, u64)] = &[$((stringify!($flag), 1 << $bit)),*];
 
             pub(crate) const fn contains(self, other: $name) -> bool {
                 self.0 & other.0 == other.0

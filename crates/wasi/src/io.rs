@@ -13,21 +13,23 @@ use crate::errno::{Answer, Errno};
 use crate::flags::Rights;
 use crate::memory::{buffers, check, gather, scatter};
 use crate::types::Iovec;
+use crate::wait::Attempt;
 
 impl Descriptor {
-    fn read(&mut self, slices: &mut [IoSliceMut<'_>]) -> Answer<usize> {
+    /// Reads; `number` is the guest's for it, as below.
+    fn read(&mut self, number: u32, slices: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         match &mut self.kind {
-            Kind::Stream(stream) => Ok(stream.read(slices)),
-            Kind::Host(file) => file.read(self.flags, slices),
-            Kind::Directory(_) => Err(Errno::Isdir),
+            Kind::Stream(stream) => stream.read(number, self.flags, slices),
+            Kind::Host(file) => file.read(number, self.flags, slices),
+            Kind::Directory(_) => Err(Errno::Isdir.into()),
         }
     }
 
-    fn write(&self, slices: &[IoSlice<'_>]) -> Answer<usize> {
+    fn write(&self, number: u32, slices: &[IoSlice<'_>]) -> Attempt<usize> {
         match &self.kind {
-            Kind::Stream(stream) => stream.write(slices),
-            Kind::Host(file) => file.write(self.flags, slices),
-            Kind::Directory(_) => Err(Errno::Isdir),
+            Kind::Stream(stream) => stream.write(number, self.flags, slices),
+            Kind::Host(file) => file.write(number, self.flags, slices),
+            Kind::Directory(_) => Err(Errno::Isdir.into()),
         }
     }
 
@@ -54,11 +56,11 @@ impl Wasi {
         iovecs: GuestPtr<Iovec>,
         iovecs_len: u32,
         done: GuestPtr<u32>,
-    ) -> Answer {
+    ) -> Attempt {
         let descriptor = self.table.get_mut(fd, Rights::FD_READ)?;
         let buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
-        let read = scatter(mem, &buffers, |slices| descriptor.read(slices))?;
+        let read = scatter(mem, &buffers, |slices| descriptor.read(fd, slices))?;
         Ok(done.write(mem, &count(read))?)
     }
 
@@ -74,7 +76,7 @@ impl Wasi {
         let file = self.table.at_position(fd, Rights::FD_READ.or(Rights::FD_SEEK))?.host()?;
         let buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
-        let read = scatter(mem, &buffers, |slices| Ok(rustix::io::preadv(file, slices, offset)?))?;
+        let read = scatter(mem, &buffers, |slices| Answer::Ok(rustix::io::preadv(file, slices, offset)?))?;
         Ok(done.write(mem, &count(read))?)
     }
 
@@ -85,11 +87,11 @@ impl Wasi {
         iovecs: GuestPtr<Iovec>,
         iovecs_len: u32,
         done: GuestPtr<u32>,
-    ) -> Answer {
+    ) -> Attempt {
         let descriptor = self.table.get(fd, Rights::FD_WRITE)?;
         let buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
-        let written = descriptor.write(&gather(mem, &buffers))?;
+        let written = descriptor.write(fd, &gather(mem, &buffers))?;
         Ok(done.write(mem, &count(written))?)
     }
 

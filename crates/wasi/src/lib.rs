@@ -1,7 +1,7 @@
 //! WASI preview 1: the system interface of a guest, as host functions.
 //!
 //! ```text
-//!   Wasi::builder() ─► Wasi, one a store ─► add_to_linker: 46 imports
+//!   Wasi::builder() ─► Wasi, one a store ─► add_to_linker: 46 imports, and the 45 of wasi_unstable
 //!                        │
 //!                        ├─ args, env, clocks, randomness
 //!                        └─ descriptors: number ─► rights + stream in memory │ host file │ directory
@@ -19,7 +19,7 @@
 //!   use names the right it needs. A read-only grant is not a matter of rights but answers `EROFS`.
 //! * **Nothing pretends.** What cannot be done answers the errno that says so.
 //! * **Bounded.** Every count a guest chooses has a cap in `limits`.
-//! * The only waits are in `host` and `poll`, so that a later version can suspend the guest there instead.
+//! * The only wait is in `wait`: what may have to wait is an attempt, made again when its time has come.
 //!
 //! Not here: reading of the host's environment, arguments or current directory; making of sockets.
 #![forbid(unsafe_code)]
@@ -30,9 +30,11 @@ mod builder;
 mod clocks;
 mod descriptor;
 mod dir;
+mod doorbell;
 mod errno;
 mod file;
 mod flags;
+mod functions;
 mod host;
 mod io;
 mod limits;
@@ -40,24 +42,32 @@ mod linker;
 mod memory;
 mod open;
 mod path;
+mod pipe;
 mod poll;
 mod process;
 mod random;
 mod resolve;
 mod sock;
 mod stdio;
+mod streams;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod types;
+mod unstable;
+mod wait;
 mod walk;
 
 pub use builder::{BuildError, DirAccess, WasiBuilder};
 pub use cap_std::fs::Dir;
 pub use clocks::Clocks;
 pub use errno::Errno;
-pub use linker::add_to_linker;
+pub use linker::{add_to_linker, add_traced_to_linker};
+pub use pipe::{PipeReader, PipeWriter, pipe};
 pub use random::Randomness;
-pub use stdio::{Buffer, Stdio};
+pub use stdio::{Buffer, Reader, Stdio, Writer};
+pub use streams::{InputStream, OutputStream};
+pub use trace::Tracer;
 
 /// The system interface of one store: what its guest was granted, and what it has opened since.
 #[derive(Debug)]
@@ -67,6 +77,7 @@ pub struct Wasi {
     table: descriptor::Table,
     time: clocks::Time,
     random: Randomness,
+    pending: wait::Pending,
 }
 
 impl Wasi {

@@ -6,6 +6,8 @@ pub(crate) const PATH_BYTES_MAX: u32 = 4096;
 pub(crate) const IOVECS_MAX: u32 = 1024;
 /// Most that a read whose buffers overlap transfers at once: it goes through a buffer of the host's.
 pub(crate) const BOUNCE_BYTES_MAX: usize = 64 << 10;
+/// What a pipe that is ready takes without waiting (`PIPE_BUF`).
+pub(crate) const PIPE_BYTES_AT_ONCE: usize = 4096;
 /// Most subscriptions of one `poll_oneoff`.
 pub(crate) const SUBSCRIPTIONS_MAX: u32 = 4096;
 /// Host buffer for reading directories.
@@ -20,6 +22,11 @@ pub(crate) const PATH_COMPONENTS_MAX: usize = 8192;
 pub(crate) const RESOLVE_RETRIES_MAX: u32 = 16;
 /// Random bytes are drawn in pieces of this size.
 pub(crate) const RANDOM_CHUNK_BYTES: usize = 1 << 20;
+
+/// Data that a trace shows of one buffer.
+pub(crate) const TRACED_BYTES_MAX: usize = 32;
+/// Buffers, subscriptions or events that a trace shows of one call.
+pub(crate) const TRACED_ITEMS_MAX: usize = 16;
 
 /// Arguments, and environment, of an instance.
 pub(crate) const STRINGS_BYTES_MAX: usize = 16 << 20;

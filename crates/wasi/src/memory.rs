@@ -83,11 +83,11 @@ pub(crate) fn gather<'m>(mem: &'m [u8], buffers: &[Range<usize>]) -> Vec<IoSlice
 
 /// Lets `read` fill buffers and returns how much it did. Buffers that lie in order and apart are filled where
 /// they are, others through a copy.
-pub(crate) fn scatter(
+pub(crate) fn scatter<E>(
     mem: &mut [u8],
     buffers: &[Range<usize>],
-    read: impl FnOnce(&mut [IoSliceMut<'_>]) -> Answer<usize>,
-) -> Answer<usize> {
+    read: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<usize, E>,
+) -> Result<usize, E> {
     if !buffers.is_sorted_by(|a, b| a.end <= b.start) {
         return bounce(mem, buffers, read);
     }
@@ -101,11 +101,11 @@ pub(crate) fn scatter(
     read(&mut slices)
 }
 
-fn bounce(
+fn bounce<E>(
     mem: &mut [u8],
     buffers: &[Range<usize>],
-    read: impl FnOnce(&mut [IoSliceMut<'_>]) -> Answer<usize>,
-) -> Answer<usize> {
+    read: impl FnOnce(&mut [IoSliceMut<'_>]) -> Result<usize, E>,
+) -> Result<usize, E> {
     let total = buffers.iter().fold(0usize, |sum, range| sum.saturating_add(range.len()));
     let mut copy = vec![0; total.min(BOUNCE_BYTES_MAX)];
     let done = read(&mut [IoSliceMut::new(&mut copy)])?;

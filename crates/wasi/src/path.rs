@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use rustix::fs::{AtFlags, FileType as HostFileType, Mode, Stat};
-use selvedge_runtime::GuestPtr;
+use selvedge_runtime::{GuestPtr, GuestValue};
 
 use crate::Wasi;
 use crate::descriptor::Directory;
@@ -171,20 +171,20 @@ impl Wasi {
         Ok(used.write(mem, &(filled as u32))?)
     }
 
-    pub(crate) fn path_filestat_get(
+    pub(crate) fn path_filestat_get<S: GuestValue + From<Filestat>>(
         &mut self,
         mem: &mut [u8],
         fd: u32,
         lookup: u32,
         path: GuestPtr<u8>,
         path_len: u32,
-        filestat: GuestPtr<Filestat>,
+        filestat: GuestPtr<S>,
     ) -> Answer {
         let directory = self.table.directory(fd, Rights::PATH_FILESTAT_GET)?;
         let follow = follows(lookup)?;
         check(mem, filestat)?;
         let stat = stat(directory, GuestPath::read(mem, path, path_len)?, follow)?;
-        Ok(filestat.write(mem, &Filestat::from(&stat))?)
+        Ok(filestat.write(mem, &Filestat::from(&stat).into())?)
     }
 
     #[expect(clippy::too_many_arguments, reason = "as many as the document says")]

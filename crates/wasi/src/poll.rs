@@ -1,10 +1,13 @@
 //! `poll_oneoff`: waiting for clocks and descriptors.
 //!
-//! Files and streams in memory are ready at once; pipes, terminals and sockets are asked of the kernel. The
-//! wait is one `poll` with the nearest clock as its timeout. With fixed clocks no real time passes.
+//! Files and streams in memory are ready at once; pipes, terminals and sockets are asked of the kernel, the
+//! embedder's streams of themselves. Each attempt looks at everything once; see [`crate::wait`] for the wait
+//! between. With fixed clocks no real time passes.
+
+use std::task::{Context, Waker};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use selvedge_runtime::GuestPtr;
+use selvedge_runtime::{GuestPtr, GuestValue};
 
 use crate::Wasi;
 use crate::clocks::{Clock, Time};
@@ -15,27 +18,33 @@ use crate::host::HostFile;
 use crate::limits::SUBSCRIPTIONS_MAX;
 use crate::memory::check;
 use crate::types::{Awaited, Event, FileType, Subscription};
+use crate::wait::{Attempt, Direction, Stop};
 
 const FD_READ: u8 = 1;
 const FD_WRITE: u8 = 2;
 
 /// What has happened, and what is still waited for.
-#[derive(Default)]
 struct Waiting<'t> {
+    table: &'t Table,
+    time: &'t Time,
+    /// When the call began, by the monotonic clock.
+    began_ns: u64,
     events: Vec<Event>,
-    /// Clocks, and how long until each.
+    /// Clocks' user data, and when they come by the monotonic clock.
     clocks: Vec<(u64, u64)>,
     /// Files of the host, their user data and event tags.
     files: Vec<(&'t HostFile, u64, u8)>,
+    /// Descriptors that may become ready.
+    descriptors: Vec<(u32, Direction)>,
 }
 
 impl<'t> Waiting<'t> {
-    fn add(&mut self, subscription: Subscription, time: &Time, table: &'t Table) {
+    fn add(&mut self, subscription: Subscription) {
         let Subscription { userdata, what } = subscription;
         let (tag, result) = match what {
-            Awaited::Clock { id, timeout_ns, flags } => (0, self.add_clock(userdata, time, id, timeout_ns, flags)),
-            Awaited::FdRead(fd) => (FD_READ, self.add_fd(userdata, FD_READ, table, fd)),
-            Awaited::FdWrite(fd) => (FD_WRITE, self.add_fd(userdata, FD_WRITE, table, fd)),
+            Awaited::Clock { id, timeout_ns, flags } => (0, self.add_clock(userdata, id, timeout_ns, flags)),
+            Awaited::FdRead(fd) => (FD_READ, self.add_fd(userdata, FD_READ, fd)),
+            Awaited::FdWrite(fd) => (FD_WRITE, self.add_fd(userdata, FD_WRITE, fd)),
             Awaited::Unknown(tag) => (tag, Err(Errno::Inval)),
         };
         if let Err(error) = result {
@@ -43,37 +52,55 @@ impl<'t> Waiting<'t> {
         }
     }
 
-    fn add_clock(&mut self, userdata: u64, time: &Time, id: u32, timeout_ns: u64, flags: u16) -> Answer {
+    fn add_clock(&mut self, userdata: u64, id: u32, timeout_ns: u64, flags: u16) -> Answer {
         let clock = Clock::parse(id)?;
-        let absolute = SubClockFlags::parse(flags)?.contains(SubClockFlags::ABSTIME);
-        let ahead_ns = if absolute { timeout_ns.saturating_sub(time.now_ns(clock)) } else { timeout_ns };
-        self.clocks.push((userdata, ahead_ns));
+        let due_ns = if SubClockFlags::parse(flags)?.contains(SubClockFlags::ABSTIME) {
+            // Looked at anew each time: somebody may set the clock meanwhile.
+            let ahead_ns = timeout_ns.saturating_sub(self.time.now_ns(clock));
+            self.time.now_ns(Clock::Monotonic).saturating_add(ahead_ns)
+        } else {
+            self.began_ns.saturating_add(timeout_ns)
+        };
+        self.clocks.push((userdata, due_ns));
         Ok(())
     }
 
-    fn add_fd(&mut self, userdata: u64, tag: u8, table: &'t Table, fd: u32) -> Answer {
-        let descriptor = table.get(fd, Rights::POLL_FD_READWRITE)?;
-        let direction = if tag == FD_READ { Rights::FD_READ } else { Rights::FD_WRITE };
+    fn add_fd(&mut self, userdata: u64, tag: u8, fd: u32) -> Answer {
+        let descriptor = self.table.get(fd, Rights::POLL_FD_READWRITE)?;
+        let (right, direction) = match tag {
+            FD_READ => (Rights::FD_READ, Direction::Read),
+            _ => (Rights::FD_WRITE, Direction::Write),
+        };
         // A listening socket is neither read nor written, but accepts when it can be read.
-        table.get(fd, direction).or_else(|_| table.get(fd, Rights::SOCK_ACCEPT))?;
-        match &descriptor.kind {
-            Kind::Host(file) if descriptor.filetype != FileType::RegularFile => self.files.push((file, userdata, tag)),
-            _ => self.events.push(event(userdata, tag, available(descriptor, tag))),
+        self.table.get(fd, right).or_else(|_| self.table.get(fd, Rights::SOCK_ACCEPT))?;
+        let ready = match &descriptor.kind {
+            Kind::Host(file) if descriptor.filetype != FileType::RegularFile => {
+                self.files.push((file, userdata, tag));
+                false
+            }
+            Kind::Stream(stream) => stream.poll_ready(direction, &mut Context::from_waker(Waker::noop())).is_ready(),
+            Kind::Host(_) | Kind::Directory(_) => true,
+        };
+        if ready {
+            self.events.push(event(userdata, tag, available(descriptor, tag)));
+        } else {
+            self.descriptors.push((fd, direction));
         }
         Ok(())
     }
 
     fn nearest_ns(&self) -> Option<u64> {
-        self.clocks.iter().map(|(_, ahead_ns)| *ahead_ns).min()
+        self.clocks.iter().map(|(_, due_ns)| *due_ns).min()
     }
 
-    /// Asks the kernel, once, which files are ready; waits no longer than so.
-    fn poll(&mut self, timeout_ns: Option<u64>) -> Answer {
+    /// Asks the kernel, once, which files are ready.
+    fn look_at_files(&mut self) -> Answer {
+        if self.files.is_empty() {
+            return Ok(());
+        }
         let what = |tag| if tag == FD_READ { PollFlags::IN } else { PollFlags::OUT };
         let mut polled: Vec<_> = self.files.iter().map(|(file, _, tag)| PollFd::new(*file, what(*tag))).collect();
-        let timeout =
-            timeout_ns.map(|ns| Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 });
-        rustix::event::poll(&mut polled, timeout.as_ref())?;
+        rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
         for ((file, userdata, tag), answer) in self.files.iter().zip(&polled) {
             let found = answer.revents();
             if !found.is_empty() {
@@ -84,44 +111,9 @@ impl<'t> Waiting<'t> {
     }
 
     /// Adds the clocks that have come.
-    fn clocks_after(&mut self, passed_ns: u64) {
-        let come = self.clocks.iter().filter(|(_, ahead_ns)| *ahead_ns <= passed_ns);
+    fn look_at_clocks(&mut self, now_ns: u64) {
+        let come = self.clocks.iter().filter(|(_, due_ns)| *due_ns <= now_ns);
         self.events.extend(come.map(|(userdata, _)| event(*userdata, 0, Ok(0))));
-    }
-
-    /// Waits until there is an event.
-    fn wait(&mut self, time: &mut Time) -> Answer {
-        let start_ns = time.now_ns(Clock::Monotonic);
-        let nearest_ns = self.nearest_ns();
-        if time.is_fixed()
-            && let Some(ahead_ns) = nearest_ns
-        {
-            return self.wait_in_fixed_time(time, ahead_ns);
-        }
-        loop {
-            let passed_ns = time.now_ns(Clock::Monotonic) - start_ns;
-            let remaining_ns = nearest_ns.map(|ahead_ns| ahead_ns.saturating_sub(passed_ns));
-            let at_once = !self.events.is_empty();
-            if !self.files.is_empty() || !at_once {
-                self.poll(if at_once { Some(0) } else { remaining_ns })?;
-            }
-            self.clocks_after(time.now_ns(Clock::Monotonic) - start_ns);
-            if !self.events.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Looks at the files; if none is ready, the nearest clock has come.
-    fn wait_in_fixed_time(&mut self, time: &mut Time, ahead_ns: u64) -> Answer {
-        if !self.files.is_empty() {
-            self.poll(Some(0))?;
-        }
-        if self.events.is_empty() {
-            time.skip(ahead_ns);
-            self.clocks_after(ahead_ns);
-        }
-        Ok(())
     }
 }
 
@@ -154,26 +146,46 @@ fn available(descriptor: &Descriptor, tag: u8) -> Answer<u64> {
 }
 
 impl Wasi {
-    pub(crate) fn poll_oneoff(
+    pub(crate) fn poll_oneoff<S: GuestValue + Into<Subscription>>(
         &mut self,
         mem: &mut [u8],
-        subscriptions: GuestPtr<Subscription>,
+        subscriptions: GuestPtr<S>,
         events: GuestPtr<Event>,
         subscriptions_len: u32,
         events_len: GuestPtr<u32>,
-    ) -> Answer {
+    ) -> Attempt {
         if subscriptions_len == 0 || subscriptions_len > SUBSCRIPTIONS_MAX {
-            return Err(Errno::Inval);
+            return Err(Errno::Inval.into());
         }
         let events = events.slice(subscriptions_len);
         events.bytes(mem)?;
         check(mem, events_len)?;
-        let mut waiting = Waiting::default();
-        for subscription in subscriptions.slice(subscriptions_len).values(mem)? {
-            waiting.add(subscription, &self.time, &self.table);
-        }
-        waiting.wait(&mut self.time)?;
-        let written = events.write(mem, waiting.events)?;
+        let subscriptions = subscriptions.slice(subscriptions_len).values(mem)?.map(Into::into);
+        let happened = self.look(subscriptions)?;
+        let written = events.write(mem, happened)?;
         Ok(events_len.write(mem, &(written as u32))?)
+    }
+
+    /// What of these has happened; if nothing has, what is waited for is put down in [`Wasi::pending`].
+    fn look(&mut self, subscriptions: impl Iterator<Item = Subscription>) -> Attempt<Vec<Event>> {
+        let began_ns = *self.pending.began_ns.get_or_insert_with(|| self.time.now_ns(Clock::Monotonic));
+        let (table, time) = (&self.table, &self.time);
+        let (events, clocks, files, descriptors) = Default::default();
+        let mut waiting = Waiting { table, time, began_ns, events, clocks, files, descriptors };
+        subscriptions.for_each(|subscription| waiting.add(subscription));
+        waiting.look_at_files()?;
+        let nearest_ns = waiting.nearest_ns();
+        let fixed_ns = nearest_ns.filter(|_| time.is_fixed() && waiting.events.is_empty());
+        let now_ns = fixed_ns.unwrap_or_else(|| time.now_ns(Clock::Monotonic));
+        waiting.look_at_clocks(now_ns);
+        let Waiting { events, descriptors, .. } = waiting;
+        if let Some(ns) = fixed_ns {
+            self.time.skip(ns.saturating_sub(began_ns));
+        }
+        if events.is_empty() {
+            (self.pending.descriptors, self.pending.deadline_ns) = (descriptors, nearest_ns);
+            return Err(Stop::Pending);
+        }
+        Ok(events)
     }
 }

@@ -5,8 +5,8 @@ use selvedge_runtime::HostError;
 use crate::Wasi;
 use crate::errno::{Answer, Errno};
 
-/// What a signal that a guest sends itself does. Guests cannot catch signals: it is what POSIX says happens by
-/// default.
+/// What a signal that a guest sends itself does. Guests cannot catch signals: it is what the document says
+/// happens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Raised {
     Ignored,
@@ -17,8 +17,8 @@ pub(crate) enum Raised {
 /// What raising a signal, by its number in the witx document, does.
 pub(crate) fn raise(signal: u32) -> Answer<Raised> {
     match signal {
-        // None, SIGCHLD, SIGCONT, SIGURG, SIGWINCH.
-        0 | 16 | 17 | 22 | 27 => Ok(Raised::Ignored),
+        // None, SIGPIPE, SIGCHLD, SIGCONT, SIGURG, SIGWINCH.
+        0 | 13 | 16 | 17 | 22 | 27 => Ok(Raised::Ignored),
         // SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU: nothing could continue it.
         18..=21 => Err(Errno::Notsup),
         1..=30 => Ok(Raised::Ends(128 + HOST_NUMBERS[signal as usize])),
@@ -53,6 +53,7 @@ mod tests {
         assert_eq!(raise(15), Ok(Raised::Ends(143)), "term");
         assert_eq!(raise(30), Ok(Raised::Ends(159)), "sys");
         assert_eq!(raise(16), Ok(Raised::Ignored), "chld");
+        assert_eq!(raise(13), Ok(Raised::Ignored), "pipe: unlike POSIX, the document ignores it");
         assert_eq!(raise(18), Err(Errno::Notsup), "stop");
         assert_eq!(raise(31), Err(Errno::Inval));
         assert_eq!(raise(u32::MAX), Err(Errno::Inval));

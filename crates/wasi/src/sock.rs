@@ -2,10 +2,11 @@
 
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::event::PollFlags;
+use rustix::io::Errno as Host;
 use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags};
 use selvedge_runtime::GuestPtr;
 
@@ -16,6 +17,7 @@ use crate::flags::{FdFlags, RiFlags, Rights, SdFlags};
 use crate::host::{HostFd, HostFile};
 use crate::memory::{buffers, check, gather, scatter};
 use crate::types::{FileType, Iovec};
+use crate::wait::{Attempt, Direction, Stop};
 
 const CONNECTION: Rights = Rights::STREAM.or(Rights::FD_READ).or(Rights::FD_WRITE).or(Rights::SOCK_SHUTDOWN);
 /// `roflags`: a message was longer than the buffers.
@@ -24,6 +26,8 @@ const RECV_DATA_TRUNCATED: u16 = 1;
 /// A socket the embedder handed in: listening or connected.
 pub(crate) fn granted(socket: Arc<OwnedFd>) -> Descriptor {
     let listens = rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or(false);
+    // Several instances may wait for one connection, and there is no flag to accept without waiting.
+    let _ = listens.then(|| rustix::io::ioctl_fionbio(&socket, true));
     let (base, inheriting) = if listens {
         (Rights::STREAM.or(Rights::SOCK_ACCEPT).or(Rights::SOCK_SHUTDOWN), CONNECTION)
     } else {
@@ -47,16 +51,16 @@ impl Wasi {
         Ok((self.table.get(fd, rights)?.host()?, descriptor.flags))
     }
 
-    pub(crate) fn sock_accept(&mut self, mem: &mut [u8], fd: u32, flags: u32, accepted: GuestPtr<u32>) -> Answer {
+    pub(crate) fn sock_accept(&mut self, mem: &mut [u8], fd: u32, flags: u32, accepted: GuestPtr<u32>) -> Attempt {
         let (listener, own_flags) = self.socket(fd, Rights::SOCK_ACCEPT)?;
         let flags = FdFlags::parse(flags)?;
         if flags.without(FdFlags::NONBLOCK) != FdFlags::NONE {
-            return Err(Errno::Inval);
+            return Err(Errno::Inval.into());
         }
         check(mem, accepted)?;
         self.table.has_room()?;
-        listener.wait(own_flags, PollFlags::IN)?;
-        let connection = rustix::net::accept_with(listener, SocketFlags::CLOEXEC)?;
+        let connection = rustix::net::accept_with(listener, SocketFlags::CLOEXEC);
+        let connection = listener.or_wait(fd, own_flags, Direction::Read, connection)?;
         let base = self.table.any(fd)?.inheriting;
         let descriptor = socket_descriptor(HostFd::Owned(connection), flags, base, Rights::NONE);
         let number = self.table.insert(descriptor)?;
@@ -73,21 +77,31 @@ impl Wasi {
         flags: u32,
         done: GuestPtr<u32>,
         out_flags: GuestPtr<u16>,
-    ) -> Answer {
+    ) -> Attempt {
         let (socket, own_flags) = self.socket(fd, Rights::FD_READ)?;
         let flags = RiFlags::parse(flags)?;
-        let buffers = buffers(mem, iovecs, iovecs_len)?;
+        let all = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
         check(mem, out_flags)?;
-        let mut truncated = 0;
-        let received = scatter(mem, &buffers, |slices| {
-            socket.wait(own_flags, PollFlags::IN)?;
-            let (bytes, cut) = receive(socket, slices, flags)?;
-            truncated = if cut { RECV_DATA_TRUNCATED } else { 0 };
+        let before = self.pending.moved_bytes;
+        let mut truncated = false;
+        let received = scatter(mem, &after(&all, before), |slices| {
+            let result = receive(socket, slices, flags);
+            let (bytes, cut) = socket.or_wait(fd, own_flags, Direction::Read, result)?;
+            truncated = cut;
             Ok(bytes)
-        })?;
+        });
+        let received = match received {
+            // What came before the end, or before a failure, is to be had.
+            Ok(0) | Err(Stop::Errno(_)) if before > 0 => before,
+            Ok(bytes) if waits_for_more(&all, before + bytes, bytes, flags) => {
+                self.pending.moved_bytes = before + bytes;
+                return Err(Stop::Until(fd, Direction::Read));
+            }
+            result => before + result?,
+        };
         done.write(mem, &(received as u32))?;
-        Ok(out_flags.write(mem, &truncated)?)
+        Ok(out_flags.write(mem, &if truncated { RECV_DATA_TRUNCATED } else { 0 })?)
     }
 
     pub(crate) fn sock_send(
@@ -98,18 +112,17 @@ impl Wasi {
         iovecs_len: u32,
         flags: u32,
         done: GuestPtr<u32>,
-    ) -> Answer {
+    ) -> Attempt {
         let (socket, own_flags) = self.socket(fd, Rights::FD_WRITE)?;
         if flags != 0 {
-            return Err(Errno::Inval);
+            return Err(Errno::Inval.into());
         }
         let buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
-        socket.wait(own_flags, PollFlags::OUT)?;
-        let nonblock = if own_flags.contains(FdFlags::NONBLOCK) { SendFlags::DONTWAIT } else { SendFlags::empty() };
         let mut no_control = SendAncillaryBuffer::default();
-        let flags = SendFlags::NOSIGNAL | nonblock;
-        let sent = rustix::net::sendmsg(socket, &gather(mem, &buffers), &mut no_control, flags)?;
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let sent = rustix::net::sendmsg(socket, &gather(mem, &buffers), &mut no_control, flags);
+        let sent = socket.or_wait(fd, own_flags, Direction::Write, sent)?;
         Ok(done.write(mem, &(sent as u32))?)
     }
 
@@ -126,11 +139,27 @@ impl Wasi {
     }
 }
 
+/// What is left of buffers of which so many bytes are filled.
+fn after(buffers: &[Range<usize>], mut filled: usize) -> Vec<Range<usize>> {
+    let rest = buffers.iter().map(|range| {
+        let now = filled.min(range.len());
+        filled -= now;
+        range.start + now..range.end
+    });
+    rest.collect()
+}
+
+/// Whether a guest that asked for all of it gets more: not if it only peeks, which starts anew each time.
+fn waits_for_more(buffers: &[Range<usize>], filled: usize, now: usize, flags: RiFlags) -> bool {
+    let wanted = buffers.iter().fold(0usize, |sum, range| sum.saturating_add(range.len()));
+    let all = flags.contains(RiFlags::WAITALL) && !flags.contains(RiFlags::PEEK);
+    all && now > 0 && filled < wanted
+}
+
 /// How much was received, and whether a message was cut off.
-fn receive(socket: &HostFile, slices: &mut [IoSliceMut<'_>], flags: RiFlags) -> Answer<(usize, bool)> {
-    let mut host_flags = RecvFlags::CMSG_CLOEXEC;
+fn receive(socket: &HostFile, slices: &mut [IoSliceMut<'_>], flags: RiFlags) -> Result<(usize, bool), Host> {
+    let mut host_flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     host_flags.set(RecvFlags::PEEK, flags.contains(RiFlags::PEEK));
-    host_flags.set(RecvFlags::WAITALL, flags.contains(RiFlags::WAITALL));
     let mut no_room: [MaybeUninit<u8>; 0] = [];
     let mut control = RecvAncillaryBuffer::new(&mut no_room);
     let message = rustix::net::recvmsg(socket, slices, &mut control, host_flags)?;

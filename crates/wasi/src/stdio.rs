@@ -1,9 +1,10 @@
-//! Standard streams: inherited, null, or in memory.
+//! Standard streams: inherited, null, in memory, or the embedder's own.
 
 use std::fmt;
 use std::io::{IoSlice, IoSliceMut, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use rustix::fs::{FileType as HostFileType, fstat};
 
@@ -12,7 +13,9 @@ use crate::descriptor::{Descriptor, Kind};
 use crate::errno::{Answer, Errno};
 use crate::flags::{FdFlags, Rights};
 use crate::host::{HostFd, HostFile};
+use crate::streams::{InputStream, OutputStream, SharedInput, SharedOutput};
 use crate::types::FileType;
+use crate::wait::{Attempt, Direction};
 
 /// What a standard stream of an instance is connected to.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +31,19 @@ pub enum Stdio {
     Buffer(Buffer),
     /// An open file, pipe or socket; several instances may share it.
     File(Arc<OwnedFd>),
+    /// What the embedder supplies as it comes; made by [`Stdio::reader`]. For stdin.
+    Reader(Reader),
+    /// What the embedder takes as it goes; made by [`Stdio::writer`]. For stdout and stderr.
+    Writer(Writer),
 }
+
+/// An embedder's [`InputStream`]. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Reader(SharedInput);
+
+/// An embedder's [`OutputStream`]. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Writer(SharedOutput);
 
 impl Stdio {
     /// A stream of these bytes.
@@ -41,13 +56,26 @@ impl Stdio {
         Stdio::File(Arc::new(file.into()))
     }
 
+    /// What the embedder supplies as it comes: a request's body, a [`crate::PipeReader`]. For stdin.
+    pub fn reader(stream: impl InputStream + 'static) -> Stdio {
+        Stdio::Reader(Reader(SharedInput::new(stream)))
+    }
+
+    /// What the embedder takes as it goes: a response's body, a [`crate::PipeWriter`]. For stdout and stderr.
+    pub fn writer(stream: impl OutputStream + 'static) -> Stdio {
+        Stdio::Writer(Writer(SharedOutput::new(stream)))
+    }
+
     /// The descriptor of standard stream `number`.
     pub(crate) fn open(&self, number: usize) -> Result<Descriptor, BuildError> {
         let output = number > 0;
         let stream = match self {
             Stdio::Inherit => return Ok(host_descriptor(HostFd::Inherited(inherited(number)), output)),
             Stdio::File(file) => return Ok(host_descriptor(HostFd::Shared(file.clone()), output)),
-            Stdio::Bytes(_) if output => return Err(BuildError::BytesAsOutput),
+            Stdio::Bytes(_) | Stdio::Reader(_) if output => return Err(BuildError::InputAsOutput),
+            Stdio::Writer(_) if !output => return Err(BuildError::OutputAsInput),
+            Stdio::Reader(Reader(stream)) => Stream::Input(stream.clone()),
+            Stdio::Writer(Writer(stream)) => Stream::Output(stream.clone()),
             Stdio::Null => Stream::Null,
             Stdio::Bytes(bytes) => Stream::Bytes { bytes: bytes.clone(), position: 0 },
             Stdio::Buffer(buffer) => Stream::Buffer(buffer.clone()),
@@ -148,41 +176,59 @@ impl fmt::Debug for Buffer {
     }
 }
 
-/// A stream in memory.
+/// A stream that is not the kernel's.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Null,
     Bytes { bytes: Arc<[u8]>, position: usize },
     Buffer(Buffer),
+    Input(SharedInput),
+    Output(SharedOutput),
 }
 
 impl Stream {
-    pub(crate) fn read(&mut self, slices: &mut [IoSliceMut<'_>]) -> usize {
+    /// Reads; `number` is the guest's, for waiting.
+    pub(crate) fn read(&mut self, number: u32, flags: FdFlags, slices: &mut [IoSliceMut<'_>]) -> Attempt<usize> {
         match self {
-            Stream::Null => 0,
-            Stream::Buffer(buffer) => buffer.read(slices),
+            Stream::Null => Ok(0),
+            Stream::Buffer(buffer) => Ok(buffer.read(slices)),
+            Stream::Input(stream) => stream.read(number, flags, slices),
+            Stream::Output(_) => Err(Errno::Badf.into()),
             Stream::Bytes { bytes, position } => {
                 let done = copy(&bytes[*position..], slices);
                 *position += done;
-                done
+                Ok(done)
             }
         }
     }
 
-    pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> Answer<usize> {
+    /// Writes; `number` is the guest's, for waiting.
+    pub(crate) fn write(&self, number: u32, flags: FdFlags, slices: &[IoSlice<'_>]) -> Attempt<usize> {
         match self {
             Stream::Null => Ok(slices.iter().fold(0, |sum: usize, slice| sum.saturating_add(slice.len()))),
-            Stream::Bytes { .. } => Err(Errno::Badf),
-            Stream::Buffer(buffer) => buffer.write(slices),
+            Stream::Bytes { .. } | Stream::Input(_) => Err(Errno::Badf.into()),
+            Stream::Buffer(buffer) => Ok(buffer.write(slices)?),
+            Stream::Output(stream) => stream.write(number, flags, slices),
         }
     }
 
-    /// How many bytes can be read at once.
+    /// Whether a read or write would do something at once. If not, the waker is woken when it may.
+    pub(crate) fn poll_ready(&self, direction: Direction, context: &mut Context<'_>) -> Poll<()> {
+        match (self, direction) {
+            (Stream::Input(stream), Direction::Read) => stream.poll_ready(context),
+            (Stream::Output(stream), Direction::Write) => stream.poll_ready(context),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// How many bytes can be read at once, if it is ready.
     pub(crate) fn available_bytes(&self) -> usize {
         match self {
-            Stream::Null => 0,
+            Stream::Null | Stream::Output(_) => 0,
             Stream::Bytes { bytes, position } => bytes.len() - position,
             Stream::Buffer(buffer) => buffer.lock().bytes.len(),
+            // It does not say; there is something.
+            Stream::Input(_) => 1,
         }
     }
 }
@@ -215,10 +261,11 @@ mod tests {
     fn bytes_are_read_to_their_end() {
         let mut stream = Stream::Bytes { bytes: Arc::from(*b"hello"), position: 0 };
         let (mut a, mut b) = ([0; 2], [0; 2]);
-        assert_eq!(stream.read(&mut [IoSliceMut::new(&mut a), IoSliceMut::new(&mut b)]), 4);
+        let read = |stream: &mut Stream, slices: &mut [IoSliceMut<'_>]| stream.read(0, FdFlags::NONE, slices).unwrap();
+        assert_eq!(read(&mut stream, &mut [IoSliceMut::new(&mut a), IoSliceMut::new(&mut b)]), 4);
         assert_eq!((&a, &b, stream.available_bytes()), (b"he", b"ll", 1));
-        assert_eq!(stream.read(&mut [IoSliceMut::new(&mut a)]), 1);
-        assert_eq!(stream.read(&mut [IoSliceMut::new(&mut a)]), 0);
-        assert_eq!(stream.write(&[]), Err(Errno::Badf));
+        assert_eq!(read(&mut stream, &mut [IoSliceMut::new(&mut a)]), 1);
+        assert_eq!(read(&mut stream, &mut [IoSliceMut::new(&mut a)]), 0);
+        assert_eq!(stream.write(0, FdFlags::NONE, &[]), Err(Errno::Badf.into()));
     }
 }

@@ -203,56 +203,104 @@ pub(crate) struct Event {
     pub(crate) hangup: bool,
 }
 
-macro_rules! written {
-    ($($name:ident[$bytes:literal] |$value:ident, $into:ident| $write:expr;)*) => {
-        $(impl GuestValue for $name {
-            const BYTES: u32 = $bytes;
-
-            fn read(_: &[u8]) -> $name {
-                $name::BLANK
-            }
-
-            fn write(&self, $into: &mut [u8]) {
-                let $value = self;
-                $write
-            }
-        })*
-    };
+impl FileType {
+    /// The type of this number. What nobody knows is unknown.
+    fn of(number: u8) -> FileType {
+        let known = [
+            FileType::BlockDevice,
+            FileType::CharacterDevice,
+            FileType::Directory,
+            FileType::RegularFile,
+            FileType::SocketStream,
+            FileType::SymbolicLink,
+        ];
+        known.into_iter().find(|filetype| *filetype as u8 == number).unwrap_or(FileType::Unknown)
+    }
 }
 
-// Structures that only the host writes: reading one checks that it could.
-written! {
-    Fdstat[24] |v, bytes| put!(bytes, 0: v.filetype as u8, 2: v.flags.0, 8: v.base.0, 16: v.inheriting.0);
-    Filestat[64] |v, bytes| put!(
-        bytes, 0: v.dev, 8: v.ino, 16: v.filetype as u8, 24: v.nlink, 32: v.size, 40: v.atim, 48: v.mtim, 56: v.ctim
-    );
-    Prestat[8] |v, bytes| put!(bytes, 0: 0u8, 4: v.name_len);
-    Dirent[24] |v, bytes| put!(bytes, 0: v.next, 8: v.ino, 16: v.name_len, 20: v.filetype as u8);
-    Event[32] |v, bytes| put!(
-        bytes, 0: v.userdata, 8: v.error, 10: v.tag, 16: v.available_bytes, 24: u16::from(v.hangup)
-    );
+impl GuestValue for Fdstat {
+    const BYTES: u32 = 24;
+
+    fn read(bytes: &[u8]) -> Fdstat {
+        Fdstat {
+            filetype: FileType::of(bytes[0]),
+            flags: FdFlags(get(bytes, 2)),
+            base: Rights(get(bytes, 8)),
+            inheriting: Rights(get(bytes, 16)),
+        }
+    }
+
+    fn write(&self, bytes: &mut [u8]) {
+        put!(bytes, 0: self.filetype as u8, 2: self.flags.0, 8: self.base.0, 16: self.inheriting.0);
+    }
 }
 
-impl Fdstat {
-    const BLANK: Fdstat =
-        Fdstat { filetype: FileType::Unknown, flags: FdFlags::NONE, base: Rights::NONE, inheriting: Rights::NONE };
+impl GuestValue for Filestat {
+    const BYTES: u32 = 64;
+
+    fn read(bytes: &[u8]) -> Filestat {
+        Filestat {
+            dev: get(bytes, 0),
+            ino: get(bytes, 8),
+            filetype: FileType::of(bytes[16]),
+            nlink: get(bytes, 24),
+            size: get(bytes, 32),
+            atim: get(bytes, 40),
+            mtim: get(bytes, 48),
+            ctim: get(bytes, 56),
+        }
+    }
+
+    fn write(&self, bytes: &mut [u8]) {
+        put!(
+            bytes, 0: self.dev, 8: self.ino, 16: self.filetype as u8, 24: self.nlink, 32: self.size, 40: self.atim,
+            48: self.mtim, 56: self.ctim
+        );
+    }
 }
 
-impl Filestat {
-    const BLANK: Filestat =
-        Filestat { dev: 0, ino: 0, filetype: FileType::Unknown, nlink: 0, size: 0, atim: 0, mtim: 0, ctim: 0 };
+impl GuestValue for Prestat {
+    const BYTES: u32 = 8;
+
+    fn read(bytes: &[u8]) -> Prestat {
+        Prestat { name_len: get(bytes, 4) }
+    }
+
+    fn write(&self, bytes: &mut [u8]) {
+        put!(bytes, 0: 0u8, 4: self.name_len);
+    }
 }
 
-impl Prestat {
-    const BLANK: Prestat = Prestat { name_len: 0 };
+impl GuestValue for Dirent {
+    const BYTES: u32 = 24;
+
+    fn read(bytes: &[u8]) -> Dirent {
+        let filetype = FileType::of(bytes[20]);
+        Dirent { next: get(bytes, 0), ino: get(bytes, 8), name_len: get(bytes, 16), filetype }
+    }
+
+    fn write(&self, bytes: &mut [u8]) {
+        put!(bytes, 0: self.next, 8: self.ino, 16: self.name_len, 20: self.filetype as u8);
+    }
 }
 
-impl Dirent {
-    const BLANK: Dirent = Dirent { next: 0, ino: 0, name_len: 0, filetype: FileType::Unknown };
-}
+impl GuestValue for Event {
+    const BYTES: u32 = 32;
 
-impl Event {
-    const BLANK: Event = Event { userdata: 0, error: 0, tag: 0, available_bytes: 0, hangup: false };
+    fn read(bytes: &[u8]) -> Event {
+        Event {
+            userdata: get(bytes, 0),
+            error: get(bytes, 8),
+            tag: bytes[10],
+            available_bytes: get(bytes, 16),
+            hangup: bytes[24] & 1 != 0,
+        }
+    }
+
+    fn write(&self, bytes: &mut [u8]) {
+        let hangup = u16::from(self.hangup);
+        put!(bytes, 0: self.userdata, 8: self.error, 10: self.tag, 16: self.available_bytes, 24: hangup);
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use selvedge_contract::limits::{STACK_BYTES_MAX, STACK_BYTES_MIN, WASM_BYTES_MAX};
 use selvedge_contract::types::ExternType;
 use selvedge_runtime::{CallError, Instance, InstantiateError, Limits, Linker, Module, Store};
-use selvedge_wasi::{DirAccess, Wasi};
+use selvedge_wasi::{DirAccess, Tracer, Wasi};
 
 use crate::cache::{Cache, Entry};
 use crate::options::{CompileArgs, size, time};
@@ -45,6 +45,7 @@ Examples:
   selvedge run --dir . --env HOME app.wasm --flag-of-the-program
   selvedge run --dir /srv/data::/data::ro --memory-max 64MiB app.selv
   selvedge run --timeout 2s loop.wat
+  selvedge run --trace wasi app.wasm
   selvedge run --invoke add math.wat 2 3")]
 pub(crate) struct Args {
     /// The module or artifact, then the program's arguments
@@ -63,6 +64,10 @@ pub(crate) struct Args {
     /// The program's name, its argument 0; FILE's name if not given
     #[arg(long, value_name = "NAME")]
     argv0: Option<OsString>,
+    /// Tell on stderr of each call the program makes to the host: what it asked,
+    /// what it got, and how long that took in seconds
+    #[arg(long, value_enum, value_name = "WHAT")]
+    trace: Option<Trace>,
     /// Most memory it may use (64MiB, 1GiB, ...); 4 GiB if not given
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Limits")]
     memory_max: Option<u64>,
@@ -77,6 +82,13 @@ pub(crate) struct Args {
     no_cache: bool,
     #[command(flatten)]
     compile: CompileArgs,
+}
+
+/// What `--trace` tells of.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum Trace {
+    /// The system interface
+    Wasi,
 }
 
 impl Args {
@@ -102,7 +114,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let mut store = Store::new(wasi, limits(args))?;
     let watchdog = args.timeout.map(|timeout| Watchdog::start(store.interrupt_handle(), timeout, EXIT_TIMEOUT));
     let watchdog = watchdog.transpose().context("cannot start the thread that watches the time")?;
-    let outcome = instantiate(&mut store, &module).and_then(|instance| start(args, &mut store, instance));
+    let outcome = instantiate(args, &mut store, &module).and_then(|instance| start(args, &mut store, instance));
     drop(watchdog);
     match outcome {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -175,9 +187,15 @@ fn module(args: &Args) -> Result<Module> {
     }
 }
 
-fn instantiate(store: &mut Store<Wasi>, module: &Module) -> Result<Instance> {
+fn instantiate(args: &Args, store: &mut Store<Wasi>, module: &Module) -> Result<Instance> {
     let mut linker = Linker::new();
-    selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi);
+    match args.trace {
+        None => selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi),
+        Some(Trace::Wasi) => {
+            let tracer = Tracer::new(|line| eprintln!("{line}"));
+            selvedge_wasi::add_traced_to_linker(&mut linker, |wasi: &mut Wasi| wasi, &tracer);
+        }
+    }
     linker.instantiate(store, module).map_err(|error| match error {
         InstantiateError::Start(error) => error.into(),
         InstantiateError::Limit(limit) => anyhow!("the module does not fit its limits: {limit}; raise --memory-max"),

@@ -1,8 +1,14 @@
 use super::*;
 use crate::Stdio;
+use crate::types::Subscription;
 
 /// Addresses from which nothing of more than a few bytes can be.
 const WILD: [u32; 4] = [MEMORY_BYTES as u32 - 1, MEMORY_BYTES as u32, 0x8000_0000, u32::MAX];
+
+fn poll(wasi: &mut Wasi, mem: &mut [u8], subscriptions: u32, events: u32, len: u32) -> Answer {
+    let subscriptions = GuestPtr::<Subscription>::new(subscriptions);
+    wasi.complete(mem, |wasi, mem| wasi.poll_oneoff(mem, subscriptions, GuestPtr::new(events), 1, GuestPtr::new(len)))
+}
 
 #[test]
 fn wild_results_are_refused_before_the_deed() {
@@ -17,26 +23,26 @@ fn wild_results_are_refused_before_the_deed() {
         let Guest { wasi, mem, .. } = &mut guest;
         let answers = [
             wasi.path_open(mem, ROOT, 0, path, len, creat, rights, 0, 0, GuestPtr::new(wild)),
-            wasi.fd_write(mem, file, iovecs, 1, GuestPtr::new(wild)),
+            wasi.complete(mem, |wasi, mem| wasi.fd_write(mem, file, iovecs, 1, GuestPtr::new(wild))),
             wasi.fd_pwrite(mem, file, iovecs, 1, 0, GuestPtr::new(wild)),
-            wasi.fd_read(mem, 0, iovecs, 1, GuestPtr::new(wild)),
+            wasi.complete(mem, |wasi, mem| wasi.fd_read(mem, 0, iovecs, 1, GuestPtr::new(wild))),
             wasi.fd_pread(mem, file, iovecs, 1, 0, GuestPtr::new(wild)),
             wasi.fd_seek(mem, file, 3, 0, GuestPtr::new(wild)),
             wasi.fd_tell(mem, file, GuestPtr::new(wild)),
             wasi.fd_readdir(mem, ROOT, GuestPtr::new(DATA), 100, 0, GuestPtr::new(wild)),
             wasi.fd_readdir(mem, ROOT, GuestPtr::new(wild), 100, 0, GuestPtr::new(RESULT)),
             wasi.fd_fdstat_get(mem, file, GuestPtr::new(wild)),
-            wasi.fd_filestat_get(mem, file, GuestPtr::new(wild)),
+            wasi.fd_filestat_get(mem, file, GuestPtr::<Filestat>::new(wild)),
             wasi.fd_prestat_get(mem, ROOT, GuestPtr::new(wild)),
             wasi.fd_prestat_dir_name(mem, ROOT, GuestPtr::new(wild), 5),
             wasi.clock_time_get(mem, 0, 0, GuestPtr::new(wild)),
             wasi.clock_res_get(mem, 0, GuestPtr::new(wild)),
             wasi.random_get(mem, GuestPtr::new(wild), 2),
-            wasi.poll_oneoff(mem, GuestPtr::new(wild), GuestPtr::new(DATA), 1, GuestPtr::new(RESULT)),
-            wasi.poll_oneoff(mem, GuestPtr::new(DATA), GuestPtr::new(wild), 1, GuestPtr::new(RESULT)),
-            wasi.poll_oneoff(mem, GuestPtr::new(DATA), GuestPtr::new(PATH), 1, GuestPtr::new(wild)),
+            poll(wasi, mem, wild, DATA, RESULT),
+            poll(wasi, mem, DATA, wild, RESULT),
+            poll(wasi, mem, DATA, PATH, wild),
             wasi.path_unlink_file(mem, ROOT, GuestPtr::new(wild), 100),
-            wasi.path_filestat_get(mem, ROOT, 0, path, len, GuestPtr::new(wild)),
+            wasi.path_filestat_get(mem, ROOT, 0, path, len, GuestPtr::<Filestat>::new(wild)),
         ];
         for (index, answer) in answers.iter().enumerate() {
             assert_eq!(*answer, Err(Errno::Fault), "call {index} with {wild:#x}");
@@ -56,7 +62,8 @@ fn buffers_may_overlap_each_other_and_the_result() {
         let iovec = Iovec { start: GuestPtr::new(start), len: 3 };
         GuestPtr::<Iovec>::new(IOVECS).byte_add(index as u64 * 8).write(&mut guest.mem, &iovec).unwrap();
     }
-    guest.wasi.fd_read(&mut guest.mem, 0, GuestPtr::new(IOVECS), 2, GuestPtr::new(DATA + 2)).unwrap();
+    let (iovecs, done) = (GuestPtr::new(IOVECS), GuestPtr::new(DATA + 2));
+    guest.wasi.complete(&mut guest.mem, |wasi, mem| wasi.fd_read(mem, 0, iovecs, 2, done)).unwrap();
     let at = DATA as usize;
     assert_eq!(guest.mem[at..at + 6], [b'a', b'd', 6, 0, 0, 0]);
 }

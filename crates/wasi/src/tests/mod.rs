@@ -4,6 +4,7 @@ mod files;
 mod hostile;
 mod paths;
 mod streams;
+mod supplied;
 mod waiting;
 
 use std::os::unix::fs::symlink;
@@ -13,7 +14,7 @@ use selvedge_runtime::{GuestPtr, GuestValue};
 
 use crate::errno::{Answer, Errno};
 use crate::flags::{FdFlags, OpenFlags, Rights};
-use crate::types::Iovec;
+use crate::types::{Filestat, Iovec};
 use crate::{DirAccess, Wasi, WasiBuilder};
 
 /// Where the harness puts things in guest memory.
@@ -92,13 +93,15 @@ impl Guest {
     fn write(&mut self, fd: u32, text: &str) -> Answer<u32> {
         self.text(DATA, text);
         let iovecs = self.iovec(text.len() as u32);
-        self.wasi.fd_write(&mut self.mem, fd, iovecs, 1, GuestPtr::new(RESULT))?;
+        let done = GuestPtr::new(RESULT);
+        self.wasi.complete(&mut self.mem, |wasi, mem| wasi.fd_write(mem, fd, iovecs, 1, done))?;
         Ok(self.result())
     }
 
     fn read(&mut self, fd: u32, len: u32) -> Answer<String> {
         let iovecs = self.iovec(len);
-        self.wasi.fd_read(&mut self.mem, fd, iovecs, 1, GuestPtr::new(RESULT))?;
+        let done = GuestPtr::new(RESULT);
+        self.wasi.complete(&mut self.mem, |wasi, mem| wasi.fd_read(mem, fd, iovecs, 1, done))?;
         Ok(self.data(self.result()))
     }
 
@@ -146,7 +149,7 @@ impl Guest {
     /// A file's type and size.
     fn stat(&mut self, path: &str, lookup: u32) -> Answer<(u8, u64)> {
         let (path, len) = self.text(PATH, path);
-        self.wasi.path_filestat_get(&mut self.mem, ROOT, lookup, path, len, GuestPtr::new(RESULT))?;
+        self.wasi.path_filestat_get(&mut self.mem, ROOT, lookup, path, len, GuestPtr::<Filestat>::new(RESULT))?;
         let filetype = self.mem[RESULT as usize + 16];
         Ok((filetype, GuestPtr::new(RESULT + 32).read(&self.mem).unwrap()))
     }

@@ -71,7 +71,10 @@ fn sockets_that_were_handed_in() {
     let mut guest = Guest::with(DirAccess::ReadOnly, |builder| builder.preopen_socket(listener));
     let listening = ROOT + 1;
     guest.wasi.fd_fdstat_set_flags(&mut guest.mem, listening, FdFlags::NONBLOCK.0.into()).unwrap();
-    let accept = |guest: &mut Guest| guest.wasi.sock_accept(&mut guest.mem, listening, 0, GuestPtr::new(RESULT));
+    let accept = |guest: &mut Guest| {
+        let accepted = GuestPtr::new(RESULT);
+        guest.wasi.complete(&mut guest.mem, |wasi, mem| wasi.sock_accept(mem, listening, 0, accepted))
+    };
     assert_eq!(accept(&mut guest), Err(Errno::Again));
     let mut client = UnixStream::connect(&address).unwrap();
     accept(&mut guest).unwrap();
@@ -80,12 +83,14 @@ fn sockets_that_were_handed_in() {
     let iovecs = guest.iovec(100);
     let (done, out_flags) = (GuestPtr::new(RESULT), GuestPtr::new(RESULT + 4));
     for peek in [1, 0] {
-        guest.wasi.sock_recv(&mut guest.mem, connection, iovecs, 1, peek, done, out_flags).unwrap();
+        let receive =
+            |wasi: &mut Wasi, mem: &mut [u8]| wasi.sock_recv(mem, connection, iovecs, 1, peek, done, out_flags);
+        guest.wasi.complete(&mut guest.mem, receive).unwrap();
         assert_eq!((guest.result::<u32>(), guest.data(8)), (8, "question".to_owned()));
     }
     guest.text(DATA, "answer");
     let iovecs = guest.iovec(6);
-    guest.wasi.sock_send(&mut guest.mem, connection, iovecs, 1, 0, done).unwrap();
+    guest.wasi.complete(&mut guest.mem, |wasi, mem| wasi.sock_send(mem, connection, iovecs, 1, 0, done)).unwrap();
     guest.wasi.sock_shutdown(&mut guest.mem, connection, 2).unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
@@ -100,9 +105,32 @@ fn sockets_that_were_handed_in() {
 fn what_is_no_socket_says_so() {
     let mut guest = Guest::new(DirAccess::ReadOnly);
     for (fd, errno) in [(1, Errno::Notsock), (ROOT, Errno::Notsock), (99, Errno::Badf)] {
-        assert_eq!(guest.wasi.sock_accept(&mut guest.mem, fd, 0, GuestPtr::new(RESULT)), Err(errno));
+        assert_eq!(guest.wasi.sock_accept(&mut guest.mem, fd, 0, GuestPtr::new(RESULT)), Err(errno.into()));
         assert_eq!(guest.wasi.sock_shutdown(&mut guest.mem, fd, 1), Err(errno));
         let iovecs = guest.iovec(1);
-        assert_eq!(guest.wasi.sock_send(&mut guest.mem, fd, iovecs, 1, 0, GuestPtr::new(RESULT)), Err(errno));
+        assert_eq!(guest.wasi.sock_send(&mut guest.mem, fd, iovecs, 1, 0, GuestPtr::new(RESULT)), Err(errno.into()));
     }
+}
+
+#[test]
+fn all_of_a_message_is_waited_for_when_asked() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let mut guest = Guest::with(DirAccess::ReadOnly, |builder| builder.preopen_socket(ours));
+    let iovecs = guest.iovec(9);
+    let (done, out_flags) = (GuestPtr::new(RESULT), GuestPtr::new(RESULT + 4));
+    let receive = |guest: &mut Guest| {
+        let call = |wasi: &mut Wasi, mem: &mut [u8]| wasi.sock_recv(mem, ROOT + 1, iovecs, 1, 2, done, out_flags);
+        guest.wasi.complete(&mut guest.mem, call)?;
+        Ok::<_, Errno>(guest.data(guest.result()))
+    };
+    let writer = std::thread::spawn(move || {
+        for part in ["one", "two", "three"] {
+            theirs.write_all(part.as_bytes()).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    });
+    assert_eq!(receive(&mut guest).unwrap(), "onetwothr");
+    assert_eq!(receive(&mut guest).unwrap(), "ee", "what came before the end");
+    assert_eq!(receive(&mut guest).unwrap(), "");
+    writer.join().unwrap();
 }

@@ -5,17 +5,18 @@ use super::*;
 use crate::types::{Awaited, Subscription};
 use crate::{Clocks, Stdio};
 
-const CLOCK: Awaited = Awaited::Clock { id: 1, timeout_ns: 20_000_000, flags: 0 };
+pub(super) const CLOCK: Awaited = Awaited::Clock { id: 1, timeout_ns: 20_000_000, flags: 0 };
 
 /// Waits for these, with their index as user data; returns user data, errno and bytes available.
-fn poll(guest: &mut Guest, what: &[Awaited]) -> Answer<Vec<(u64, u16, u64)>> {
+pub(super) fn poll(guest: &mut Guest, what: &[Awaited]) -> Answer<Vec<(u64, u16, u64)>> {
     let subscriptions = GuestPtr::<Subscription>::new(DATA);
     for (index, what) in what.iter().enumerate() {
         let subscription = Subscription { userdata: index as u64, what: *what };
         subscriptions.byte_add(index as u64 * 48).write(&mut guest.mem, &subscription).unwrap();
     }
     let (events, len) = (GuestPtr::new(PATH), GuestPtr::new(RESULT));
-    guest.wasi.poll_oneoff(&mut guest.mem, subscriptions, events, what.len() as u32, len)?;
+    let count = what.len() as u32;
+    guest.wasi.complete(&mut guest.mem, |wasi, mem| wasi.poll_oneoff(mem, subscriptions, events, count, len))?;
     let field = |event: u32, offset| PATH + event * 32 + offset;
     let read = |guest: &Guest, event| {
         let userdata = GuestPtr::<u64>::new(field(event, 0)).read(&guest.mem).unwrap();

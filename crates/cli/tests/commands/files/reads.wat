@@ -1,0 +1,20 @@
+(module
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_prestat_get" (func $fd_prestat_get (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 100) "hello.watnowhere")
+  (func $open (param i32 i32)
+    (drop (call $path_open (i32.const 3) (i32.const 1) (local.get 0) (local.get 1) (i32.const 0)
+      (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 0))))
+  ;; Reads the beginning of hello.wat, then does what cannot succeed.
+  (func $main (export "_start")
+    (drop (call $fd_prestat_get (i32.const 3) (i32.const 0)))
+    (call $open (i32.const 100) (i32.const 9))
+    (i32.store (i32.const 16) (i32.const 1000))
+    (i32.store (i32.const 20) (i32.const 7))
+    (drop (call $fd_read (i32.load (i32.const 0)) (i32.const 16) (i32.const 1) (i32.const 8)))
+    (call $open (i32.const 109) (i32.const 7))
+    (call $open (i32.const 65535) (i32.const 7))
+    (drop (call $fd_read (i32.const 77) (i32.const -8) (i32.const 1) (i32.const 8)))))
