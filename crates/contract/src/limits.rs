@@ -64,6 +64,15 @@ pub const TABLE_ENTRIES_DEFAULT: u64 = 1 << 16;
 /// Context and tables together: all must lie within a 32-bit displacement of the context pointer.
 pub const VMCTX_BYTES_MAX: u64 = 1 << 30;
 
+/// Time that initialising at compile time may take, unless said otherwise, in seconds.
+pub const PREINIT_SECONDS_DEFAULT: u64 = 30;
+/// What a module may write to its standard streams meanwhile, in bytes.
+pub const PREINIT_OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// Runs of an image that such a state may become: each is a mapping of its own.
+pub const PREINIT_IMAGE_RUNS_MAX: usize = 1_000;
+/// Element segments that one table's contents may become before they are written as one, nulls included.
+pub const PREINIT_TABLE_RUNS_MAX: usize = 1_000;
+
 /// Stack of an instance.
 pub const STACK_BYTES_DEFAULT: usize = 1 << 20;
 /// Smallest stack that can be asked for.

@@ -1,6 +1,8 @@
 //! Artifacts come back as they were written; damaged ones are errors, whatever the damage.
 
-use selvedge_contract::artifact::{ArtifactError, ArtifactIndex, ArtifactParts, FunctionRecord, TextFunction, write};
+use selvedge_contract::artifact::{
+    ArtifactError, ArtifactIndex, ArtifactParts, FunctionRecord, TextFunction, rewrite, write,
+};
 use selvedge_contract::cpu::CpuFeatures;
 use selvedge_contract::trap::TrapCode;
 use selvedge_contract::types::{ExternType, FuncType, MemoryType, ValType};
@@ -70,6 +72,22 @@ fn what_was_written_is_read() {
     assert_eq!(index.functions(&bytes).find(last.text_offset + 1), Some((4, last)));
     let text = &bytes[index.text()];
     assert!(text.len().is_multiple_of(4096) && text[5 * 16..].iter().all(|b| *b == 0xCC));
+}
+
+#[test]
+fn rewriting_changes_the_state_and_nothing_else() {
+    let bytes = artifact(&contract());
+    let index = ArtifactIndex::read(&bytes).unwrap();
+    let image = &bytes[index.image()];
+    assert_eq!(rewrite(&bytes, &index, &index.contract, image, index.data(&bytes)).unwrap(), bytes);
+    let run = ImageRun { memory: 0, page: 1, pages: 2, offset: 0 };
+    let changed = Contract { image: vec![run], data: vec![], ..contract() };
+    let again = rewrite(&bytes, &index, &changed, &[8; 8192], b"").unwrap();
+    let read = ArtifactIndex::read(&again).unwrap();
+    assert_eq!(read.contract, changed);
+    assert_eq!((&again[read.image()], read.data(&again)), (&[8; 8192][..], &b""[..]));
+    assert_eq!(again[read.text()], bytes[index.text()]);
+    assert_eq!(read.debug(&again, "debug_info"), Some(&[1, 2, 3][..]));
 }
 
 #[test]

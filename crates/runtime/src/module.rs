@@ -207,7 +207,8 @@ impl Module {
         self.0.code.index()
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// The artifact it was loaded from.
+    pub fn bytes(&self) -> &[u8] {
         self.0.code.bytes()
     }
 

@@ -1,28 +1,41 @@
 //! `selvedge compile`: a module into an artifact, or into something to read.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use selvedge_contract::limits::WASM_BYTES_MAX;
+use selvedge_contract::limits::{PREINIT_SECONDS_DEFAULT, WASM_BYTES_MAX};
+use selvedge_preinit::{Allow, PreinitError};
 
 use crate::artifact::Artifact;
-use crate::options::{CompileArgs, size};
+use crate::options::{CompileArgs, size, time};
 use crate::progress::Bar;
-use crate::{disassemble, files};
+use crate::{disassemble, files, load};
 
 /// Compile a module into an artifact
 ///
 /// The input is WebAssembly, binary or text. The output appears whole or not at
 /// all. The same input and flags give the same bytes, on any machine, except
 /// with `--cpu native`.
+///
+/// With `--preinit` the module is initialised now, in the sandbox: its start
+/// function runs, then `_initialize` if it is exported, then EXPORT. Memories,
+/// globals and tables as they are then go into the artifact; what ran is no longer
+/// exported, and does not run again. Meanwhile imports are refused, but for those
+/// of `--preinit-allow`, which answer without arguments, environment, directories
+/// and stdin, with a clock at 1970 and random bytes that are always the same:
+/// whatever it draws from them, all its instances share. What it prints appears on
+/// stderr.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   selvedge compile app.wasm                     writes app.selv
   selvedge compile app.wat -o out/app.selv --memory dense --memory-max 64MiB
   selvedge compile app.wasm -g --cpu x86-64-v3
+  selvedge compile runtime.wasm --preinit=wizer.initialize --preinit-allow wasi
   selvedge compile app.wasm --emit asm | less")]
 pub(crate) struct Args {
     /// The module: .wasm or .wat
@@ -40,6 +53,24 @@ pub(crate) struct Args {
     memory_max: Option<u64>,
     #[command(flatten)]
     compile: CompileArgs,
+    #[command(flatten)]
+    preinit: PreinitArgs,
+}
+
+/// Whether and how to initialise.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Initialising in advance")]
+struct PreinitArgs {
+    /// Initialise the module now, once for all its instances
+    #[arg(long, value_name = "EXPORT", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    preinit: Option<String>,
+    /// Allow it a function of WASI preview 1 meanwhile (`random_get`), or all of
+    /// them (`wasi`); can be given several times
+    #[arg(long, value_name = "IMPORT", requires = "preinit")]
+    preinit_allow: Vec<String>,
+    /// How long that may take (300ms, 2s, 1m, ...); 30s if not given
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "preinit")]
+    preinit_timeout: Option<Duration>,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
@@ -84,12 +115,45 @@ fn output(args: &Args) -> Result<Option<PathBuf>> {
 
 fn emit(args: &Args, wasm: &[u8]) -> Result<Vec<u8>> {
     let options = args.compile.options(args.memory_max);
+    let preinit = args.preinit.options()?;
+    ensure!(preinit.is_none() || args.emit == Emit::Artifact, "--preinit changes no code; leave it out with --emit");
     Ok(match args.emit {
-        Emit::Artifact => selvedge_compiler::compile(wasm, &options, &Bar::new())?,
+        Emit::Artifact => {
+            let artifact = selvedge_compiler::compile(wasm, &options, &Bar::new())?;
+            match preinit {
+                Some(preinit) => initialise(&artifact, &preinit)?,
+                None => artifact,
+            }
+        }
         Emit::Clif => selvedge_compiler::clif(wasm, &options)?.into_bytes(),
         Emit::Asm => {
             let artifact = Artifact::new(selvedge_compiler::compile(wasm, &options, &Bar::new())?)?;
             disassemble::all(&artifact).into_bytes()
         }
     })
+}
+
+impl PreinitArgs {
+    fn options(&self) -> Result<Option<selvedge_preinit::Options>> {
+        let Some(export) = &self.preinit else { return Ok(None) };
+        let mut allow = Allow::default();
+        self.preinit_allow.iter().try_for_each(|name| allow.add(name)).context("--preinit-allow")?;
+        let timeout = self.preinit_timeout.unwrap_or(Duration::from_secs(PREINIT_SECONDS_DEFAULT));
+        let export = Some(export.clone()).filter(|export| !export.is_empty());
+        Ok(Some(selvedge_preinit::Options { export, allow, timeout, ..Default::default() }))
+    }
+}
+
+/// Initialises what was just compiled; shows what it printed, whatever came of it.
+fn initialise(artifact: &[u8], options: &selvedge_preinit::Options) -> Result<Vec<u8>> {
+    let made = selvedge_preinit::initialise(&load::bytes(artifact)?, options);
+    std::io::stderr().write_all(&options.output.take()).context("cannot write to stderr")?;
+    made.map_err(|error| match error {
+        PreinitError::ImportCalled { .. } => anyhow::anyhow!("{error}").context("--preinit-allow says what it may use"),
+        PreinitError::Timeout { .. } => {
+            anyhow::anyhow!("{error}").context("--preinit-timeout says how long it may take")
+        }
+        error => error.into(),
+    })
+    .context("cannot initialise it (--preinit)")
 }

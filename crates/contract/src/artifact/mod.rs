@@ -19,10 +19,12 @@
 
 mod check;
 mod read;
+mod rewrite;
 mod tables;
 mod write;
 
 pub use read::{ArtifactError, ArtifactIndex};
+pub use rewrite::rewrite;
 pub use tables::{AddressTable, FunctionRecord, FunctionTable, NameTable, TrapTable};
 pub use write::{ArtifactParts, WriteError, write};
 

@@ -183,6 +183,11 @@ impl ArtifactIndex {
         self.debug.iter().find(|(n, _)| n == name).map(|(_, range)| &bytes[range.clone()])
     }
 
+    /// All kept DWARF sections by name, in the order of their names.
+    pub(super) fn all_debug(&self, bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+        self.debug.iter().map(|(name, range)| (name.clone(), bytes[range.clone()].to_vec())).collect()
+    }
+
     /// Whether DWARF was kept.
     pub fn has_debug(&self) -> bool {
         !self.debug.is_empty()

@@ -1,0 +1,11 @@
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\10\00\00\00\0d\00\00\00")
+  (data (i32.const 16) "warming up..\n")
+  (global $ready (mut i32) (i32.const 0))
+  (func (export "warm") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (global.set $ready (i32.const 42)))
+  (func (export "spin") (loop (br 0)))
+  (func (export "_start") (if (i32.ne (global.get $ready) (i32.const 42)) (then unreachable)))
+  (func (export "ready") (result i32) (global.get $ready)))
