@@ -24,7 +24,7 @@ pub(crate) fn guest(ty: &FuncType) -> Signature {
     signature
 }
 
-/// Of the stub for host calls: context, index, values.
+/// Of the stubs for host calls and builtins: context, distance or index, values.
 pub(crate) fn host_call() -> Signature {
     system_v([types::I64, types::I32, types::I64])
 }

@@ -30,7 +30,7 @@ pub(crate) fn build(module: &Module, isa: &dyn TargetIsa, which: TextFunction, f
     func.name = UserFuncName::user(0, module.text_index(which));
     let mut memory = FunctionBuilderContext::new();
     match which {
-        TextFunction::HostThunk(import) => host_thunk(module.function_type(import), import, isa, func, &mut memory),
+        TextFunction::HostThunk(import) => host_thunk(module, import, isa, func, &mut memory),
         TextFunction::ImportThunk(import) => import_thunk(module, import, isa, func, &mut memory),
         TextFunction::Entry(ty) => entry(module.func_type(ty), isa, func, &mut memory),
         TextFunction::BadCall | TextFunction::Defined(_) => bad_call(isa, func, &mut memory),
@@ -65,12 +65,13 @@ fn store_values(builder: &mut FunctionBuilder<'_>, values: &[Value], to: Value) 
 }
 
 fn host_thunk(
-    ty: &FuncType,
+    module: &Module,
     import: u32,
     isa: &dyn TargetIsa,
     func: &mut Function,
     memory: &mut FunctionBuilderContext,
 ) {
+    let ty = module.function_type(import);
     func.signature = signature::guest(ty);
     limit_stack(func);
     let (mut builder, params) = begin(func, memory);
@@ -80,9 +81,9 @@ fn host_thunk(
     let values = builder.ins().stack_addr(types::I64, slot, 0);
     store_values(&mut builder, &params[1..], values);
     let stub = builder.ins().load(types::I64, FIXED_FIELD, params[0], header::HOST_CALL);
-    let index = builder.ins().iconst(types::I32, i64::from(import));
+    let distance = builder.ins().iconst(types::I32, i64::from(module.layout.host_call_distance(import)));
     let signature = builder.import_signature(signature::host_call());
-    builder.ins().call_indirect(signature, stub, &[params[0], index, values]);
+    builder.ins().call_indirect(signature, stub, &[params[0], distance, values]);
     let mut results = Vec::with_capacity(ty.results.len());
     load_values(&mut builder, &ty.results, values, &mut results);
     builder.ins().return_(&results);

@@ -3,9 +3,11 @@
 //! * **Guest functions** use Cranelift's `tail` convention: `(vmctx, params…) -> results`.
 //! * **Entry trampolines**, one per function type, use System V: `(vmctx, code, values*)`; they load the
 //!   parameters from `values`, call `code`, and store the results there.
-//! * **Host calls** go through the context's `host_call` slot, System V: `(vmctx, index: u32, values*)`. An
-//!   index below [`BUILTIN_BASE`] is an imported function; the others are [`Builtin`]s. The values lie in
-//!   the guest's frame: parameters in, results out.
+//! * **Host calls** go through the context's `host_call` slot, System V: `(vmctx, distance: u32, values*)`. The
+//!   distance leads from the context down to the import's slot
+//!   ([`crate::vmctx::VmLayout::host_call_distance`]). The values lie in the guest's frame: parameters in,
+//!   results out.
+//! * **Builtins** go through the `builtin` slot likewise, with a [`Builtin`]'s index for the distance.
 //! * **Explicit traps** go through the `raise` slot, System V: `(vmctx, code: u32)`, which does not return.
 //!
 //! `values` is an array of [`VALUE_BYTES`]-byte slots, little-endian, upper bytes of a narrower value
@@ -16,11 +18,8 @@ use serde::{Deserialize, Serialize};
 /// Size of one slot in a `values` array.
 pub const VALUE_BYTES: usize = 16;
 
-/// Host-call indices from here on name a [`Builtin`].
-pub const BUILTIN_BASE: u32 = 0x8000_0000;
-
 /// Version of this ABI and of the context's layout; an artifact states the one it was compiled for.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 macro_rules! builtins {
     ($($(#[$doc:meta])* $name:ident = $index:literal, $values:literal;)*) => {
@@ -28,12 +27,12 @@ macro_rules! builtins {
         /// by the caller, and results that are 32 bits wide are zero-extended by the runtime.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
         #[repr(u32)]
-        pub enum Builtin { $($(#[$doc])* $name = BUILTIN_BASE + $index,)* }
+        pub enum Builtin { $($(#[$doc])* $name = $index,)* }
 
         impl Builtin {
-            /// The builtin of a host-call index.
+            /// The builtin of an index.
             pub fn from_index(index: u32) -> Option<Builtin> {
-                match index.checked_sub(BUILTIN_BASE)? { $($index => Some(Builtin::$name),)* _ => None }
+                match index { $($index => Some(Builtin::$name),)* _ => None }
             }
 
             /// Slots in its `values` array.
@@ -115,7 +114,7 @@ mod tests {
     #[test]
     fn builtin_indices_round_trip() {
         assert_eq!(Builtin::from_index(Builtin::TableInit as u32), Some(Builtin::TableInit));
-        assert_eq!(Builtin::from_index(0), None);
+        assert_eq!(Builtin::from_index(0), Some(Builtin::MemoryGrow));
         assert_eq!(Builtin::from_index(u32::MAX), None);
     }
 }

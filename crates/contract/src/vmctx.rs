@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            table entries, each table page-aligned
-//!            imported functions   {code, ctx} each                 ([`import_function`])
+//!            imported functions   {code, ctx, host, data} each     ([`import_function`])
 //!            imported memories    → that memory's definition
 //!            imported tables      → that table's definition
 //!            imported globals     → that global's cell
@@ -32,7 +32,7 @@ use crate::types::RefType;
 pub mod header {
     /// Lowest stack address that guest code may use; prologues compare with it.
     pub const STACK_LIMIT: i32 = -8;
-    /// Address of the host-call stub ([`crate::abi`]).
+    /// Address of the stub that calls an imported host function ([`crate::abi`]).
     pub const HOST_CALL: i32 = -16;
     /// Address of the stub for explicit traps.
     pub const RAISE: i32 = -24;
@@ -42,6 +42,8 @@ pub mod header {
     pub const FUNCREF_BASE: i32 = -40;
     /// Number of this instance in its store, for the host.
     pub const INSTANCE: i32 = -48;
+    /// Address of the stub that calls a [`crate::abi::Builtin`].
+    pub const BUILTIN: i32 = -56;
     /// Bytes in all; the rest is reserved and zero.
     pub const BYTES: u32 = 64;
 }
@@ -52,8 +54,12 @@ pub mod import_function {
     pub const CODE: i32 = 0;
     /// Context to pass it.
     pub const CTX: i32 = 8;
+    /// Of a host function: where the host-call stub goes; the stub's alone.
+    pub const HOST: i32 = 16;
+    /// Of a host function: what the stub passes on; the stub's alone.
+    pub const HOST_DATA: i32 = 24;
     /// Bytes of a slot.
-    pub const BYTES: u32 = 16;
+    pub const BYTES: u32 = 32;
 }
 
 /// A memory's definition.
@@ -187,6 +193,11 @@ impl VmLayout {
     /// Offset of an imported function's slot.
     pub fn import_function(&self, index: u32) -> i32 {
         self.import_functions + (index * import_function::BYTES) as i32
+    }
+
+    /// What a host thunk passes the stub to name an imported function: bytes from its slot up to the context.
+    pub fn host_call_distance(&self, index: u32) -> u32 {
+        self.import_function(index).unsigned_abs()
     }
 
     /// Offset of the pointer to an imported memory's definition.

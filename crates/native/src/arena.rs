@@ -1,7 +1,7 @@
 //! The slots of one store: instances linked to each other, one stack, one fate.
 
+use std::any::{Any, TypeId};
 use std::ops::Range;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,8 +16,9 @@ use selvedge_contract::vmctx::{entry_bytes, header, import_function, table_def, 
 
 use crate::RawValue;
 use crate::code::Code;
-use crate::control::Control;
+use crate::control::{Control, State};
 use crate::error::NativeError;
+use crate::host::{Host, HostFunction};
 use crate::interrupt::InterruptHandle;
 use crate::slot::Slot;
 use crate::switch;
@@ -57,6 +58,9 @@ pub struct TableFunction {
     pub funcref: FuncRefBits,
 }
 
+/// The host functions among a module's imported functions, in order; `None` where another instance provides it.
+pub struct HostFunctions<H: Host>(pub Box<[Option<HostFunction<H>>]>);
+
 /// All instances of one store.
 ///
 /// Slots refer to each other by address, so all live until the arena is dropped. An instance's number
@@ -68,15 +72,12 @@ pub struct Arena {
     slots: Vec<Slot>,
     /// Addresses of the slots, read by the signal handler through [`Control`].
     ranges: Vec<Range<u64>>,
-    control: NonNull<Control>,
-    interrupt: InterruptHandle,
+    /// Keeps the host functions in each slot's import slots.
+    hosts: Vec<Option<Arc<dyn Any + Send + Sync>>>,
+    /// The kind of host they are for; `None` before there are some.
+    host_kind: Option<TypeId>,
+    control: Arc<Control>,
 }
-
-// SAFETY: an arena owns its mappings and its control block; nothing in them is bound to a thread while no
-// guest code runs, and none does while the arena can be moved: `enter` borrows it.
-unsafe impl Send for Arena {}
-// SAFETY: through a shared reference an arena can only be read.
-unsafe impl Sync for Arena {}
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -91,15 +92,14 @@ impl Arena {
         if !(min..=max).contains(&stack_bytes) {
             return Err(NativeError::Limit { what: "a stack", bytes: stack_bytes, min, max });
         }
-        let interrupt = InterruptHandle::new();
-        let control = Box::new(Control::new(&interrupt));
         Ok(Arena {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             stack_bytes: stack_bytes.next_multiple_of(HOST_PAGE_BYTES),
             slots: Vec::new(),
             ranges: Vec::new(),
-            control: NonNull::from(Box::leak(control)),
-            interrupt,
+            hosts: Vec::new(),
+            host_kind: None,
+            control: Arc::new(Control::new()),
         })
     }
 
@@ -113,19 +113,21 @@ impl Arena {
         let slot = Slot::new(code, if first { self.stack_bytes } else { 0 })?;
         let id = SlotId(self.slots.len() as u32);
         self.ranges.push(slot.range());
-        // SAFETY: the control block is this arena's own, and no guest code runs: `enter` would hold the borrow.
-        let control = unsafe { self.control.as_mut() };
+        // SAFETY: the arena is borrowed mutably, so the state is ours.
+        let state = unsafe { &mut *self.control.state() };
         if first {
-            control.set_stack(slot.stack());
+            state.set_stack(slot.stack());
         }
-        control.set_ranges(&self.ranges);
-        slot.write(header::STACK_LIMIT, control.stack().start + STACK_RESERVE_BYTES as u64);
+        state.set_ranges(&self.ranges);
+        slot.write(header::STACK_LIMIT, state.stack().start + STACK_RESERVE_BYTES as u64);
         slot.write(header::HOST_CALL, switch::host_call_address());
+        slot.write(header::BUILTIN, switch::builtin_address());
         slot.write(header::RAISE, switch::raise_address());
-        slot.write(header::ACTIVATION, self.control.as_ptr() as u64);
+        slot.write(header::ACTIVATION, Arc::as_ptr(&self.control) as u64);
         slot.write(header::FUNCREF_BASE, FuncRefBits::base(id.0));
         slot.write(header::INSTANCE, u64::from(id.0));
         self.slots.push(slot);
+        self.hosts.push(None);
         self.unlink_functions(id);
         Ok(id)
     }
@@ -155,7 +157,7 @@ impl Arena {
 
     /// A handle that ends whatever runs in this arena.
     pub fn interrupt_handle(&self) -> InterruptHandle {
-        self.interrupt.clone()
+        InterruptHandle::new(&self.control)
     }
 
     /// Why the instruction at an address may trap, if the trap table of the code it lies in says so.
@@ -177,8 +179,28 @@ impl Arena {
     }
 
     #[inline]
-    pub(crate) fn control(&self) -> *mut Control {
-        self.control.as_ptr()
+    pub(crate) fn control(&self) -> &Arc<Control> {
+        &self.control
+    }
+
+    /// What guest code and host share, read by its owner.
+    #[inline]
+    pub(crate) fn state(&self) -> &State {
+        // SAFETY: the state is the arena's own; whoever changes it has the arena mutably, or is the guest code that
+        // was entered with it.
+        unsafe { &*self.control.state() }
+    }
+
+    #[inline]
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        // SAFETY: as for `state`; the arena is borrowed mutably.
+        unsafe { &mut *self.control.state() }
+    }
+
+    /// Whether the host functions in the slots are for this kind of host.
+    #[inline]
+    pub(crate) fn host_is<H: Host>(&self) -> bool {
+        self.host_kind.is_none_or(|kind| kind == TypeId::of::<H>())
     }
 
     fn code_address(&self, target: FunctionTarget) -> u64 {
@@ -190,7 +212,41 @@ impl Arena {
     pub fn link_function(&mut self, slot: SlotId, import: u32, target: FunctionTarget) {
         let offered = self.slot(target.slot).code().function_type(target.function);
         assert_eq!(offered, Some(self.slot(slot).code().import_type(import)), "a function is linked under its type");
+        if let TextFunction::HostThunk(_) = target.function {
+            assert!(self.hosts[target.slot.0 as usize].is_some(), "a host thunk has its host function");
+        }
         self.write_function(slot, import, target);
+    }
+
+    /// Lets every imported function that is `Some` here be that host function. The rest is linked one by one.
+    ///
+    /// # Panics
+    /// If there are more or fewer than the module imports, one is for another number of values, or the arena has
+    /// host functions for another kind of host.
+    pub fn link_hosts<H: Host>(&mut self, slot: SlotId, hosts: &Arc<HostFunctions<H>>) {
+        assert!(self.host_is::<H>(), "an arena has one kind of host");
+        assert_eq!(hosts.0.len(), self.code(slot).import_count() as usize, "every import is looked at");
+        for (import, host) in (0..).zip(&hosts.0) {
+            let Some(host) = host else {
+                self.write_function(slot, import, FunctionTarget { slot, function: TextFunction::BadCall });
+                continue;
+            };
+            let values = self.code(slot).host_call_values(import);
+            assert_eq!(host.values(), values, "a host function is linked under its type");
+            self.write_function(slot, import, FunctionTarget { slot, function: TextFunction::HostThunk(import) });
+            let [code, data] = host.slot_fields();
+            let slot = self.slot(slot);
+            let at = slot.layout().import_function(import);
+            slot.write(at + import_function::HOST, code);
+            slot.write(at + import_function::HOST_DATA, data);
+        }
+        self.host_kind = Some(TypeId::of::<H>());
+        self.hosts[slot.0 as usize] = Some(hosts.clone());
+    }
+
+    /// The host functions that an instance was linked with.
+    pub fn hosts<H: Host>(&self, slot: SlotId) -> Option<&HostFunctions<H>> {
+        self.hosts[slot.0 as usize].as_ref()?.downcast_ref()
     }
 
     fn write_function(&mut self, slot: SlotId, import: u32, target: FunctionTarget) {
@@ -340,13 +396,5 @@ impl Slot {
         assert!(index < plan.entries_max, "the entry is reserved");
         let element = plan.ty.element;
         (self.layout().table_entries(defined) + index as i32 * entry_bytes(element) as i32, element)
-    }
-}
-
-impl Drop for Arena {
-    fn drop(&mut self) {
-        // SAFETY: the control block was leaked from a box by `new`; slots, whose contexts point to it, run no
-        // code any more.
-        drop(unsafe { Box::from_raw(self.control.as_ptr()) });
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use selvedge_contract::abi::Builtin;
 use selvedge_contract::artifact::{ArtifactIndex, FunctionRecord, TextCounts, TextFunction};
 use selvedge_contract::types::FuncType;
 
@@ -114,13 +113,9 @@ impl Code {
         }
     }
 
-    /// Slots in the `values` array of a host call.
-    #[inline]
-    pub(crate) fn host_call_values(&self, index: u32) -> usize {
-        match self.imports.get(index as usize) {
-            Some(import) => usize::from(import.values),
-            None => Builtin::from_index(index).map_or(0, Builtin::values),
-        }
+    /// Slots in the `values` array of a call to an imported function.
+    pub(crate) fn host_call_values(&self, import: u32) -> usize {
+        usize::from(self.imports[import as usize].values)
     }
 }
 

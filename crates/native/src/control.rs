@@ -1,10 +1,13 @@
 //! What the stubs, the signal handler and [`crate::enter`] share about the guest code of one arena.
 
+use std::cell::UnsafeCell;
 use std::mem::offset_of;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
-use crate::interrupt::{InterruptHandle, InterruptState};
+use crate::RawValue;
+use crate::interrupt::Signal;
 
 /// Why guest code was left; the stubs return it from [`crate::switch::enter`].
 pub(crate) mod reason {
@@ -17,67 +20,140 @@ pub(crate) mod reason {
     pub(crate) const RAISED: u32 = 3;
     /// A processor exception in guest code.
     pub(crate) const FAULT: u32 = 4;
-    /// An interruption, seen by the signal handler or after a host call.
+    /// An interruption, seen by the signal handler.
     pub(crate) const INTERRUPTED: u32 = 5;
+    /// An interruption, seen before guest code was reached.
+    pub(crate) const INTERRUPTED_BEFORE: u32 = 6;
+    /// An interruption, seen after a host call.
+    pub(crate) const INTERRUPTED_AFTER_CALL: u32 = 7;
+    /// A host call is to be finished later; guest code goes on then.
+    pub(crate) const SUSPENDED: u32 = 8;
 }
 
-/// The control block of one arena. Contexts point to it; the stubs read and write it by offset.
+/// The control block of one arena, at a fixed address while any of its owner and interrupters live.
+///
+/// Contexts point to it; the stubs read and write it by offset.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Control {
+    state: UnsafeCell<State>,
+    signal: Signal,
+    /// Woken by a request, for whoever waits while guest code is suspended.
+    waker: Mutex<Option<Waker>>,
+}
+
+// SAFETY: `state` is reached only through `Control::state`, by the arena that owns the block and by the stubs and
+// handlers on the thread that is inside that arena, so never by two threads at once; `signal` is atomic.
+unsafe impl Send for Control {}
+// SAFETY: as above.
+unsafe impl Sync for Control {}
+
+/// The owner's part.
 ///
 /// Nested entries reuse it: [`crate::enter`] saves what it overwrites and restores it.
 #[repr(C)]
 #[derive(Debug)]
-pub(crate) struct Control {
+pub(crate) struct State {
     /// Where the stubs continue on the host's stack.
     pub(crate) host_rsp: u64,
     /// Guest stack pointer when guest code last called out.
     pub(crate) guest_rsp: u64,
-    /// Guest frame pointer when guest code last called out, or faulted.
+    /// Guest frame pointer when guest code last trapped, faulted or was interrupted.
     pub(crate) guest_rbp: u64,
-    /// `dispatch` of the host that entered.
-    pub(crate) dispatch: u64,
-    /// That host.
-    pub(crate) host: *mut (),
+    /// Serves builtins for the host that entered.
+    pub(crate) builtin: u64,
+    /// That host's view, lent for the entry.
+    pub(crate) view: *mut (),
     /// Program counter of a fault, trap or interruption.
     pub(crate) pc: u64,
     /// A raised trap's code.
     pub(crate) trap_code: u32,
     /// Entries now on the guest stack.
     pub(crate) depth: u32,
+    /// The values of the host call that guest code waits in, while it is suspended.
+    pub(crate) waiting: Option<HostCall>,
+    /// Parameters and results of an entry that may be suspended: at one address, whoever resumes it.
+    pub(crate) values: Option<Box<[RawValue]>>,
     stack_low: u64,
     stack_high: u64,
     ranges: *const Range<u64>,
     ranges_len: usize,
-    interrupt: Arc<InterruptState>,
     pub(crate) panic: Option<Box<dyn std::any::Any + Send>>,
 }
 
-pub(crate) const HOST_RSP: usize = offset_of!(Control, host_rsp);
-pub(crate) const GUEST_RSP: usize = offset_of!(Control, guest_rsp);
-pub(crate) const GUEST_RBP: usize = offset_of!(Control, guest_rbp);
-pub(crate) const DISPATCH: usize = offset_of!(Control, dispatch);
-pub(crate) const PC: usize = offset_of!(Control, pc);
-pub(crate) const TRAP_CODE: usize = offset_of!(Control, trap_code);
+/// The `values` array of a host call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HostCall {
+    pub(crate) values: *mut RawValue,
+    pub(crate) count: usize,
+}
+
+pub(crate) const HOST_RSP: usize = offset_of!(State, host_rsp);
+pub(crate) const GUEST_RSP: usize = offset_of!(State, guest_rsp);
+pub(crate) const GUEST_RBP: usize = offset_of!(State, guest_rbp);
+pub(crate) const BUILTIN: usize = offset_of!(State, builtin);
+pub(crate) const PC: usize = offset_of!(State, pc);
+pub(crate) const TRAP_CODE: usize = offset_of!(State, trap_code);
+/// The byte whose lowest bit is the request to stop.
+pub(crate) const REQUEST: usize = offset_of!(Control, signal);
+const _: () = assert!(offset_of!(Control, state) == 0);
 
 impl Control {
-    pub(crate) fn new(interrupt: &InterruptHandle) -> Control {
-        Control {
+    pub(crate) fn new() -> Control {
+        let state = State {
             host_rsp: 0,
             guest_rsp: 0,
             guest_rbp: 0,
-            dispatch: 0,
-            host: std::ptr::null_mut(),
+            builtin: 0,
+            view: std::ptr::null_mut(),
             pc: 0,
             trap_code: 0,
             depth: 0,
+            waiting: None,
+            values: None,
             stack_low: 0,
             stack_high: 0,
             ranges: std::ptr::null(),
             ranges_len: 0,
-            interrupt: interrupt.state(),
             panic: None,
+        };
+        Control { state: UnsafeCell::new(state), signal: Signal::default(), waker: Mutex::new(None) }
+    }
+
+    /// The owner's part, for whoever may touch it.
+    #[inline]
+    pub(crate) fn state(&self) -> *mut State {
+        self.state.get()
+    }
+
+    /// Remembers whom a request wakes.
+    pub(crate) fn set_waker(&self, waker: &Waker) {
+        let mut slot = self.waker();
+        if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *slot = Some(waker.clone());
         }
     }
 
+    /// Wakes and forgets whoever waits.
+    pub(crate) fn wake(&self) {
+        let waker = self.waker().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The interruption that is asked for or not.
+    #[inline]
+    pub(crate) fn signal(&self) -> &Signal {
+        &self.signal
+    }
+}
+
+impl State {
     pub(crate) fn set_stack(&mut self, stack: Range<u64>) {
         (self.stack_low, self.stack_high) = (stack.start, stack.end);
     }
@@ -98,11 +174,5 @@ impl Control {
         // SAFETY: the arena owns the slice, tells us of every change, and outlives its control block's use.
         let ranges = unsafe { std::slice::from_raw_parts(self.ranges, self.ranges_len) };
         self.ranges_len > 0 && ranges.iter().any(|range| range.contains(&address))
-    }
-
-    /// The interruption that is asked for or not.
-    #[inline]
-    pub(crate) fn interrupt(&self) -> &InterruptState {
-        &self.interrupt
     }
 }

@@ -1,45 +1,24 @@
 //! Running guest code, and what comes of it.
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Waker;
 
 use selvedge_contract::artifact::TextFunction;
 use selvedge_contract::trap::TrapCode;
-use selvedge_contract::vmctx::header;
 
 use crate::RawValue;
 use crate::arena::{Arena, SlotId};
 use crate::code::value_count;
-use crate::control::{Control, reason};
+use crate::control::{Control, State, reason};
 use crate::error::NativeError;
+use crate::host::{Host, serve_builtin};
 use crate::{switch, thread};
 
 /// Most return addresses collected for a backtrace.
 const FRAMES_MAX: usize = 128;
 /// Most entries on one guest stack: guest to host to guest and so on.
 const DEPTH_MAX: u32 = 1000;
-
-/// Whoever runs guest code: the owner of an arena, who serves its host calls.
-pub trait Host {
-    /// The arena.
-    fn arena(&mut self) -> &mut Arena;
-
-    /// Serves a host call of an instance: `index` as in [`selvedge_contract::abi`], `values` the parameters,
-    /// to be overwritten with the results. `values` is empty for an index that the contract does not have.
-    /// Panics are caught and end the call.
-    fn host_call(&mut self, slot: SlotId, index: u32, values: &mut [RawValue]) -> HostVerdict;
-}
-
-/// How guest code goes on after a host call.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HostVerdict {
-    /// It goes on.
-    Resume,
-    /// It is abandoned; the host knows why.
-    Leave,
-    /// It traps.
-    Trap(TrapCode),
-}
 
 /// A trap and where it happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,7 +31,7 @@ pub struct Trap {
     pub frames: Vec<u64>,
 }
 
-/// How a call ended.
+/// How a call ended, or that it has not.
 #[derive(Debug)]
 pub enum Exit {
     /// It returned; the results are in the values.
@@ -65,7 +44,12 @@ pub enum Exit {
         frames: Vec<u64>,
     },
     /// A host function panicked, with this payload.
-    HostPanicked(Box<dyn Any + Send>),
+    HostPanicked {
+        /// What the panic carried.
+        payload: Box<dyn Any + Send>,
+        /// Return addresses, innermost first.
+        frames: Vec<u64>,
+    },
     /// It was interrupted.
     Interrupted {
         /// Where; 0 if nothing had run yet.
@@ -73,6 +57,8 @@ pub enum Exit {
         /// Return addresses, innermost first.
         frames: Vec<u64>,
     },
+    /// It waits in a host call: only after [`start`] or [`proceed`].
+    Suspended,
 }
 
 /// A function ready to be entered: found once, called often.
@@ -98,28 +84,124 @@ impl Arena {
         let entry = code.address(TextFunction::Entry(record.ty))?;
         Some(Callable { arena: self.id(), entry, code: code.address(function)?, context: slot.context(), values })
     }
-}
 
-/// Calls a function of an instance: [`Arena::callable`] and [`enter_callable`] in one.
-///
-/// # Panics
-/// If there is no such function, or `values` is shorter than its type needs.
-pub fn enter<H: Host>(host: &mut H, slot: SlotId, function: TextFunction, values: &mut [RawValue]) -> Exit {
-    let callable = host.arena().callable(slot, function).expect("the function exists and can be called");
-    enter_callable(host, &callable, values)
+    /// Whether the host function that runs now may suspend the guest: its call came from [`start`] directly, not
+    /// by way of another host function.
+    pub fn can_suspend(&self) -> bool {
+        let state = self.state();
+        state.depth == 1 && state.values.is_some()
+    }
+
+    /// Whether a call waits in a host call.
+    pub fn is_suspended(&self) -> bool {
+        self.state().waiting.is_some()
+    }
+
+    /// The values of the host call that the suspended guest waits in: its parameters, to be overwritten with its
+    /// results.
+    ///
+    /// # Panics
+    /// If no call is suspended.
+    pub fn suspended_values(&mut self) -> &mut [RawValue] {
+        let call = self.state().waiting.expect("a call is suspended");
+        // SAFETY: the array lies in the frame of the suspended guest, on this arena's stack, mapped and used by
+        // nobody until the guest goes on, which needs the arena mutably.
+        unsafe { std::slice::from_raw_parts_mut(call.values, call.count) }
+    }
+
+    /// Gives up a call that is suspended: it never goes on. Returns its return addresses, innermost first.
+    pub fn abandon(&mut self) -> Vec<u64> {
+        let state = self.state_mut();
+        state.values = None;
+        if state.waiting.take().is_none() {
+            return Vec::new();
+        }
+        state.stopped_while_suspended();
+        let mut frames = frames(state, state.stack().end);
+        frames.insert(0, state.pc + 1);
+        frames
+    }
+
+    /// Has `waker` woken by the next request to interrupt; says whether there is one already.
+    pub fn wake_on_interrupt(&self, waker: &Waker) -> bool {
+        self.control().set_waker(waker);
+        self.control().signal().requested()
+    }
+
+    /// Takes a request to interrupt, if there is one.
+    pub fn take_interrupt(&self) -> bool {
+        self.control().signal().take()
+    }
 }
 
 /// Calls a function with its parameters in `values`, where its results will be. Host calls on the way may
-/// enter again.
+/// enter again. A call of this arena that is suspended is given up.
 ///
 /// # Panics
-/// If `callable` is of another arena, or `values` is shorter than its type needs.
+/// If `callable` is of another arena, or `values` is shorter than its type needs, or the arena's host functions
+/// are for another kind of host.
 #[inline]
-pub fn enter_callable<H: Host>(host: &mut H, callable: &Callable, values: &mut [RawValue]) -> Exit {
-    let arena = host.arena();
-    assert!(arena.id() == callable.arena, "a callable is entered in its own arena");
+pub fn enter_callable<H: Host>(view: &mut H::View<'_>, callable: &Callable, values: &mut [RawValue]) -> Exit {
     assert!(values.len() >= callable.values, "every parameter and result has its slot");
-    let control = arena.control();
+    let arena = H::arena(view);
+    let outermost = arena.state().depth == 0;
+    if outermost && arena.state().values.is_some() {
+        arena.abandon();
+    }
+    let Callable { entry, code, context, .. } = *callable;
+    let values = values.as_mut_ptr();
+    check::<H>(arena, callable);
+    // SAFETY: `callable` came from this arena, whose slots and code still live; its entry trampoline was chosen
+    // by the function's own type, for which `values` is long enough, and `values` is borrowed until the end: an
+    // entry without values of its own cannot be suspended.
+    run::<H>(view, |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
+}
+
+/// Calls a function as [`enter_callable`], but so that host functions may suspend it. The results are in
+/// [`take_values`] when it has returned.
+///
+/// # Panics
+/// As [`enter_callable`]; and within a host call of the same arena.
+pub fn start<H: Host>(view: &mut H::View<'_>, callable: &Callable, values: Box<[RawValue]>) -> Exit {
+    assert!(values.len() >= callable.values, "every parameter and result has its slot");
+    let arena = H::arena(view);
+    check::<H>(arena, callable);
+    assert!(arena.state().depth == 0, "a call that may be suspended is the outermost");
+    arena.abandon();
+    let values = arena.state_mut().values.insert(values).as_mut_ptr();
+    let Callable { entry, code, context, .. } = *callable;
+    // SAFETY: as in `enter_callable`; `values` is on the heap and kept by the arena until the call has ended.
+    run::<H>(view, |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
+}
+
+/// Goes on with a suspended call, on whatever thread; the host call's results are in
+/// [`Arena::suspended_values`].
+///
+/// # Panics
+/// If none is suspended; and as [`start`].
+pub fn proceed<H: Host>(view: &mut H::View<'_>) -> Exit {
+    let arena = H::arena(view);
+    assert!(arena.host_is::<H>() && arena.state().depth == 0, "a suspended call goes on where it began");
+    arena.state_mut().waiting.take().expect("a call is suspended");
+    // SAFETY: the guest was left suspended, and nothing was entered since: that would have taken `waiting`.
+    run::<H>(view, |control, _| unsafe { switch::proceed(control) })
+}
+
+/// Takes the results of a call that [`start`] began and that has returned; `None` if there is none.
+pub fn take_values(arena: &mut Arena) -> Option<Box<[RawValue]>> {
+    if arena.is_suspended() { None } else { arena.state_mut().values.take() }
+}
+
+#[inline]
+fn check<H: Host>(arena: &Arena, callable: &Callable) {
+    assert!(arena.id() == callable.arena, "a callable is entered in its own arena");
+    assert!(arena.host_is::<H>(), "an arena is entered by the kind of host its functions are for");
+}
+
+/// Lends the view to host calls and runs guest code by `switch`, on the stack below what it already holds.
+#[inline]
+fn run<H: Host>(view: &mut H::View<'_>, switch: impl FnOnce(*const std::ffi::c_void, u64) -> u32) -> Exit {
+    let control: *const Control = Arc::as_ptr(H::arena(view).control());
     let number = match thread::number() {
         0 => match thread::prepare() {
             Ok(number) => number,
@@ -127,37 +209,34 @@ pub fn enter_callable<H: Host>(host: &mut H, callable: &Callable, values: &mut [
         },
         number => number,
     };
-    // SAFETY: the control block lives as long as the arena, which `host` owns and keeps while it is borrowed.
-    // Others reach it only through contexts and the thread's current pointer, from this same thread.
-    let block = unsafe { &mut *control };
-    if block.depth >= DEPTH_MAX || !thread::has_host_stack() {
+    // SAFETY: the control block lives as long as the arena, which `view` borrows. Its state is this thread's while
+    // it is inside, and host calls below give up their own references to it before they return.
+    let (state, signal) = unsafe { (&mut *(*control).state(), (*control).signal()) };
+    if state.depth >= DEPTH_MAX || !thread::has_host_stack() {
         return exhausted();
     }
-    let saved = Saved::begin(block, number, dispatch::<H> as *const () as u64, std::ptr::from_mut(host).cast());
-    if block.interrupt().requested() {
-        return interrupted(block, &saved);
+    let builtin = serve_builtin::<H> as *const () as u64;
+    let saved = Saved::begin(state, control, builtin, std::ptr::from_mut(view).cast());
+    signal.set_thread(number);
+    let why = switch(control.cast(), saved.stack_top);
+    // SAFETY: as above.
+    let (state, signal) = unsafe { (&mut *(*control).state(), (*control).signal()) };
+    if saved.depth == 0 {
+        signal.set_thread(0);
     }
-    // SAFETY: `callable` came from this arena, whose slots and code still live; its entry trampoline was chosen
-    // by the function's own type, for which `values` is long enough; the control block was just prepared, with
-    // `dispatch::<H>` for this `host`, which nothing else touches until the call is over.
-    let why = unsafe {
-        let Callable { entry, code, context, .. } = *callable;
-        switch::enter(control.cast(), saved.stack_top, entry, context, code, values.as_mut_ptr())
-    };
-    // SAFETY: as above; host calls have given up their own references to it.
-    let block = unsafe { &mut *control };
     if why == reason::RETURNED {
-        saved.end(block);
+        saved.end(state);
         return Exit::Returned;
     }
-    let left = Left::new(block, &saved, why);
-    saved.end(block);
-    left.exit(host.arena())
+    let left = Left::new(state, &saved, why);
+    saved.end(state);
+    left.exit(H::arena(view))
 }
 
 #[cold]
 fn unprepared(error: &NativeError) -> Exit {
-    Exit::HostPanicked(Box::new(format!("this thread cannot run guest code: {error}")))
+    let text = format!("this thread cannot run guest code: {error}");
+    Exit::HostPanicked { payload: Box::new(text), frames: Vec::new() }
 }
 
 #[cold]
@@ -165,21 +244,15 @@ fn exhausted() -> Exit {
     Exit::Trapped(Trap { code: TrapCode::StackOverflow, pc: 0, frames: Vec::new() })
 }
 
-#[cold]
-fn interrupted(block: &mut Control, saved: &Saved) -> Exit {
-    block.interrupt().take();
-    saved.end(block);
-    Exit::Interrupted { pc: 0, frames: Vec::new() }
-}
-
 /// What a nested entry overwrites in the control block.
 struct Saved {
     host_rsp: u64,
     guest_rsp: u64,
     guest_rbp: u64,
-    dispatch: u64,
-    host: *mut (),
-    current: *mut Control,
+    builtin: u64,
+    view: *mut (),
+    current: *const Control,
+    depth: u32,
     /// Where the entry's guest stack begins.
     stack_top: u64,
 }
@@ -187,35 +260,33 @@ struct Saved {
 impl Saved {
     /// Sets up the control block for an entry.
     #[inline]
-    fn begin(block: &mut Control, number: i32, dispatch: u64, host: *mut ()) -> Saved {
+    fn begin(state: &mut State, control: *const Control, builtin: u64, view: *mut ()) -> Saved {
         let saved = Saved {
-            host_rsp: block.host_rsp,
-            guest_rsp: block.guest_rsp,
-            guest_rbp: block.guest_rbp,
-            dispatch: block.dispatch,
-            host: block.host,
-            current: thread::set_current(block),
-            stack_top: if block.depth == 0 { block.stack().end } else { block.guest_rsp & !15 },
+            host_rsp: state.host_rsp,
+            guest_rsp: state.guest_rsp,
+            guest_rbp: state.guest_rbp,
+            builtin: state.builtin,
+            view: state.view,
+            current: thread::set_current(control),
+            depth: state.depth,
+            stack_top: if state.depth == 0 { state.stack().end } else { state.guest_rsp & !15 },
         };
-        block.depth += 1;
-        block.dispatch = dispatch;
-        block.host = host;
-        block.interrupt().set_thread(number);
+        state.depth += 1;
+        state.builtin = builtin;
+        state.view = view;
         saved
     }
 
     /// Puts the control block back.
     #[inline]
-    fn end(&self, block: &mut Control) {
-        block.depth -= 1;
-        if block.depth == 0 {
-            block.interrupt().set_thread(0);
-        } else {
-            block.host_rsp = self.host_rsp;
-            block.guest_rsp = self.guest_rsp;
-            block.guest_rbp = self.guest_rbp;
-            block.dispatch = self.dispatch;
-            block.host = self.host;
+    fn end(&self, state: &mut State) {
+        state.depth = self.depth;
+        if self.depth > 0 {
+            state.host_rsp = self.host_rsp;
+            state.guest_rsp = self.guest_rsp;
+            state.guest_rbp = self.guest_rbp;
+            state.builtin = self.builtin;
+            state.view = self.view;
         }
         thread::set_current(self.current);
     }
@@ -232,12 +303,18 @@ struct Left {
 
 impl Left {
     #[cold]
-    fn new(block: &mut Control, saved: &Saved, why: u32) -> Left {
-        if why == reason::INTERRUPTED {
-            block.interrupt().take();
+    fn new(state: &mut State, saved: &Saved, why: u32) -> Left {
+        match why {
+            reason::SUSPENDED => return Left { why, pc: 0, trap_code: 0, frames: Vec::new(), panic: None },
+            reason::INTERRUPTED_BEFORE => (state.pc, state.guest_rbp) = (0, 0),
+            reason::INTERRUPTED_AFTER_CALL => state.stopped_in_host_call(),
+            _ => {}
         }
-        let frames = frames(block, saved.stack_top);
-        Left { why, pc: block.pc, trap_code: block.trap_code, frames, panic: block.panic.take() }
+        let frames = frames(state, saved.stack_top);
+        if saved.depth == 0 {
+            state.values = None;
+        }
+        Left { why, pc: state.pc, trap_code: state.trap_code, frames, panic: state.panic.take() }
     }
 
     #[cold]
@@ -248,10 +325,17 @@ impl Left {
             Exit::Trapped(Trap { code, pc, frames })
         };
         match why {
+            reason::SUSPENDED => Exit::Suspended,
             reason::RAISED => trap(u8::try_from(self.trap_code).ok().and_then(TrapCode::from_byte), frames),
             reason::FAULT => trap(arena.trap_at(pc), frames),
-            reason::INTERRUPTED => Exit::Interrupted { pc, frames },
-            reason::HOST_PANICKED => Exit::HostPanicked(self.panic.unwrap_or_else(|| Box::new("unknown"))),
+            reason::INTERRUPTED | reason::INTERRUPTED_BEFORE | reason::INTERRUPTED_AFTER_CALL => {
+                arena.control().signal().take();
+                Exit::Interrupted { pc, frames }
+            }
+            reason::HOST_PANICKED => {
+                frames.insert(0, pc + 1);
+                Exit::HostPanicked { payload: self.panic.unwrap_or_else(|| Box::new("unknown")), frames }
+            }
             reason::HOST_LEFT => {
                 frames.insert(0, pc + 1);
                 Exit::HostLeft { frames }
@@ -268,10 +352,10 @@ fn bug(what: &str, pc: u64) -> ! {
 }
 
 /// Return addresses of the guest frames of one entry, innermost first.
-fn frames(block: &Control, stack_top: u64) -> Vec<u64> {
-    let stack = block.stack().start..stack_top;
+fn frames(state: &State, stack_top: u64) -> Vec<u64> {
+    let stack = state.stack().start..stack_top;
     let mut frames = Vec::new();
-    let mut frame = block.guest_rbp;
+    let mut frame = state.guest_rbp;
     while frames.len() < FRAMES_MAX && frame.is_multiple_of(8) && stack.contains(&frame) && frame + 16 <= stack.end {
         // SAFETY: the frame lies within the arena's mapped stack, aligned; guest code is stopped.
         let (next, address) = unsafe { ((frame as *const u64).read(), (frame as *const u64).add(1).read()) };
@@ -285,57 +369,4 @@ fn frames(block: &Control, stack_top: u64) -> Vec<u64> {
         frame = next;
     }
     frames
-}
-
-/// Serves a host call on the host's stack; returns a [`reason`], `RETURNED` to go on.
-///
-/// # Safety
-/// Called by the `host_call` stub: `control.host` is the `H` that entered, stopped in `enter_callable`; `context`
-/// is that of a slot of its arena; `values` lies in the caller's frame with as many slots as the call needs.
-unsafe extern "sysv64" fn dispatch<H: Host>(
-    context: u64,
-    index: u32,
-    values: *mut RawValue,
-    control: *mut Control,
-) -> u32 {
-    let served = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the caller's promise; `enter_callable` does not use `host` until the stubs return.
-        let (host, slot) = unsafe {
-            let instance = (context.wrapping_add_signed(header::INSTANCE.into()) as *const u64).read();
-            (&mut *(*control).host.cast::<H>(), SlotId(instance as u32))
-        };
-        let count = host.arena().code(slot).host_call_values(index);
-        // SAFETY: the caller's promise; the guest is stopped, so nobody else uses its frame.
-        let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
-        host.host_call(slot, index, values)
-    }));
-    // SAFETY: the control block outlives the call; nested entries have restored it.
-    let block = unsafe { &mut *control };
-    match served {
-        Ok(HostVerdict::Resume) if !block.interrupt().requested() => reason::RETURNED,
-        Ok(verdict) => stop(block, verdict),
-        Err(payload) => {
-            block.panic = Some(payload);
-            reason::HOST_PANICKED
-        }
-    }
-}
-
-/// A host call after which guest code does not go on.
-#[cold]
-fn stop(block: &mut Control, verdict: HostVerdict) -> u32 {
-    // SAFETY: `guest_rsp` is where the stub saved the caller's frame pointer, just below the return address.
-    let address = unsafe { (block.guest_rsp as *const u64).add(1).read() };
-    block.pc = address.wrapping_sub(1);
-    // The stub's own frame is not the guest's.
-    // SAFETY: as above.
-    block.guest_rbp = unsafe { (block.guest_rsp as *const u64).read() };
-    match verdict {
-        HostVerdict::Resume => reason::INTERRUPTED,
-        HostVerdict::Leave => reason::HOST_LEFT,
-        HostVerdict::Trap(code) => {
-            block.trap_code = code as u32;
-            reason::RAISED
-        }
-    }
 }

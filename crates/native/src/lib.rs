@@ -11,7 +11,7 @@
 //! to call: indices are checked, addresses are computed from the contract's layout, never passed in.
 //!
 //! Invariants:
-//! * Guest code runs only inside [`enter`], on the arena's stack; host code never runs on it, except the
+//! * Guest code runs only inside [`enter_callable`] and [`start`], on the arena's stack; host code never runs on it, except the
 //!   few instructions of the stubs.
 //! * All guest text of the process lies in one reserved region, and nothing else lies there: whether a
 //!   program counter is guest code is two comparisons, fit for a signal handler.
@@ -25,6 +25,7 @@ mod code;
 mod control;
 mod enter;
 mod error;
+mod host;
 mod interrupt;
 mod region;
 mod signals;
@@ -32,11 +33,12 @@ mod slot;
 mod switch;
 mod thread;
 
-pub use arena::{Arena, ArenaLimits, FunctionTarget, SlotId, TableFunction};
+pub use arena::{Arena, ArenaLimits, FunctionTarget, HostFunctions, SlotId, TableFunction};
 pub use artifact_file::ArtifactFile;
 pub use code::Code;
-pub use enter::{Callable, Exit, Host, HostVerdict, Trap, enter, enter_callable};
+pub use enter::{Callable, Exit, Trap, enter_callable, proceed, start, take_values};
 pub use error::NativeError;
+pub use host::{Host, HostFunction, HostVerdict};
 pub use interrupt::InterruptHandle;
 
 /// One slot of a `values` array ([`selvedge_contract::abi`]), little-endian; the upper bytes of a narrower

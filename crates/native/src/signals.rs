@@ -29,6 +29,7 @@ pub(crate) fn install() -> Result<(), NativeError> {
 }
 
 fn install_all() -> Result<[libc::sigaction; 4], Errno> {
+    register_barrier()?;
     let mut previous = [set_handler(INTERRUPT, on_interrupt, libc::SA_RESTART)?; 4];
     for (slot, signal) in previous.iter_mut().zip(FAULTS) {
         *slot = set_handler(signal, on_fault, libc::SA_NODEFER)?;
@@ -54,6 +55,18 @@ fn set_handler(signal: c_int, handler: Handler, flags: c_int) -> Result<libc::si
     }
 }
 
+/// Makes every thread of this process pass a full memory barrier (`membarrier(2)`).
+pub(crate) fn barrier() {
+    // SAFETY: membarrier has no preconditions. It cannot fail: `install` registered the process.
+    unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) };
+}
+
+fn register_barrier() -> Result<(), Errno> {
+    // SAFETY: membarrier has no preconditions.
+    let failed = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) };
+    if failed == 0 { Ok(()) } else { Err(Errno::NOSYS) }
+}
+
 /// Sends the interruption signal to a thread of this process. If it has ended meanwhile, nothing happens; if
 /// its number names another by now, that one finds no request of its own.
 pub(crate) fn send_interrupt(thread: i32) {
@@ -73,7 +86,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
         }
         let access = signal == libc::SIGSEGV || signal == libc::SIGBUS;
         let address = (*info).si_addr() as u64;
-        if access && !(*control).owns(address) {
+        if access && !(*(*control).state()).owns(address) {
             die(b"selvedge: guest code touched memory outside its slot; this is a bug in the host\n");
         }
         leave(context, control, reason::FAULT);
@@ -86,7 +99,7 @@ extern "C" fn on_interrupt(_: c_int, _: *mut libc::siginfo_t, context: *mut c_vo
         let context = &mut *context.cast::<libc::ucontext_t>();
         let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
         let control = thread::current();
-        if control.is_null() || !(*control).interrupt().requested() {
+        if control.is_null() || !(*control).signal().requested() {
             return;
         }
         if region::contains(pc) || switch::may_leave(pc) {
@@ -99,13 +112,14 @@ extern "C" fn on_interrupt(_: c_int, _: *mut libc::siginfo_t, context: *mut c_vo
 ///
 /// # Safety
 /// `context` was interrupted in guest code, or in the stubs where they may be left, under `control`.
-unsafe fn leave(context: &mut libc::ucontext_t, control: *mut Control, why: u32) {
+unsafe fn leave(context: &mut libc::ucontext_t, control: *const Control, why: u32) {
     let registers = &mut context.uc_mcontext.gregs;
     // SAFETY: the caller's promise; the guest is stopped, so the block is ours.
     unsafe {
-        (*control).pc = registers[libc::REG_RIP as usize] as u64;
-        (*control).guest_rbp = registers[libc::REG_RBP as usize] as u64;
-        registers[libc::REG_RSP as usize] = (*control).host_rsp as i64;
+        let state = &mut *(*control).state();
+        state.pc = registers[libc::REG_RIP as usize] as u64;
+        state.guest_rbp = registers[libc::REG_RBP as usize] as u64;
+        registers[libc::REG_RSP as usize] = state.host_rsp as i64;
     }
     registers[libc::REG_RAX as usize] = i64::from(why);
     registers[libc::REG_RIP as usize] = switch::leave_address() as i64;

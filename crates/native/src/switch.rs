@@ -1,24 +1,29 @@
-//! The stack switch: six labels of assembly.
+//! The stack switch: a few labels of assembly.
 //!
 //! * `enter` saves the host's callee-saved registers, switches to the guest's stack and calls an entry
 //!   trampoline; it returns when that returns or when anyone jumps to `leave` with the host's stack pointer
 //!   restored.
-//! * `host_call` is called by guest code; it calls `dispatch` on the host's stack, below `enter`'s frame, so
-//!   that calls and returns stay paired for the processor's return predictor, and no host code needs room on a
-//!   guest's stack.
+//! * `host_call` is called by guest code; it calls the host function on the host's stack, below `enter`'s frame,
+//!   so that calls and returns stay paired for the processor's return predictor, and no host code needs room on
+//!   a guest's stack. `builtin` does the same for the runtime's own functions.
+//! * A host call that is to be finished later keeps the guest's callee-saved registers on the guest's stack and
+//!   leaves; `proceed` goes on from there, on whatever thread.
 //! * `raise` is called by guest code for an explicit trap, and leaves.
 //!
-//! Between `armed` and the jump into guest code, and between `resume` and `resume_end`, an interruption may
-//! leave at once: the host's stack pointer is saved and nothing is half done. Elsewhere in the stubs the
-//! request waits for the check after the host call.
+//! From the test of the request on, in `enter`, in `proceed` and after a host call, an interruption leaves at
+//! once ("armed"): the host's stack pointer is saved and nothing is half done. Before, it is found by that test
+//! ([`crate::interrupt`]).
 
 use std::arch::global_asm;
 use std::ffi::c_void;
 
-use selvedge_contract::vmctx::header;
+use selvedge_contract::vmctx::{header, import_function};
 
 use crate::RawValue;
 use crate::control::{self, reason};
+
+/// Registers that a suspended guest keeps on its stack, below the stub's frame.
+pub(crate) const SUSPENDED_BYTES: u64 = 5 * 8;
 
 global_asm!(
     ".text",
@@ -38,6 +43,8 @@ global_asm!(
     ".hidden selvedge_armed",
     ".globl selvedge_armed",
     "selvedge_armed:",
+    "test byte ptr [rdi + {request}], 1",
+    "jne 2f",
     "mov rbx, rdi",
     "mov rsp, rsi",
     // Frame pointers end here.
@@ -63,33 +70,100 @@ global_asm!(
     "pop rbx",
     "pop rbp",
     "ret",
+    "2:",
+    "mov eax, {interrupted_before}",
+    "jmp selvedge_leave",
     ".balign 16",
-    // (context: rdi, index: esi, values: rdx)
+    // (control: rdi) -> eax: reason
+    ".hidden selvedge_proceed",
+    ".globl selvedge_proceed",
+    "selvedge_proceed:",
+    "push rbp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "sub rsp, 8",
+    "mov [rdi + {host_rsp}], rsp",
+    ".hidden selvedge_proceed_armed",
+    ".globl selvedge_proceed_armed",
+    "selvedge_proceed_armed:",
+    "test byte ptr [rdi + {request}], 1",
+    "jne 2b",
+    "mov rsp, [rdi + {guest_rsp}]",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "pop rbp",
+    "ret",
+    ".hidden selvedge_proceed_end",
+    ".globl selvedge_proceed_end",
+    "selvedge_proceed_end:",
+    ".balign 16",
+    // (context: rdi, distance: esi, values: rdx)
     ".hidden selvedge_host_call",
     ".globl selvedge_host_call",
     "selvedge_host_call:",
     "push rbp",
     "mov rbp, rsp",
+    "mov esi, esi",
+    "mov rax, rdi",
+    "sub rax, rsi",
     "mov rcx, [rdi + {activation}]",
+    "mov rsi, [rax + {host_data}]",
     "mov [rcx + {guest_rsp}], rsp",
-    "mov [rcx + {guest_rbp}], rbp",
     "mov rsp, [rcx + {host_rsp}]",
     "push rcx",
     "push rcx",
-    "call [rcx + {dispatch}]",
-    ".hidden selvedge_resume",
-    ".globl selvedge_resume",
-    "selvedge_resume:",
+    "call [rax + {host}]",
+    "3:",
     "pop rcx",
     "pop rcx",
     "test eax, eax",
-    "jne selvedge_leave",
+    "jne 5f",
+    ".hidden selvedge_resume",
+    ".globl selvedge_resume",
+    "selvedge_resume:",
+    "test byte ptr [rcx + {request}], 1",
+    "jne 4f",
     "mov rsp, [rcx + {guest_rsp}]",
     "pop rbp",
     "ret",
     ".hidden selvedge_resume_end",
     ".globl selvedge_resume_end",
     "selvedge_resume_end:",
+    "4:",
+    "mov eax, {interrupted_after_call}",
+    "jmp selvedge_leave",
+    "5:",
+    "cmp eax, {suspended}",
+    "jne selvedge_leave",
+    "mov rsp, [rcx + {guest_rsp}]",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov [rcx + {guest_rsp}], rsp",
+    "mov rsp, [rcx + {host_rsp}]",
+    "jmp selvedge_leave",
+    ".balign 16",
+    // (context: rdi, index: esi, values: rdx)
+    ".hidden selvedge_builtin",
+    ".globl selvedge_builtin",
+    "selvedge_builtin:",
+    "push rbp",
+    "mov rbp, rsp",
+    "mov rcx, [rdi + {activation}]",
+    "mov [rcx + {guest_rsp}], rsp",
+    "mov rsp, [rcx + {host_rsp}]",
+    "push rcx",
+    "push rcx",
+    "call [rcx + {builtin}]",
+    "jmp 3b",
     ".balign 16",
     // (context: rdi, code: esi)
     ".hidden selvedge_raise",
@@ -107,11 +181,17 @@ global_asm!(
     host_rsp = const control::HOST_RSP,
     guest_rsp = const control::GUEST_RSP,
     guest_rbp = const control::GUEST_RBP,
-    dispatch = const control::DISPATCH,
+    builtin = const control::BUILTIN,
     pc = const control::PC,
     trap_code = const control::TRAP_CODE,
+    request = const control::REQUEST,
     activation = const header::ACTIVATION,
+    host = const import_function::HOST,
+    host_data = const import_function::HOST_DATA,
     raised = const reason::RAISED,
+    suspended = const reason::SUSPENDED,
+    interrupted_before = const reason::INTERRUPTED_BEFORE,
+    interrupted_after_call = const reason::INTERRUPTED_AFTER_CALL,
 );
 
 unsafe extern "sysv64" {
@@ -119,11 +199,12 @@ unsafe extern "sysv64" {
     ///
     /// # Safety
     /// `entry` is an entry trampoline for the type of `code`, both published and of `context`'s slot or linked to
-    /// it; `control` is the control block that `context`'s header leads to; `stack` is 16-aligned in the arena's stack with everything
-    /// live above it; `values` has as many slots as the type needs; `control.dispatch` takes `control.host`.
+    /// it; `control` is the control block that `context`'s header leads to; `stack` is 16-aligned in the arena's
+    /// stack with everything live above it; `values` has as many slots as the type needs and stays where it is
+    /// until the entry has ended; `control.view` is what `control.builtin` and the slots' host functions take.
     #[link_name = "selvedge_enter"]
     pub(crate) unsafe fn enter(
-        control: *mut c_void,
+        control: *const c_void,
         stack: u64,
         entry: u64,
         context: u64,
@@ -131,12 +212,22 @@ unsafe extern "sysv64" {
         values: *mut RawValue,
     ) -> u32;
 
+    /// Goes on with guest code that a host call has suspended; returns a [`reason`].
+    ///
+    /// # Safety
+    /// `control` was left with [`reason::SUSPENDED`] and not entered since; otherwise as for [`enter`].
+    #[link_name = "selvedge_proceed"]
+    pub(crate) unsafe fn proceed(control: *const c_void) -> u32;
+
     safe static selvedge_armed: u8;
     safe static selvedge_armed_end: u8;
     safe static selvedge_leave: u8;
+    safe static selvedge_proceed_armed: u8;
+    safe static selvedge_proceed_end: u8;
     safe static selvedge_host_call: u8;
     safe static selvedge_resume: u8;
     safe static selvedge_resume_end: u8;
+    safe static selvedge_builtin: u8;
     safe static selvedge_raise: u8;
 }
 
@@ -147,6 +238,11 @@ fn address(label: &u8) -> u64 {
 /// Address of the stub for host calls.
 pub(crate) fn host_call_address() -> u64 {
     address(&selvedge_host_call)
+}
+
+/// Address of the stub for builtins.
+pub(crate) fn builtin_address() -> u64 {
+    address(&selvedge_builtin)
 }
 
 /// Address of the stub for explicit traps.
@@ -161,6 +257,11 @@ pub(crate) fn leave_address() -> u64 {
 
 /// Whether a program counter in the stubs may be left at once. Async-signal-safe.
 pub(crate) fn may_leave(pc: u64) -> bool {
-    (address(&selvedge_armed)..address(&selvedge_armed_end)).contains(&pc)
-        || (address(&selvedge_resume)..address(&selvedge_resume_end)).contains(&pc)
+    [
+        (&selvedge_armed, &selvedge_armed_end),
+        (&selvedge_proceed_armed, &selvedge_proceed_end),
+        (&selvedge_resume, &selvedge_resume_end),
+    ]
+    .into_iter()
+    .any(|(low, high)| (address(low)..address(high)).contains(&pc))
 }

@@ -17,27 +17,27 @@ const HOST_STACK_BYTES_MIN: usize = 128 << 10;
 
 /// Read by signal handlers: constant initialiser, no destructor.
 struct Thread {
-    current: Cell<*mut Control>,
+    current: Cell<*const Control>,
     number: Cell<i32>,
     stack_floor: Cell<usize>,
 }
 
 thread_local! {
     static THREAD: Thread = const {
-        Thread { current: Cell::new(std::ptr::null_mut()), number: Cell::new(0), stack_floor: Cell::new(0) }
+        Thread { current: Cell::new(std::ptr::null()), number: Cell::new(0), stack_floor: Cell::new(0) }
     };
     static SIGNAL_STACK: RefCell<Option<SignalStack>> = const { RefCell::new(None) };
 }
 
 /// The control block of the guest code that this thread runs; null if none. Async-signal-safe.
 #[inline]
-pub(crate) fn current() -> *mut Control {
+pub(crate) fn current() -> *const Control {
     THREAD.with(|thread| thread.current.get())
 }
 
 /// Sets it; returns what it was.
 #[inline]
-pub(crate) fn set_current(control: *mut Control) -> *mut Control {
+pub(crate) fn set_current(control: *const Control) -> *const Control {
     THREAD.with(|thread| thread.current.replace(control))
 }
 

@@ -8,6 +8,7 @@ use crate::backtrace::Backtrace;
 use crate::context::ContextMut;
 use crate::core::Core;
 use crate::error::{CallError, HostError, Trap};
+use crate::host::StoreHost;
 use crate::limits::{LimitError, LimitKind};
 
 /// Calls a function with raw values: parameters in, results out.
@@ -17,17 +18,26 @@ pub(crate) fn run<T: 'static>(
     callable: &Callable,
     values: &mut [RawValue],
 ) -> Result<(), CallError> {
+    match counted(&mut context, |context| enter_callable::<StoreHost<T>>(context, callable, values))? {
+        Exit::Returned => Ok(()),
+        exit => Err(ended(&mut context.inner.core, exit)),
+    }
+}
+
+/// Runs guest code, one level deeper.
+#[inline]
+pub(crate) fn counted<'a, T: 'static>(
+    context: &mut ContextMut<'a, T>,
+    enter: impl FnOnce(&mut ContextMut<'a, T>) -> Exit,
+) -> Result<Exit, CallError> {
     let core = &mut context.inner.core;
     if core.depth >= core.limits.call_depth_max {
         return Err(too_deep(core.limits.call_depth_max));
     }
     core.depth += 1;
-    let exit = enter_callable(&mut context, callable, values);
+    let exit = enter(context);
     context.inner.core.depth -= 1;
-    match exit {
-        Exit::Returned => Ok(()),
-        exit => Err(ended(&mut context.inner.core, exit)),
-    }
+    Ok(exit)
 }
 
 #[cold]
@@ -37,9 +47,9 @@ fn too_deep(max: u32) -> CallError {
 
 /// What an exit other than a return means to the caller.
 #[cold]
-fn ended(core: &mut Core, exit: Exit) -> CallError {
+pub(crate) fn ended(core: &mut Core, exit: Exit) -> CallError {
     match exit {
-        Exit::Returned => unreachable!("a return is not an unusual end"),
+        Exit::Returned | Exit::Suspended => unreachable!("neither is an unusual end"),
         Exit::Trapped(trap) => {
             let backtrace = Backtrace::capture(core, Some(trap.pc), &trap.frames);
             CallError::Trap(Trap { code: trap.code, backtrace })
@@ -48,9 +58,10 @@ fn ended(core: &mut Core, exit: Exit) -> CallError {
             let error = core.pending.take().unwrap_or_else(|| HostError::message("the host left without a reason"));
             error.into_call_error(Backtrace::capture(core, None, &frames))
         }
-        Exit::HostPanicked(payload) => {
-            CallError::HostPanic { message: panic_message(payload.as_ref()), backtrace: Backtrace::default() }
-        }
+        Exit::HostPanicked { payload, frames } => CallError::HostPanic {
+            message: panic_message(payload.as_ref()),
+            backtrace: Backtrace::capture(core, None, &frames),
+        },
         Exit::Interrupted { pc, frames } => CallError::Interrupted(Backtrace::capture(core, Some(pc), &frames)),
     }
 }

@@ -2,11 +2,14 @@
 
 use crate::core::Core;
 use crate::error::{BadCall, CallError};
-use crate::host::{Caller, HostTable};
+use crate::host::Caller;
 use crate::store::Store;
+use crate::suspend::Waiting;
 
-/// A store without its host functions: what is lent out mutably while guests run.
-pub(crate) struct Inner<T> {
+/// What a store holds: what is lent out mutably while guests run. Dropped in this order.
+pub(crate) struct Inner<T: 'static> {
+    /// What the suspended call waits for.
+    pub(crate) waiting: Option<Waiting<T>>,
     pub(crate) core: Core,
     pub(crate) data: T,
 }
@@ -19,7 +22,6 @@ pub struct Context<'a, T: 'static> {
 /// Exclusive access to a store.
 pub struct ContextMut<'a, T: 'static> {
     pub(crate) inner: &'a mut Inner<T>,
-    pub(crate) hosts: &'a HostTable<T>,
 }
 
 /// Whatever gives shared access to a store: [`Store`], [`Caller`], [`Context`], [`ContextMut`].
@@ -96,7 +98,7 @@ impl<T: 'static> AsContext for Store<T> {
 impl<T: 'static> AsContextMut for Store<T> {
     #[inline]
     fn as_context_mut(&mut self) -> ContextMut<'_, T> {
-        ContextMut { inner: &mut self.inner, hosts: &self.hosts }
+        ContextMut { inner: &mut self.inner }
     }
 }
 
@@ -118,7 +120,7 @@ impl<T: 'static> AsContext for ContextMut<'_, T> {
 
 impl<T: 'static> AsContextMut for ContextMut<'_, T> {
     fn as_context_mut(&mut self) -> ContextMut<'_, T> {
-        ContextMut { inner: self.inner, hosts: self.hosts }
+        ContextMut { inner: self.inner }
     }
 }
 

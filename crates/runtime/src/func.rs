@@ -2,13 +2,15 @@
 
 use std::marker::PhantomData;
 
-use selvedge_contract::types::FuncType;
+use selvedge_contract::types::{FuncType, ValType};
 use selvedge_native::{Callable, RawValue, SlotId};
 
 use crate::call;
 use crate::context::{AsContext, AsContextMut};
 use crate::core::{Core, StoreId};
 use crate::error::{BadCall, CallError};
+use crate::store::Store;
+use crate::suspend::Running;
 use crate::typed::{TYPED_VALUES_MAX, WasmParams, WasmResults, func_type};
 use crate::value::{Val, fit, used_as};
 
@@ -54,19 +56,36 @@ impl Func {
     /// [`BadCall`] if the parameters do not fit; otherwise as the call ends.
     pub fn call(&self, store: &mut impl AsContextMut, params: &[Val]) -> Result<Vec<Val>, CallError> {
         let context = store.as_context_mut();
-        let core = &context.inner.core;
+        let (callable, results, mut values) = self.prepare(&context.inner.core, params)?;
+        call::run(context, &callable, &mut values)?;
+        Ok(self.values(&results, &values))
+    }
+
+    /// Calls it as [`TypedFunc::call_async`] does.
+    ///
+    /// # Errors
+    /// As [`Func::call`].
+    pub async fn call_async<T: 'static>(&self, store: &mut Store<T>, params: &[Val]) -> Result<Vec<Val>, CallError> {
+        let (callable, results, values) = self.prepare(&store.inner.core, params)?;
+        let values = Running::new(store, callable, values.into()).await?;
+        Ok(self.values(&results, &values))
+    }
+
+    /// Checks parameters and puts them into slots; with the callable and the results' types.
+    fn prepare(&self, core: &Core, params: &[Val]) -> Result<(Callable, Vec<ValType>, Vec<RawValue>), CallError> {
         let ty = self.type_in(core)?;
         if !fit(params, &ty.params) {
             return Err(type_mismatch(ty, used_as(params, ty)));
         }
-        let results = ty.results.clone();
-        let callable = self.callable(core)?;
-        let mut values: Vec<RawValue> = vec![0; params.len().max(results.len())];
+        let mut values: Vec<RawValue> = vec![0; params.len().max(ty.results.len())];
         for (slot, param) in values.iter_mut().zip(params) {
             *slot = param.to_raw(self.store).ok_or(BadCall::WrongStore)?;
         }
-        call::run(context, &callable, &mut values)?;
-        Ok(results.iter().zip(&values).map(|(ty, raw)| Val::from_raw(*ty, *raw, self.store)).collect())
+        Ok((self.callable(core)?, ty.results.clone(), values))
+    }
+
+    fn values(&self, results: &[ValType], values: &[RawValue]) -> Vec<Val> {
+        results.iter().zip(values).map(|(ty, raw)| Val::from_raw(*ty, *raw, self.store)).collect()
     }
 
     /// The function as one of these Rust types, to be called without further checks.
@@ -122,6 +141,20 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         context.inner.core.check(self.func.store)?;
         params.store(&mut values, self.func.store).ok_or_else(|| CallError::BadCall(BadCall::WrongStore))?;
         call::run(context, &self.callable, &mut values)?;
+        Ok(R::load(&values, self.func.store))
+    }
+
+    /// Calls it, so that host functions may suspend it ([`crate::Linker::func_wrap_async`]): while one waits, the
+    /// future is pending and the store parked, which may go on on another thread. A future that is dropped gives
+    /// the call up; the store can be called again.
+    ///
+    /// # Errors
+    /// As the call ends.
+    pub async fn call_async<T: 'static>(&self, store: &mut Store<T>, params: P) -> Result<R, CallError> {
+        store.inner.core.check(self.func.store)?;
+        let mut values: Box<[RawValue]> = vec![0; P::COUNT.max(R::COUNT)].into();
+        params.store(&mut values, self.func.store).ok_or(BadCall::WrongStore)?;
+        let values = Running::new(store, self.callable, values).await?;
         Ok(R::load(&values, self.func.store))
     }
 

@@ -1,9 +1,9 @@
 //! Host functions: what guests import.
 
 use std::any::Any;
-use std::sync::{Arc, OnceLock};
+use std::marker::PhantomData;
+use std::sync::Arc;
 
-use selvedge_contract::abi::BUILTIN_BASE;
 use selvedge_contract::types::FuncType;
 use selvedge_native::{Arena, Host, HostVerdict, RawValue, SlotId};
 
@@ -18,20 +18,52 @@ use crate::memory::Memory;
 use crate::typed::{HostResults, WasmParams, WasmResults, WasmType, for_each_arity, func_type};
 use crate::value::{Val, fit};
 
-/// A host function of any store with this data.
-pub(crate) type HostFunction<T> = Arc<dyn HostCall<T>>;
+/// The kind of host that stores with this data are.
+pub(crate) struct StoreHost<T>(PhantomData<fn() -> T>);
 
-pub(crate) trait HostCall<T: 'static>: Send + Sync {
-    fn ty(&self) -> &FuncType;
+/// A host function of any store with this data. Cheap to clone.
+pub(crate) struct HostFunction<T: 'static> {
+    ty: Arc<FuncType>,
+    native: selvedge_native::HostFunction<StoreHost<T>>,
+}
 
-    /// Parameters in, results out; there are slots for both.
-    fn call(&self, caller: Caller<'_, T>, values: &mut [RawValue]) -> Result<(), HostError>;
+impl<T: 'static> HostFunction<T> {
+    /// A host function from its type and what it does: parameters in, results out; there are slots for both.
+    pub(crate) fn new<F>(ty: FuncType, function: F) -> HostFunction<T>
+    where
+        F: Fn(&mut ContextMut<'_, T>, SlotId, &mut [RawValue]) -> HostVerdict + Send + Sync + 'static,
+    {
+        let values = ty.params.len().max(ty.results.len());
+        HostFunction { ty: Arc::new(ty), native: selvedge_native::HostFunction::<StoreHost<T>>::new(values, function) }
+    }
+
+    pub(crate) fn ty(&self) -> &FuncType {
+        &self.ty
+    }
+
+    pub(crate) fn native(&self) -> &selvedge_native::HostFunction<StoreHost<T>> {
+        &self.native
+    }
+}
+
+impl<T: 'static> Clone for HostFunction<T> {
+    fn clone(&self) -> Self {
+        HostFunction { ty: self.ty.clone(), native: self.native.clone() }
+    }
 }
 
 /// What a host function learns about the call, and its access to the store.
 pub struct Caller<'a, T: 'static> {
     pub(crate) context: ContextMut<'a, T>,
     pub(crate) instance: Instance,
+}
+
+impl<'a, T: 'static> Caller<'a, T> {
+    #[inline]
+    pub(crate) fn new(context: &'a mut ContextMut<'_, T>, slot: SlotId) -> Caller<'a, T> {
+        let instance = Instance { store: context.inner.core.id, slot };
+        Caller { context: context.as_context_mut(), instance }
+    }
 }
 
 impl<T: 'static> Caller<'_, T> {
@@ -141,18 +173,13 @@ macro_rules! into_host_func {
 for_each_arity!(into_host_func);
 
 #[cold]
-fn too_few_values() -> HostError {
+pub(crate) fn too_few_values() -> HostError {
     HostError::message("the artifact's code passes too few values to a host function: it is damaged")
 }
 
 #[cold]
-fn foreign_handle() -> HostError {
+pub(crate) fn foreign_handle() -> HostError {
     HostError::message("a host function returned a handle of another store")
-}
-
-struct Closure<F> {
-    ty: FuncType,
-    function: F,
 }
 
 /// Wraps a typed closure.
@@ -163,22 +190,7 @@ where
     R: 'static,
     F: IntoHostFunc<T, P, R>,
 {
-    let ty = F::func_type();
-    dynamic(ty, move |caller, values: &mut [RawValue]| function.invoke(caller, values))
-}
-
-impl<T, F> HostCall<T> for Closure<F>
-where
-    T: 'static,
-    F: Fn(Caller<'_, T>, &mut [RawValue]) -> Result<(), HostError> + Send + Sync,
-{
-    fn ty(&self) -> &FuncType {
-        &self.ty
-    }
-
-    fn call(&self, caller: Caller<'_, T>, values: &mut [RawValue]) -> Result<(), HostError> {
-        (self.function)(caller, values)
-    }
+    dynamic(F::func_type(), move |caller, values: &mut [RawValue]| function.invoke(caller, values))
 }
 
 fn dynamic<T, F>(ty: FuncType, function: F) -> HostFunction<T>
@@ -186,7 +198,12 @@ where
     T: 'static,
     F: Fn(Caller<'_, T>, &mut [RawValue]) -> Result<(), HostError> + Send + Sync + 'static,
 {
-    Arc::new(Closure { ty, function })
+    HostFunction::new(ty, move |context: &mut ContextMut<'_, T>, slot, values: &mut [RawValue]| {
+        match function(Caller::new(context, slot), values) {
+            Ok(()) => HostVerdict::Resume,
+            Err(error) => refuse(context, error),
+        }
+    })
 }
 
 /// Wraps a closure over [`Val`]s.
@@ -242,110 +259,29 @@ fn call_untyped<T: 'static>(
 }
 
 /// The host functions of one instance, by import; `None` where another instance provides it.
-pub(crate) type InstanceHosts<T> = Arc<[Option<HostFunction<T>>]>;
+pub(crate) type InstanceHosts<T> = Arc<selvedge_native::HostFunctions<StoreHost<T>>>;
 
-/// Doublings of [`HostTable`]: 2^32 instances.
-const BUCKETS: usize = 32;
+impl<T: 'static> Host for StoreHost<T> {
+    type View<'a> = ContextMut<'a, T>;
 
-/// The host functions of a store's instances, by slot.
-///
-/// It only grows, through a shared reference: a host function that runs was borrowed from it, while it may
-/// itself add an instance. The first slot, most often the only one, is found without a detour; bucket `k` has
-/// room for the next `2^k`.
-pub(crate) struct HostTable<T: 'static> {
-    first: OnceLock<InstanceHosts<T>>,
-    buckets: [OnceLock<Bucket<T>>; BUCKETS],
-}
+    #[inline]
+    fn arena<'v>(view: &'v mut ContextMut<'_, T>) -> &'v mut Arena {
+        &mut view.inner.core.arena
+    }
 
-type Bucket<T> = Box<[OnceLock<InstanceHosts<T>>]>;
-
-impl<T: 'static> Default for HostTable<T> {
-    fn default() -> HostTable<T> {
-        HostTable { first: OnceLock::new(), buckets: [const { OnceLock::new() }; BUCKETS] }
+    fn builtin(view: &mut ContextMut<'_, T>, slot: SlotId, index: u32, values: &mut [RawValue]) -> HostVerdict {
+        builtins::serve(&mut view.inner.core, slot, index, values)
     }
 }
 
-impl<T: 'static> HostTable<T> {
-    /// Bucket and place in it of a slot after the first.
-    fn position(slot: SlotId) -> (usize, usize) {
-        let number = u64::from(slot.0);
-        let bucket = number.ilog2();
-        (bucket as usize, (number - (1 << bucket)) as usize)
-    }
-
-    /// Adds a new slot's functions.
-    pub(crate) fn insert(&self, slot: SlotId, functions: InstanceHosts<T>) {
-        let place = if slot.0 == 0 {
-            &self.first
-        } else {
-            let (bucket, at) = Self::position(slot);
-            &self.buckets[bucket].get_or_init(|| (0..1u64 << bucket).map(|_| OnceLock::new()).collect())[at]
-        };
-        assert!(place.set(functions).is_ok(), "a slot is added once");
-    }
-
-    #[inline]
-    pub(crate) fn of(&self, slot: SlotId) -> Option<&InstanceHosts<T>> {
-        if slot.0 == 0 {
-            return self.first.get();
-        }
-        let (bucket, at) = Self::position(slot);
-        self.buckets.get(bucket)?.get()?.get(at)?.get()
-    }
-
-    #[inline]
-    fn get(&self, slot: SlotId, import: u32) -> Option<&HostFunction<T>> {
-        self.of(slot)?.get(import as usize)?.as_ref()
-    }
-}
-
-impl<T: 'static> Host for ContextMut<'_, T> {
-    #[inline]
-    fn arena(&mut self) -> &mut Arena {
-        &mut self.inner.core.arena
-    }
-
-    #[inline]
-    fn host_call(&mut self, slot: SlotId, index: u32, values: &mut [RawValue]) -> HostVerdict {
-        if index >= BUILTIN_BASE {
-            return builtins::serve(&mut self.inner.core, slot, index, values);
-        }
-        let Some(function) = self.hosts.get(slot, index) else {
-            return refuse(self, HostError::message("the artifact's code calls a host function it does not import"));
-        };
-        let instance = Instance { store: self.inner.core.id, slot };
-        let caller = Caller { context: self.as_context_mut(), instance };
-        match function.call(caller, values) {
-            Ok(()) => HostVerdict::Resume,
-            Err(error) => refuse(self, error),
-        }
-    }
-}
-
+/// What becomes of a call whose host function failed.
 #[cold]
-fn refuse<T>(context: &mut ContextMut<'_, T>, error: HostError) -> HostVerdict {
+pub(crate) fn refuse<T>(context: &mut ContextMut<'_, T>, error: HostError) -> HostVerdict {
     match error.as_trap() {
         Some(code) => HostVerdict::Trap(code),
         None => {
             context.inner.core.pending = Some(error);
             HostVerdict::Leave
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_have_their_own_place() {
-        let table = HostTable::<()>::default();
-        for slot in 0..100 {
-            assert!(table.of(SlotId(slot)).is_none());
-            let functions: InstanceHosts<()> = (0..slot).map(|_| None).collect();
-            table.insert(SlotId(slot), functions);
-        }
-        assert!((0..100).all(|slot| table.of(SlotId(slot)).is_some_and(|f| f.len() == slot as usize)));
-        assert!(table.of(SlotId(u32::MAX)).is_none());
     }
 }

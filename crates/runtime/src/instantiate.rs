@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use selvedge_contract::artifact::TextFunction;
 use selvedge_contract::{ElementSegment, Extern, SegmentMode};
-use selvedge_native::{FunctionTarget, RawValue, SlotId};
+use selvedge_native::{FunctionTarget, HostFunctions, RawValue, SlotId};
 
 use crate::backtrace::Backtrace;
 use crate::builtins::{Refusal, Span};
@@ -12,7 +12,7 @@ use crate::call;
 use crate::context::{AsContextMut, ContextMut};
 use crate::core::{Core, InstanceData, Place};
 use crate::error::{CallError, InstantiateError, Trap};
-use crate::host::{HostTable, InstanceHosts};
+use crate::host::{InstanceHosts, StoreHost};
 use crate::instance::{Instance, Item};
 use crate::linker::{Definition, host_functions};
 use crate::module::Module;
@@ -29,7 +29,7 @@ pub(crate) struct Imports<T: 'static> {
 impl<T: 'static> Imports<T> {
     pub(crate) fn new(module: &Module, definitions: Vec<Definition<T>>) -> Imports<T> {
         let hosts = host_functions(module, &definitions);
-        let targets = hosts.iter().map(|_| None).collect();
+        let targets = hosts.0.iter().map(|_| None).collect();
         let only_host_functions = definitions.iter().all(|d| matches!(d, Definition::Host(_)));
         Imports { definitions, hosts, targets, only_host_functions }
     }
@@ -43,12 +43,14 @@ impl<T: 'static> Imports<T> {
     }
 
     /// Who provides each imported function in this store: the host, or an instance.
-    fn functions(&self, core: &Core, table: &HostTable<T>, module: &Module) -> Functions<T> {
+    fn functions(&self, core: &Core, module: &Module) -> Functions<T> {
         if self.only_host_functions {
             return (self.hosts.clone(), self.targets.clone());
         }
         let positions = module.imported().functions.iter();
-        positions.map(|at| provider(core, table, &self.definitions[*at as usize])).unzip_slices()
+        let (hosts, targets): (Vec<_>, Vec<_>) =
+            positions.map(|at| provider(core, &self.definitions[*at as usize])).unzip();
+        (Arc::new(HostFunctions(hosts.into())), targets.into())
     }
 
     /// Where the imported memories, tables and globals are defined.
@@ -62,30 +64,18 @@ impl<T: 'static> Imports<T> {
 }
 
 type Functions<T> = (InstanceHosts<T>, Arc<[Option<FunctionTarget>]>);
-type Provider<T> = (Option<crate::host::HostFunction<T>>, Option<FunctionTarget>);
+type Provider<T> = (Option<selvedge_native::HostFunction<StoreHost<T>>>, Option<FunctionTarget>);
 
-/// Collects pairs into two shared slices.
-trait UnzipSlices<T: 'static> {
-    fn unzip_slices(self) -> Functions<T>;
-}
-
-impl<T: 'static, I: Iterator<Item = Provider<T>>> UnzipSlices<T> for I {
-    fn unzip_slices(self) -> Functions<T> {
-        let (hosts, targets): (Vec<_>, Vec<_>) = self.unzip();
-        (hosts.into(), targets.into())
-    }
-}
-
-fn provider<T: 'static>(core: &Core, table: &HostTable<T>, definition: &Definition<T>) -> Provider<T> {
+fn provider<T: 'static>(core: &Core, definition: &Definition<T>) -> Provider<T> {
     let func = match definition {
-        Definition::Host(function) => return (Some(function.clone()), None),
+        Definition::Host(function) => return (Some(function.native().clone()), None),
         Definition::Item(Item::Func(func)) => func,
         Definition::Item(_) => return (None, None),
     };
     match core.target(SlotId(func.instance), func.function) {
         // Another instance imported it from the host: this one calls the host itself, and is the caller.
         Some(FunctionTarget { slot, function: TextFunction::ImportThunk(import) }) => {
-            (table.of(slot).and_then(|hosts| hosts.get(import as usize)?.clone()), None)
+            (core.arena.hosts(slot).and_then(|hosts| hosts.0.get(import as usize)?.clone()), None)
         }
         target => (None, target),
     }
@@ -111,11 +101,11 @@ pub(crate) fn instantiate<T: 'static>(
     let core = &mut context.inner.core;
     core.intern_signatures(module)?;
     let slot = add_slot(core, module)?;
-    let (hosts, targets) = imports.functions(core, context.hosts, module);
+    let (hosts, targets) = imports.functions(core, module);
     let places = imports.places(module);
+    core.arena.link_hosts(slot, &hosts);
     link_functions(core, slot, &targets);
     link_places(core, slot, &places);
-    context.hosts.insert(slot, hosts);
     core.instances.push(InstanceData::new(module.clone(), targets, places));
     init_globals(core, slot, module)?;
     init_tables(core, slot, module)?;
@@ -136,8 +126,9 @@ fn add_slot(core: &mut Core, module: &Module) -> Result<SlotId, InstantiateError
 
 fn link_functions(core: &mut Core, slot: SlotId, targets: &[Option<FunctionTarget>]) {
     for (import, target) in (0..).zip(targets) {
-        let own_thunk = FunctionTarget { slot, function: TextFunction::HostThunk(import) };
-        core.arena.link_function(slot, import, target.unwrap_or(own_thunk));
+        if let Some(target) = target {
+            core.arena.link_function(slot, import, *target);
+        }
     }
 }
 

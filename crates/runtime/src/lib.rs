@@ -20,9 +20,9 @@
 //! * The compiler is not here and must never be: an artifact is all there is.
 //! * `unsafe` is one block, in [`Module::load_trusted`]; the machine itself is the `native` crate's.
 //!
-//! Host functions run on the host's stack and may call back into the guest through their [`Caller`]. Host
-//! functions that suspend the guest while they wait (`async`) will be a third way to define one, beside
-//! [`Linker::func_wrap`] and [`Linker::func_new`]; the guest already has a stack of its own for it.
+//! Host functions run on the host's stack and may call back into the guest through their [`Caller`]. There are
+//! three ways to define one: [`Linker::func_wrap`] from Rust types, [`Linker::func_new`] of any type, and
+//! [`Linker::func_wrap_async`] for one that may suspend the guest while it waits.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -46,6 +46,7 @@ mod memory;
 mod module;
 mod state;
 mod store;
+mod suspend;
 mod symbols;
 mod table;
 mod typed;
@@ -71,6 +72,7 @@ pub use selvedge_contract::{Contract, Export, Import};
 pub use selvedge_native::{InterruptHandle, NativeError};
 pub use state::InstanceState;
 pub use store::Store;
+pub use suspend::{Outcome, Wait};
 pub use table::{Table, TableError};
 pub use typed::{HostResults, V128, WasmParams, WasmResults, WasmType};
 pub use value::Val;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use selvedge_contract::Import;
 use selvedge_contract::types::{ExternType, FuncType};
+use selvedge_native::HostFunctions;
 
 use crate::context::{AsContext, AsContextMut};
 use crate::core::Core;
@@ -14,6 +15,8 @@ use crate::instance::{Instance, Item};
 use crate::instantiate::{Imports, instantiate};
 use crate::matching::{Found, ImportProblem, LinkError, check_item};
 use crate::module::Module;
+use crate::suspend::{Outcome, suspending};
+use crate::typed::WasmResults;
 use crate::value::Val;
 
 /// Host functions and instances' exports under the names by which modules import them.
@@ -57,6 +60,19 @@ impl<T: 'static> Linker<T> {
         function: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<(), HostError> + Send + Sync + 'static,
     ) -> &mut Self {
         self.define(module, name, Definition::Host(untyped(ty, function)))
+    }
+
+    /// Defines a host function that may wait: `Fn(Caller<'_, T>, P) -> Result<Outcome<T, R>, HostError>`, where `P`
+    /// and `R` are a [`crate::WasmType`] or a tuple of up to sixteen. It returns [`Outcome::Ready`], or an
+    /// [`Outcome::Wait`] with a future; while that is pending the guest is suspended if it was called by
+    /// [`crate::TypedFunc::call_async`], and otherwise the thread waits.
+    pub fn func_wrap_async<P: WasmResults + 'static, R: WasmResults + 'static>(
+        &mut self,
+        module: &str,
+        name: &str,
+        function: impl Fn(Caller<'_, T>, P) -> Result<Outcome<T, R>, HostError> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.define(module, name, Definition::Host(suspending(function)))
     }
 
     /// Defines an item of an instance.
@@ -222,10 +238,10 @@ impl<T: 'static> Imports<T> {
 pub(crate) fn host_functions<T>(module: &Module, definitions: &[Definition<T>]) -> InstanceHosts<T> {
     let functions = module.imported().functions.iter().map(|at| &definitions[*at as usize]);
     let own = |definition: &Definition<T>| match definition {
-        Definition::Host(function) => Some(function.clone()),
+        Definition::Host(function) => Some(function.native().clone()),
         Definition::Item(_) => None,
     };
-    functions.map(own).collect()
+    Arc::new(HostFunctions(functions.map(own).collect()))
 }
 
 impl<T: 'static> Default for Linker<T> {

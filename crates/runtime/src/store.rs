@@ -7,7 +7,6 @@ use selvedge_native::{Arena, ArenaLimits, InterruptHandle, NativeError};
 use crate::context::Inner;
 use crate::core::Core;
 use crate::externref::ExternRef;
-use crate::host::HostTable;
 use crate::limits::{LimitError, Limits};
 
 /// Instances that may be linked to each other, what they may use, and the host's data for them.
@@ -16,7 +15,6 @@ use crate::limits::{LimitError, Limits};
 /// process. It can be moved to another thread between calls.
 pub struct Store<T: 'static> {
     pub(crate) inner: Inner<T>,
-    pub(crate) hosts: HostTable<T>,
 }
 
 impl<T: 'static> Store<T> {
@@ -26,7 +24,7 @@ impl<T: 'static> Store<T> {
     /// If [`Limits::stack_bytes`] is outside what is allowed.
     pub fn new(data: T, limits: Limits) -> Result<Store<T>, NativeError> {
         let arena = Arena::new(ArenaLimits { stack_bytes: limits.stack_bytes })?;
-        Ok(Store { inner: Inner { core: Core::new(arena, limits), data }, hosts: HostTable::default() })
+        Ok(Store { inner: Inner { waiting: None, core: Core::new(arena, limits), data } })
     }
 
     /// The host's data.

@@ -44,7 +44,7 @@ impl Translator<'_, '_> {
         }
         let signature = *self.host.call.get_or_insert_with(|| self.builder.import_signature(signature::host_call()));
         let vmctx = self.vmctx;
-        let stub = self.ins().load(types::I64, flags::FIXED_FIELD, vmctx, header::HOST_CALL);
+        let stub = self.ins().load(types::I64, flags::FIXED_FIELD, vmctx, header::BUILTIN);
         let index = self.ins().iconst(types::I32, i64::from(builtin as u32));
         let values = self.ins().stack_addr(types::I64, slot, 0);
         self.ins().call_indirect(signature, stub, &[vmctx, index, values]);
