@@ -173,7 +173,7 @@ impl<'a, T: 'static> Running<'a, T> {
     fn after(&mut self, exit: Exit) -> Option<Result<Box<[RawValue]>, CallError>> {
         let inner = &mut self.store.inner;
         match exit {
-            Exit::Suspended => return None,
+            Exit::Suspended => None,
             Exit::Returned => Some(Ok(take_values(&mut inner.core.arena).expect("a call has ended"))),
             exit => Some(Err(call::ended(&mut inner.core, exit))),
         }
