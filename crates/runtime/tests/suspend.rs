@@ -228,7 +228,8 @@ fn a_suspended_call_is_interrupted_and_its_executor_woken() {
 #[test]
 fn what_fails_after_waiting_ends_the_call_with_a_backtrace() {
     type Finish = fn() -> Result<Outcome<Gate, i32>, HostError>;
-    let failures: [(Finish, fn(&CallError) -> bool); 3] = [
+    type Expected = fn(&CallError) -> bool;
+    let failures: [(Finish, Expected); 3] = [
         (
             || Err(HostError::message("no luck")),
             |e| matches!(e, CallError::Host(_)) && e.to_string().contains("no luck"),
