@@ -42,6 +42,23 @@ pub(super) struct Case {
     pub(super) files_absent: Vec<String>,
     #[serde(default)]
     pub(super) step: Vec<Step>,
+    #[serde(default)]
+    pub(super) connection: Vec<Connection>,
+}
+
+/// A client of a program that serves.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Connection {
+    pub(super) talk: Vec<Talk>,
+}
+
+/// What a client does next.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Talk {
+    Send(String),
+    Receive(String),
 }
 
 /// One thing done to a library.

@@ -1,10 +1,12 @@
 //! Guest cases: the files in `guests/cases`, as `guests/README.md` describes them.
 //!
-//! Programs run under the `selvedge` command, libraries step by step in this process. Every case is one
+//! Programs run under the `selvedge` command, servers with their clients and libraries step by step in this
+//! process. Every case is one
 //! test per memory layout, but for giant modules, which are compiled in the guarded layout alone.
 
 mod format;
 mod program;
+mod server;
 mod steps;
 
 use std::path::{Path, PathBuf};
@@ -70,10 +72,10 @@ impl Runner {
             "{} is missing: run `cargo xtask guests` and `cargo xtask modules`",
             module.display()
         );
-        if case.step.is_empty() {
-            program::check(self, &case, &module, layout)
-        } else {
-            steps::check(&case, &module, layout)
+        match (case.step.is_empty(), case.connection.is_empty()) {
+            (true, true) => program::check(self, &case, &module, layout),
+            (true, false) => server::check(&case, &module, layout),
+            (false, _) => steps::check(&case, &module, layout),
         }
     }
 

@@ -49,7 +49,7 @@ fn stamp_path(root: &Path, guest: &Guest) -> PathBuf {
 fn stamp(root: &Path, guest: &Guest, chain: &Toolchain) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(format!("{guest:?}{chain:?}"));
-    for source in &guest.sources {
+    for source in guest.sources.iter().chain(&guest.headers) {
         let path = root.join("guests").join(source);
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         hash.update(bytes.len().to_le_bytes());
@@ -106,6 +106,7 @@ mod tests {
             language: "c".into(),
             toolchain: "cc".into(),
             sources: list(&["a.c", "b.c"]),
+            headers: list(&[]),
             flags: list(&[]),
             link: list(&["-lm"]),
         }

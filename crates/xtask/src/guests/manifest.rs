@@ -46,6 +46,9 @@ pub struct Guest {
     pub toolchain: String,
     /// Files below `guests/`.
     pub sources: Vec<String>,
+    /// Files below `guests/` that the sources include.
+    #[serde(default)]
+    pub headers: Vec<String>,
     /// For the placeholder `{flags}`.
     #[serde(default)]
     pub flags: Vec<String>,
