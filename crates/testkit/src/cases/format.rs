@@ -13,6 +13,9 @@ use serde::Deserialize;
 pub(super) struct Case {
     pub(super) guest: Option<String>,
     pub(super) module: Option<String>,
+    pub(super) preinit: Option<String>,
+    #[serde(default)]
+    pub(super) preinit_allow: Vec<String>,
     #[serde(default)]
     pub(super) args: Vec<String>,
     pub(super) argv0: Option<String>,
@@ -81,6 +84,7 @@ impl Case {
     pub(super) fn read(file: &Path) -> Result<Case> {
         let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
         let case: Case = toml::from_str(&text).with_context(|| format!("in {}", file.display()))?;
+        ensure!(case.preinit.is_none() || !case.step.is_empty(), "{}: preinit is for libraries", file.display());
         ensure!(case.guest.is_some() != case.module.is_some(), "{} needs a guest or a module", file.display());
         Ok(case)
     }

@@ -6,14 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use selvedge_compiler::Options;
 use selvedge_contract::MemoryLayout;
-use selvedge_runtime::{CallError, Instance, Item, Limits, Linker, Memory, Store, Val};
+use selvedge_runtime::{CallError, Instance, Item, Limits, Linker, Memory, Module, Store, Val};
 use selvedge_wasi::Wasi;
 
 use super::format::{Case, Step, same, value};
 
 /// Takes a case's steps.
 pub(super) fn check(case: &Case, module: &Path, layout: MemoryLayout) -> Result<()> {
-    let mut library = Library::open(module, layout)?;
+    let mut library = Library::open(case, module, layout)?;
     for (number, step) in case.step.iter().enumerate() {
         library.step(step).with_context(|| format!("step {}", number + 1))?;
     }
@@ -27,10 +27,13 @@ struct Library {
 }
 
 impl Library {
-    fn open(module: &Path, layout: MemoryLayout) -> Result<Library> {
+    fn open(case: &Case, module: &Path, layout: MemoryLayout) -> Result<Library> {
         let wasm = std::fs::read(module).with_context(|| format!("reading {}", module.display()))?;
         let options = Options { memory: layout, ..Options::default() };
-        let module = crate::load(&selvedge_compiler::compile(&wasm, &options, &())?)?;
+        let mut module = crate::load(&selvedge_compiler::compile(&wasm, &options, &())?)?;
+        if let Some(export) = &case.preinit {
+            module = initialised(&module, export, &case.preinit_allow)?;
+        }
         let mut store = Store::new(Wasi::builder().build()?, Limits::default())?;
         let mut linker = Linker::new();
         selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi);
@@ -94,4 +97,13 @@ impl Library {
         };
         Ok((memory.context("the library exports no memory")?, address))
     }
+}
+
+/// The module after it was initialised in advance.
+fn initialised(module: &Module, export: &str, allowed: &[String]) -> Result<Module> {
+    let export = Some(export.to_owned()).filter(|export| !export.is_empty());
+    let mut options = selvedge_preinit::Options { export, ..Default::default() };
+    allowed.iter().try_for_each(|name| options.allow.add(name))?;
+    let artifact = selvedge_preinit::initialise(module, &options).context("initialising it in advance")?;
+    Ok(crate::load(&artifact)?)
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 use super::manifest::{Guest, Toolchain};
-use super::tools;
+use super::{packages, tools};
 
 /// Whether the module is missing or was built from something else than what is there now.
 pub fn is_stale(root: &Path, guest: &Guest, chain: &Toolchain) -> bool {
@@ -26,8 +26,9 @@ pub fn build(root: &Path, guest: &Guest, chain: &Toolchain) -> Result<()> {
     let stamp = stamp(root, guest, chain)?;
     let work = root.join(WORK).join(&guest.name);
     fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
+    let package = guest.package.as_deref().map(|package| packages::directory(root, package)).transpose()?;
     for command in &chain.commands {
-        run(&root.join("guests"), &fill(command, guest), chain)?;
+        run(&root.join("guests"), &fill(command, guest, package.as_deref()), chain)?;
     }
     let (built, module) = (work.join(format!("{}.wasm", guest.name)), module_path(root, guest));
     fs::rename(&built, &module).with_context(|| format!("its commands left no {}", built.display()))?;
@@ -58,15 +59,16 @@ fn stamp(root: &Path, guest: &Guest, chain: &Toolchain) -> Result<String> {
     Ok(tools::hex(&hash.finalize()))
 }
 
-/// A command with its placeholders filled in.
-fn fill(command: &[String], guest: &Guest) -> Vec<String> {
+/// A command with its placeholders filled in; `package` is where the sources it includes are.
+fn fill(command: &[String], guest: &Guest, package: Option<&Path>) -> Vec<String> {
     let one = |argument: &String| match argument.as_str() {
         "{sources}" => guest.sources.clone(),
         "{flags}" => guest.flags.clone(),
         "{link}" => guest.link.clone(),
         other => vec![fill_paths(other, &guest.name)],
     };
-    command.iter().flat_map(one).collect()
+    let package = package.map(Path::to_string_lossy).unwrap_or_default();
+    command.iter().flat_map(one).map(|argument| argument.replace("{package}", &package)).collect()
 }
 
 fn fill_paths(text: &str, name: &str) -> String {
@@ -107,7 +109,8 @@ mod tests {
             toolchain: "cc".into(),
             sources: list(&["a.c", "b.c"]),
             headers: list(&[]),
-            flags: list(&[]),
+            package: None,
+            flags: list(&["-I{package}/src"]),
             link: list(&["-lm"]),
         }
     }
@@ -115,7 +118,10 @@ mod tests {
     #[test]
     fn placeholders_become_lists_and_paths() {
         let command: Vec<String> = ["cc", "{flags}", "{sources}", "{link}", "-o{out}"].map(str::to_owned).into();
-        assert_eq!(fill(&command, &guest()), ["cc", "a.c", "b.c", "-lm", "-o../target/guests/scratch/g/g.wasm"]);
+        assert_eq!(
+            fill(&command, &guest(), Some(Path::new("/p"))),
+            ["cc", "-I/p/src", "a.c", "b.c", "-lm", "-o../target/guests/scratch/g/g.wasm"]
+        );
     }
 
     #[test]

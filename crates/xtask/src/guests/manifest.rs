@@ -49,6 +49,8 @@ pub struct Guest {
     /// Files below `guests/` that the sources include.
     #[serde(default)]
     pub headers: Vec<String>,
+    /// The Rust package whose C sources it includes, `name@version`, for the placeholder `{package}`.
+    pub package: Option<String>,
     /// For the placeholder `{flags}`.
     #[serde(default)]
     pub flags: Vec<String>,

@@ -11,6 +11,7 @@
 
 mod build;
 mod manifest;
+mod packages;
 pub mod tools;
 
 use std::path::Path;
