@@ -18,7 +18,8 @@ use crate::args::Strings;
 use crate::clocks::{Clocks, Time};
 use crate::descriptor::{Descriptor, Directory, Kind, Table};
 use crate::flags::{FdFlags, Rights};
-use crate::limits::{DESCRIPTORS_MAX_DEFAULT, PREOPENS_MAX, STRINGS_BYTES_MAX};
+use crate::limits::{PREOPENS_MAX, STRINGS_BYTES_MAX};
+use crate::quota::{Meter, Quotas};
 use crate::random::Randomness;
 use crate::sock;
 use crate::stdio::Stdio;
@@ -80,7 +81,7 @@ pub struct WasiBuilder {
     preopens: Vec<Preopen>,
     clocks: Clocks,
     randomness: Randomness,
-    descriptors_max: Option<u32>,
+    quotas: Quotas,
     bad_string: Option<String>,
 }
 
@@ -195,9 +196,9 @@ impl WasiBuilder {
         self
     }
 
-    /// Sets how many descriptors may be open at once, standard streams and grants included.
-    pub fn descriptors_max(mut self, descriptors_max: u32) -> WasiBuilder {
-        self.descriptors_max = Some(descriptors_max);
+    /// Sets what may be used up.
+    pub fn quotas(mut self, quotas: Quotas) -> WasiBuilder {
+        self.quotas = quotas;
         self
     }
 
@@ -213,6 +214,7 @@ impl WasiBuilder {
             args: strings(&self.args)?,
             env: strings(&self.env)?,
             table: self.table()?,
+            meter: Meter::new(self.quotas),
             time: Time::new(self.clocks),
             random: self.randomness,
             pending: Pending::default(),
@@ -229,7 +231,7 @@ impl WasiBuilder {
         if self.preopens.len() > PREOPENS_MAX {
             return Err(BuildError::TooManyPreopens);
         }
-        let mut table = Table::new(self.descriptors_max.unwrap_or(DESCRIPTORS_MAX_DEFAULT));
+        let mut table = Table::new(self.quotas.descriptors_max);
         let streams = self.stdio.iter().enumerate().map(|(number, stdio)| stdio.open(number));
         // wasi-libc looks for directories from 3 on, until there is none.
         let (dirs, sockets): (Vec<_>, Vec<_>) = self.preopens.iter().partition(|p| matches!(p, Preopen::Dir { .. }));
@@ -303,7 +305,8 @@ mod tests {
         let long = "x".repeat(STRINGS_BYTES_MAX);
         assert!(matches!(Wasi::builder().arg(long).build(), Err(BuildError::StringsTooLong)));
         assert!(matches!(Wasi::builder().stdout(Stdio::bytes("x")).build(), Err(BuildError::InputAsOutput)));
-        assert!(matches!(twice().unwrap().descriptors_max(3).build(), Err(BuildError::TooManyPreopens)));
-        assert!(twice().unwrap().descriptors_max(4).build().is_ok());
+        let descriptors = |descriptors_max| twice().unwrap().quotas(Quotas { descriptors_max, ..Quotas::default() });
+        assert!(matches!(descriptors(3).build(), Err(BuildError::TooManyPreopens)));
+        assert!(descriptors(4).build().is_ok());
     }
 }

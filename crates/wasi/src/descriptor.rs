@@ -129,6 +129,11 @@ impl Table {
         if full && self.slots[self.lowest_free..].iter().all(Option::is_some) { Err(Errno::Mfile) } else { Ok(()) }
     }
 
+    /// How many are open.
+    pub(crate) fn count(&self) -> u32 {
+        self.slots.iter().flatten().count() as u32
+    }
+
     /// A descriptor, whatever its rights.
     pub(crate) fn any(&self, fd: u32) -> Answer<&Descriptor> {
         self.slots.get(fd as usize).and_then(Option::as_ref).ok_or(Errno::Badf)

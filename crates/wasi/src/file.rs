@@ -86,7 +86,7 @@ impl Wasi {
     pub(crate) fn fd_filestat_set_size(&mut self, _mem: &mut [u8], fd: u32, size: u64) -> Answer {
         let descriptor = self.table.get(fd, Rights::FD_FILESTAT_SET_SIZE)?;
         descriptor.writable()?;
-        Ok(rustix::fs::ftruncate(descriptor.host()?, size)?)
+        self.meter.resize(descriptor, |_| size, |file| Ok(rustix::fs::ftruncate(file, size)?))
     }
 
     pub(crate) fn fd_filestat_set_times(
@@ -138,7 +138,9 @@ impl Wasi {
     pub(crate) fn fd_allocate(&mut self, _mem: &mut [u8], fd: u32, offset: u64, len: u64) -> Answer {
         let descriptor = self.table.get(fd, Rights::FD_ALLOCATE)?;
         descriptor.writable()?;
-        Ok(rustix::fs::fallocate(descriptor.host()?, FallocateFlags::empty(), offset, len)?)
+        let after = |before: u64| before.max(offset.saturating_add(len));
+        let none = FallocateFlags::empty();
+        self.meter.resize(descriptor, after, |file| Ok(rustix::fs::fallocate(file, none, offset, len)?))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::descriptor::{Descriptor, Kind};
 use crate::errno::{Answer, Errno};
 use crate::flags::Rights;
 use crate::memory::{buffers, check, gather, scatter};
+use crate::quota::{shorten, total};
 use crate::types::Iovec;
 use crate::wait::Attempt;
 
@@ -89,9 +90,12 @@ impl Wasi {
         done: GuestPtr<u32>,
     ) -> Attempt {
         let descriptor = self.table.get(fd, Rights::FD_WRITE)?;
-        let buffers = buffers(mem, iovecs, iovecs_len)?;
+        let mut buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
+        let allowed = self.meter.allow(descriptor, total(&buffers), None)?;
+        shorten(&mut buffers, allowed);
         let written = descriptor.write(fd, &gather(mem, &buffers))?;
+        self.meter.count(allowed, written);
         Ok(done.write(mem, &count(written))?)
     }
 
@@ -104,10 +108,14 @@ impl Wasi {
         offset: u64,
         done: GuestPtr<u32>,
     ) -> Answer {
-        let file = self.table.at_position(fd, Rights::FD_WRITE.or(Rights::FD_SEEK))?.host()?;
-        let buffers = buffers(mem, iovecs, iovecs_len)?;
+        let descriptor = self.table.at_position(fd, Rights::FD_WRITE.or(Rights::FD_SEEK))?;
+        let file = descriptor.host()?;
+        let mut buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
+        let allowed = self.meter.allow(descriptor, total(&buffers), Some(offset))?;
+        shorten(&mut buffers, allowed);
         let written = rustix::io::pwritev(file, &gather(mem, &buffers), offset)?;
+        self.meter.count(allowed, written);
         Ok(done.write(mem, &count(written))?)
     }
 

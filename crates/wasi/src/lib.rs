@@ -45,6 +45,7 @@ mod path;
 mod pipe;
 mod poll;
 mod process;
+mod quota;
 mod random;
 mod resolve;
 mod sock;
@@ -64,6 +65,7 @@ pub use clocks::Clocks;
 pub use errno::Errno;
 pub use linker::{add_to_linker, add_traced_to_linker};
 pub use pipe::{PipeReader, PipeWriter, pipe};
+pub use quota::{Quota, Quotas, Usage};
 pub use random::Randomness;
 pub use stdio::{Buffer, Reader, Stdio, Writer};
 pub use streams::{InputStream, OutputStream};
@@ -75,6 +77,7 @@ pub struct Wasi {
     args: args::Strings,
     env: args::Strings,
     table: descriptor::Table,
+    meter: quota::Meter,
     time: clocks::Time,
     random: Randomness,
     pending: wait::Pending,

@@ -23,6 +23,8 @@ pub(crate) const RESOLVE_RETRIES_MAX: u32 = 16;
 /// Random bytes are drawn in pieces of this size.
 pub(crate) const RANDOM_CHUNK_BYTES: usize = 1 << 20;
 
+/// Files of which it is kept how much of their length an instance is charged for.
+pub(crate) const CHARGED_FILES_MAX: usize = 4096;
 /// Data that a trace shows of one buffer.
 pub(crate) const TRACED_BYTES_MAX: usize = 32;
 /// Buffers, subscriptions or events that a trace shows of one call.

@@ -157,14 +157,17 @@ impl Wasi {
         if !self.table.any(fd)?.inheriting.contains(request.inherits()) {
             return Err(Errno::Notcapable);
         }
-        let path = GuestPath::read(mem, path, path_len)?;
+        let path = self.path(mem, path, path_len)?;
         check(mem, opened)?;
-        self.table.has_room()?;
+        self.has_room()?;
         let file = match directory.access {
             DirAccess::ReadWrite => request.open(directory.dir.as_fd(), path),
             DirAccess::ReadOnly => request.open_read_only(directory.dir.as_fd(), path),
         }?;
         let descriptor = request.describe(file, directory.access)?;
+        if request.open.contains(OpenFlags::TRUNC) {
+            self.meter.truncated(&descriptor)?;
+        }
         let number = self.table.insert(descriptor)?;
         Ok(opened.write(mem, &number)?)
     }

@@ -66,7 +66,7 @@ impl Wasi {
         path_len: u32,
     ) -> Answer {
         let directory = self.changing(fd, Rights::PATH_CREATE_DIRECTORY)?;
-        let (place, name) = resolve::parent(directory.dir.as_fd(), GuestPath::read(mem, path, path_len)?)?;
+        let (place, name) = resolve::parent(directory.dir.as_fd(), self.path(mem, path, path_len)?)?;
         Ok(rustix::fs::mkdirat(place, name, Mode::from_raw_mode(0o777))?)
     }
 
@@ -78,13 +78,13 @@ impl Wasi {
         path_len: u32,
     ) -> Answer {
         let directory = self.changing(fd, Rights::PATH_REMOVE_DIRECTORY)?;
-        let (place, name) = resolve::parent(directory.dir.as_fd(), GuestPath::read(mem, path, path_len)?)?;
+        let (place, name) = resolve::parent(directory.dir.as_fd(), self.path(mem, path, path_len)?)?;
         Ok(rustix::fs::unlinkat(place, name, AtFlags::REMOVEDIR)?)
     }
 
     pub(crate) fn path_unlink_file(&mut self, mem: &mut [u8], fd: u32, path: GuestPtr<u8>, path_len: u32) -> Answer {
         let directory = self.changing(fd, Rights::PATH_UNLINK_FILE)?;
-        let (place, name) = resolve::parent(directory.dir.as_fd(), GuestPath::read(mem, path, path_len)?)?;
+        let (place, name) = resolve::parent(directory.dir.as_fd(), self.path(mem, path, path_len)?)?;
         Ok(rustix::fs::unlinkat(place, name, AtFlags::empty())?)
     }
 
@@ -101,8 +101,8 @@ impl Wasi {
     ) -> Answer {
         let old_dir = self.changing(old_fd, Rights::PATH_RENAME_SOURCE)?;
         let new_dir = self.changing(new_fd, Rights::PATH_RENAME_TARGET)?;
-        let old_path = GuestPath::read(mem, old_path, old_path_len)?;
-        let new_path = GuestPath::read(mem, new_path, new_path_len)?;
+        let old_path = self.path(mem, old_path, old_path_len)?;
+        let new_path = self.path(mem, new_path, new_path_len)?;
         let (old_place, old_name) = resolve::parent(old_dir.dir.as_fd(), old_path)?;
         let (new_place, new_name) = resolve::parent(new_dir.dir.as_fd(), new_path)?;
         Ok(rustix::fs::renameat(old_place, old_name, new_place, new_name)?)
@@ -124,8 +124,8 @@ impl Wasi {
         let old_dir = self.changing(old_fd, Rights::PATH_LINK_SOURCE)?;
         let new_dir = self.changing(new_fd, Rights::PATH_LINK_TARGET)?;
         let follow = follows(lookup)?;
-        let old_path = GuestPath::read(mem, old_path, old_path_len)?;
-        let new_path = GuestPath::read(mem, new_path, new_path_len)?;
+        let old_path = self.path(mem, old_path, old_path_len)?;
+        let new_path = self.path(mem, new_path, new_path_len)?;
         let (old_place, old_name) = link_source(old_dir, old_path, follow)?;
         let (new_place, new_name) = resolve::parent(new_dir.dir.as_fd(), new_path)?;
         Ok(rustix::fs::linkat(old_place, old_name, new_place, new_name, AtFlags::empty())?)
@@ -142,8 +142,8 @@ impl Wasi {
     ) -> Answer {
         let directory = self.changing(fd, Rights::PATH_SYMLINK)?;
         // Absolute links are refused: no guest could follow them, but others on the host would.
-        let target = GuestPath::read(mem, target, target_len)?;
-        let (place, name) = resolve::parent(directory.dir.as_fd(), GuestPath::read(mem, path, path_len)?)?;
+        let target = self.path(mem, target, target_len)?;
+        let (place, name) = resolve::parent(directory.dir.as_fd(), self.path(mem, path, path_len)?)?;
         Ok(rustix::fs::symlinkat(target.bytes(), place, name)?)
     }
 
@@ -161,7 +161,7 @@ impl Wasi {
         let directory = self.table.directory(fd, Rights::PATH_READLINK)?;
         check(mem, used)?;
         buffer.slice(buffer_len).bytes(mem)?;
-        let path = GuestPath::read(mem, path, path_len)?;
+        let path = self.path(mem, path, path_len)?;
         let link = resolve::open_path(directory.dir.as_fd(), path, false)?;
         if FileType::from(&rustix::fs::fstat(&link)?) != FileType::SymbolicLink {
             return Err(Errno::Inval);
@@ -183,7 +183,7 @@ impl Wasi {
         let directory = self.table.directory(fd, Rights::PATH_FILESTAT_GET)?;
         let follow = follows(lookup)?;
         check(mem, filestat)?;
-        let stat = stat(directory, GuestPath::read(mem, path, path_len)?, follow)?;
+        let stat = stat(directory, self.path(mem, path, path_len)?, follow)?;
         Ok(filestat.write(mem, &Filestat::from(&stat).into())?)
     }
 
@@ -201,7 +201,7 @@ impl Wasi {
     ) -> Answer {
         let directory = self.changing(fd, Rights::PATH_FILESTAT_SET_TIMES)?;
         let (follow, times) = (follows(lookup)?, timestamps(atim, mtim, flags)?);
-        let path = GuestPath::read(mem, path, path_len)?;
+        let path = self.path(mem, path, path_len)?;
         let file = resolve::open_path(directory.dir.as_fd(), path, follow)?;
         Ok(rustix::fs::utimensat(file, c"", &times, AtFlags::EMPTY_PATH)?)
     }

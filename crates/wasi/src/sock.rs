@@ -16,6 +16,7 @@ use crate::errno::{Answer, Errno};
 use crate::flags::{FdFlags, RiFlags, Rights, SdFlags};
 use crate::host::{HostFd, HostFile};
 use crate::memory::{buffers, check, gather, scatter};
+use crate::quota::{shorten, total};
 use crate::types::{FileType, Iovec};
 use crate::wait::{Attempt, Direction, Stop};
 
@@ -58,7 +59,7 @@ impl Wasi {
             return Err(Errno::Inval.into());
         }
         check(mem, accepted)?;
-        self.table.has_room()?;
+        self.has_room()?;
         let connection = rustix::net::accept_with(listener, SocketFlags::CLOEXEC);
         let connection = listener.or_wait(fd, own_flags, Direction::Read, connection)?;
         let base = self.table.any(fd)?.inheriting;
@@ -117,12 +118,15 @@ impl Wasi {
         if flags != 0 {
             return Err(Errno::Inval.into());
         }
-        let buffers = buffers(mem, iovecs, iovecs_len)?;
+        let mut buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
+        let allowed = self.meter.allow(self.table.any(fd)?, total(&buffers), None)?;
+        shorten(&mut buffers, allowed);
         let mut no_control = SendAncillaryBuffer::default();
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         let sent = rustix::net::sendmsg(socket, &gather(mem, &buffers), &mut no_control, flags);
         let sent = socket.or_wait(fd, own_flags, Direction::Write, sent)?;
+        self.meter.count(allowed, sent);
         Ok(done.write(mem, &(sent as u32))?)
     }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Quotas;
 
 #[test]
 fn files_are_written_read_and_positioned() {
@@ -94,7 +95,8 @@ fn times_are_set_to_the_nanosecond() {
 
 #[test]
 fn descriptors_run_out_before_files_are_created() {
-    let mut guest = Guest::with(DirAccess::ReadWrite, |builder| builder.descriptors_max(5));
+    let mut guest =
+        Guest::with(DirAccess::ReadWrite, |builder| builder.quotas(Quotas { descriptors_max: 5, ..Quotas::default() }));
     let fd = guest.open("file", OpenFlags::NONE).unwrap();
     assert_eq!(guest.open("new", OpenFlags::CREAT), Err(Errno::Mfile));
     assert!(!guest.host("new").exists());

@@ -3,6 +3,7 @@
 mod files;
 mod hostile;
 mod paths;
+mod quotas;
 mod streams;
 mod supplied;
 mod waiting;
