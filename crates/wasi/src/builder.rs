@@ -23,6 +23,8 @@ use crate::quota::{Meter, Quotas};
 use crate::random::Randomness;
 use crate::sock;
 use crate::stdio::Stdio;
+use crate::tree::Tree;
+use crate::tree::opened::Opened;
 use crate::types::FileType;
 use crate::wait::Pending;
 
@@ -88,6 +90,7 @@ pub struct WasiBuilder {
 #[derive(Clone, Debug)]
 enum Preopen {
     Dir { dir: Arc<Dir>, name: Arc<[u8]>, access: DirAccess },
+    Tree { tree: Tree, name: Arc<[u8]> },
     Socket(Arc<OwnedFd>),
 }
 
@@ -165,15 +168,31 @@ impl WasiBuilder {
     /// # Errors
     /// If the guest cannot have it by that name.
     pub fn preopen(mut self, dir: Dir, guest_path: &str, access: DirAccess) -> Result<WasiBuilder, BuildError> {
+        let name = self.directory_name(guest_path)?;
+        self.preopens.push(Preopen::Dir { dir: Arc::new(dir), name, access });
+        Ok(self)
+    }
+
+    /// Grants a read-only file system in memory. What would change it answers `EROFS`.
+    ///
+    /// # Errors
+    /// If the guest cannot have it by that name.
+    pub fn preopen_tree(mut self, tree: Tree, guest_path: &str) -> Result<WasiBuilder, BuildError> {
+        let name = self.directory_name(guest_path)?;
+        self.preopens.push(Preopen::Tree { tree, name });
+        Ok(self)
+    }
+
+    /// The guest's name for a directory, if it can be one.
+    fn directory_name(&self, guest_path: &str) -> Result<Arc<[u8]>, BuildError> {
         let name = guest_path.as_bytes();
         if name.is_empty() || name.contains(&0) || name.len() > crate::limits::PATH_BYTES_MAX as usize {
             return Err(BuildError::DirectoryName(guest_path.to_owned()));
         }
-        if self.preopens.iter().any(|other| matches!(other, Preopen::Dir { name: taken, .. } if **taken == *name)) {
+        if self.preopens.iter().any(|other| other.name().is_some_and(|taken| **taken == *name)) {
             return Err(BuildError::SameName(guest_path.to_owned()));
         }
-        self.preopens.push(Preopen::Dir { dir: Arc::new(dir), name: name.into(), access });
-        Ok(self)
+        Ok(name.into())
     }
 
     /// Grants a listening or connected stream socket. Sockets are numbered after the directories. A socket that
@@ -234,8 +253,9 @@ impl WasiBuilder {
         let mut table = Table::new(self.quotas.descriptors_max);
         let streams = self.stdio.iter().enumerate().map(|(number, stdio)| stdio.open(number));
         // wasi-libc looks for directories from 3 on, until there is none.
-        let (dirs, sockets): (Vec<_>, Vec<_>) = self.preopens.iter().partition(|p| matches!(p, Preopen::Dir { .. }));
-        for descriptor in streams.chain(dirs.into_iter().chain(sockets).map(|preopen| Ok(preopen.open()))) {
+        let (dirs, sockets): (Vec<_>, Vec<_>) = self.preopens.iter().partition(|preopen| preopen.name().is_some());
+        let opened = dirs.into_iter().chain(sockets).enumerate().map(|(index, preopen)| Ok(preopen.open(index)));
+        for descriptor in streams.chain(opened) {
             table.insert(descriptor?).map_err(|_| BuildError::TooManyPreopens)?;
         }
         Ok(table)
@@ -243,19 +263,30 @@ impl WasiBuilder {
 }
 
 impl Preopen {
-    fn open(&self) -> Descriptor {
+    /// The name it is granted under, if it is a directory.
+    fn name(&self) -> Option<&Arc<[u8]>> {
         match self {
-            Preopen::Socket(socket) => sock::granted(socket.clone()),
+            Preopen::Dir { name, .. } | Preopen::Tree { name, .. } => Some(name),
+            Preopen::Socket(_) => None,
+        }
+    }
+
+    /// Its descriptor; it is the `index`th of an instance.
+    fn open(&self, index: usize) -> Descriptor {
+        let kind = match self {
+            Preopen::Socket(socket) => return sock::granted(socket.clone()),
+            Preopen::Tree { tree, name } => Kind::Tree(Opened::root(tree.clone(), index, name.clone())),
             Preopen::Dir { dir, name, access } => {
                 let (dir, preopen) = (dir.clone(), Some(name.clone()));
-                Descriptor {
-                    kind: Kind::Directory(Directory { dir, access: *access, preopen, listing: None }),
-                    filetype: FileType::Directory,
-                    flags: FdFlags::NONE,
-                    base: Rights::DIRECTORY,
-                    inheriting: Rights::ALL,
-                }
+                Kind::Directory(Directory { dir, access: *access, preopen, listing: None })
             }
+        };
+        Descriptor {
+            kind,
+            filetype: FileType::Directory,
+            flags: FdFlags::NONE,
+            base: Rights::DIRECTORY,
+            inheriting: Rights::ALL,
         }
     }
 }

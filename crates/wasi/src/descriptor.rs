@@ -14,6 +14,7 @@ use crate::errno::{Answer, Errno};
 use crate::flags::{FdFlags, Rights};
 use crate::host::HostFile;
 use crate::stdio::Stream;
+use crate::tree::opened::Opened;
 use crate::types::FileType;
 
 /// One open thing, and what may be done with it.
@@ -35,6 +36,15 @@ pub(crate) enum Kind {
     Host(HostFile),
     /// A directory of the host.
     Directory(Directory),
+    /// A file or directory of a tree in memory.
+    Tree(Opened),
+}
+
+/// What paths can be relative to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Root<'t> {
+    Host(&'t Directory),
+    Tree(&'t Opened),
 }
 
 /// A directory: the root of what paths relative to it can reach.
@@ -68,6 +78,8 @@ impl Descriptor {
             Kind::Host(file) => Ok(file),
             Kind::Directory(_) => Err(Errno::Isdir),
             Kind::Stream(_) => Err(Errno::Spipe),
+            Kind::Tree(_) if self.filetype == FileType::Directory => Err(Errno::Isdir),
+            Kind::Tree(_) => Err(Errno::Rofs),
         }
     }
 
@@ -76,7 +88,7 @@ impl Descriptor {
         match &self.kind {
             Kind::Host(file) => Some(file.as_fd()),
             Kind::Directory(directory) => Some(directory.dir.as_fd()),
-            Kind::Stream(_) => None,
+            Kind::Stream(_) | Kind::Tree(_) => None,
         }
     }
 
@@ -85,12 +97,17 @@ impl Descriptor {
         match &self.kind {
             Kind::Host(file) if file.read_only => Err(Errno::Rofs),
             Kind::Directory(directory) => directory.writable(),
+            Kind::Tree(_) => Err(Errno::Rofs),
             Kind::Host(_) | Kind::Stream(_) => Ok(()),
         }
     }
 
-    fn directory(&self) -> Answer<&Directory> {
-        if let Kind::Directory(directory) = &self.kind { Ok(directory) } else { Err(Errno::Notdir) }
+    fn root(&self) -> Answer<Root<'_>> {
+        match &self.kind {
+            Kind::Directory(directory) => Ok(Root::Host(directory)),
+            Kind::Tree(opened) if self.filetype == FileType::Directory => Ok(Root::Tree(opened)),
+            _ => Err(Errno::Notdir),
+        }
     }
 }
 
@@ -155,6 +172,12 @@ impl Table {
         self.any_mut(fd)
     }
 
+    /// As [`Table::at_position`].
+    pub(crate) fn at_position_mut(&mut self, fd: u32, rights: Rights) -> Answer<&mut Descriptor> {
+        self.at_position(fd, rights)?;
+        self.any_mut(fd)
+    }
+
     /// A descriptor that must have these rights, of which some are about positions: a stream, which has none,
     /// says so, as programs that try positions first expect.
     pub(crate) fn at_position(&self, fd: u32, rights: Rights) -> Answer<&Descriptor> {
@@ -166,11 +189,11 @@ impl Table {
     }
 
     /// A directory that must have these rights.
-    pub(crate) fn directory(&self, fd: u32, rights: Rights) -> Answer<&Directory> {
+    pub(crate) fn root(&self, fd: u32, rights: Rights) -> Answer<Root<'_>> {
         let descriptor = self.any(fd)?;
-        let directory = descriptor.directory()?;
+        let root = descriptor.root()?;
         descriptor.with(rights)?;
-        Ok(directory)
+        Ok(root)
     }
 
     /// Closes a descriptor.
@@ -241,6 +264,6 @@ mod tests {
         assert!(table.get(fd, Rights::FD_READ).is_ok());
         assert_eq!(table.get(fd, Rights::FD_WRITE).err(), Some(Errno::Notcapable));
         assert_eq!(table.get(7, Rights::FD_WRITE).err(), Some(Errno::Badf));
-        assert_eq!(table.directory(fd, Rights::PATH_OPEN).err(), Some(Errno::Notdir));
+        assert_eq!(table.root(fd, Rights::PATH_OPEN).err(), Some(Errno::Notdir));
     }
 }

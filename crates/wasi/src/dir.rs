@@ -15,6 +15,7 @@ use crate::errno::{Answer, Errno};
 use crate::flags::Rights;
 use crate::limits::{LISTING_BYTES_MAX, LISTING_BYTES_MIN};
 use crate::memory::check;
+use crate::tree::opened::Opened;
 use crate::types::{Dirent, FileType, Prestat};
 
 impl Directory {
@@ -40,6 +41,21 @@ impl Directory {
             let header = dirent(&*self.dir, &entry)?.encode();
             used += append(&mut buffer[used..], &header);
             used += append(&mut buffer[used..], entry.file_name().to_bytes());
+        }
+        Ok(used)
+    }
+}
+
+impl Opened {
+    /// Fills `buffer` as [`Directory::list`] does.
+    fn fill(&self, cookie: u64, buffer: &mut [u8]) -> Answer<usize> {
+        let mut used = 0;
+        for (header, name) in self.list(cookie)? {
+            if used == buffer.len() {
+                break;
+            }
+            used += append(&mut buffer[used..], &header.encode());
+            used += append(&mut buffer[used..], name);
         }
         Ok(used)
     }
@@ -83,10 +99,12 @@ impl Wasi {
 
     /// C libraries look at descriptors from 3 on until one is `badf`: what was not granted is that, too.
     fn preopen_name(&self, fd: u32) -> Answer<&[u8]> {
-        match &self.table.any(fd)?.kind {
-            Kind::Directory(directory) => directory.preopen.as_deref().ok_or(Errno::Badf),
-            Kind::Stream(_) | Kind::Host(_) => Err(Errno::Badf),
-        }
+        let name = match &self.table.any(fd)?.kind {
+            Kind::Directory(directory) => directory.preopen.as_deref(),
+            Kind::Tree(opened) => opened.preopen.as_deref(),
+            Kind::Stream(_) | Kind::Host(_) => None,
+        };
+        name.ok_or(Errno::Badf)
     }
 
     pub(crate) fn fd_readdir(
@@ -98,10 +116,14 @@ impl Wasi {
         cookie: u64,
         used: GuestPtr<u32>,
     ) -> Answer {
-        self.table.directory(fd, Rights::FD_READDIR)?;
-        let Kind::Directory(directory) = &mut self.table.any_mut(fd)?.kind else { return Err(Errno::Notdir) };
+        self.table.root(fd, Rights::FD_READDIR)?;
         check(mem, used)?;
-        let filled = directory.list(cookie, buffer.slice(buffer_len).bytes_mut(mem)?)?;
+        let buffer = buffer.slice(buffer_len).bytes_mut(mem)?;
+        let filled = match &mut self.table.any_mut(fd)?.kind {
+            Kind::Directory(directory) => directory.list(cookie, buffer)?,
+            Kind::Tree(opened) => opened.fill(cookie, buffer)?,
+            Kind::Stream(_) | Kind::Host(_) => return Err(Errno::Notdir),
+        };
         Ok(used.write(mem, &(filled as u32))?)
     }
 }

@@ -76,9 +76,10 @@ impl Wasi {
         S: GuestValue + From<Filestat>,
     {
         let descriptor = self.table.get(fd, Rights::FD_FILESTAT_GET)?;
-        let filestat = match descriptor.fd() {
-            Some(fd) => Filestat::from(&rustix::fs::fstat(fd)?),
-            None => Filestat::of_stream(descriptor.filetype),
+        let filestat = match (descriptor.fd(), &descriptor.kind) {
+            (Some(fd), _) => Filestat::from(&rustix::fs::fstat(fd)?),
+            (None, Kind::Tree(opened)) => opened.filestat(),
+            (None, _) => Filestat::of_stream(descriptor.filetype),
         };
         Ok(stat.write(mem, &filestat.into())?)
     }
@@ -118,7 +119,7 @@ impl Wasi {
     }
 
     pub(crate) fn fd_advise(&mut self, _mem: &mut [u8], fd: u32, offset: u64, len: u64, advice: u32) -> Answer {
-        let file = self.table.get(fd, Rights::FD_ADVISE)?.host()?;
+        let descriptor = self.table.get(fd, Rights::FD_ADVISE)?;
         let advice = match advice {
             0 => Advice::Normal,
             1 => Advice::Sequential,
@@ -131,8 +132,12 @@ impl Wasi {
         if i64::try_from(offset).is_err() || i64::try_from(len).is_err() {
             return Err(Errno::Inval);
         }
-        // No length means to the end.
-        Ok(rustix::fs::fadvise(file, offset, len.try_into().ok(), advice)?)
+        match &descriptor.kind {
+            // All of it is in memory.
+            Kind::Tree(_) => Ok(()),
+            // No length means to the end.
+            _ => Ok(rustix::fs::fadvise(descriptor.host()?, offset, len.try_into().ok(), advice)?),
+        }
     }
 
     pub(crate) fn fd_allocate(&mut self, _mem: &mut [u8], fd: u32, offset: u64, len: u64) -> Answer {

@@ -13,7 +13,7 @@ use crate::errno::{Answer, Errno};
 use crate::flags::Rights;
 use crate::memory::{buffers, check, gather, scatter};
 use crate::quota::{shorten, total};
-use crate::types::Iovec;
+use crate::types::{FileType, Iovec};
 use crate::wait::Attempt;
 
 impl Descriptor {
@@ -22,6 +22,7 @@ impl Descriptor {
         match &mut self.kind {
             Kind::Stream(stream) => stream.read(number, self.flags, slices),
             Kind::Host(file) => file.read(number, self.flags, slices),
+            Kind::Tree(opened) => Ok(opened.read(slices)?),
             Kind::Directory(_) => Err(Errno::Isdir.into()),
         }
     }
@@ -30,15 +31,25 @@ impl Descriptor {
         match &self.kind {
             Kind::Stream(stream) => stream.write(number, self.flags, slices),
             Kind::Host(file) => file.write(number, self.flags, slices),
+            Kind::Tree(_) => Err(Errno::Rofs.into()),
             Kind::Directory(_) => Err(Errno::Isdir.into()),
         }
     }
 
-    fn seek(&self, to: SeekFrom) -> Answer<u64> {
+    fn read_at(&self, position: u64, slices: &mut [IoSliceMut<'_>]) -> Answer<usize> {
         match &self.kind {
+            Kind::Tree(opened) => opened.read_at(position, slices),
+            _ => Ok(rustix::io::preadv(self.host()?, slices, position)?),
+        }
+    }
+
+    fn seek(&mut self, to: SeekFrom) -> Answer<u64> {
+        match &mut self.kind {
             // Like /dev/null, the one stream with the right to seek.
             Kind::Stream(_) => Ok(0),
             Kind::Host(file) => Ok(rustix::fs::seek(file, to)?),
+            Kind::Tree(_) if self.filetype == FileType::Directory => Err(Errno::Isdir),
+            Kind::Tree(opened) => opened.seek(to),
             Kind::Directory(_) => Err(Errno::Isdir),
         }
     }
@@ -74,10 +85,10 @@ impl Wasi {
         offset: u64,
         done: GuestPtr<u32>,
     ) -> Answer {
-        let file = self.table.at_position(fd, Rights::FD_READ.or(Rights::FD_SEEK))?.host()?;
+        let descriptor = self.table.at_position(fd, Rights::FD_READ.or(Rights::FD_SEEK))?;
         let buffers = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
-        let read = scatter(mem, &buffers, |slices| Answer::Ok(rustix::io::preadv(file, slices, offset)?))?;
+        let read = scatter(mem, &buffers, |slices| descriptor.read_at(offset, slices))?;
         Ok(done.write(mem, &count(read))?)
     }
 
@@ -129,7 +140,7 @@ impl Wasi {
     ) -> Answer {
         // Asking for the position is `fd_tell`.
         let tells = whence == 1 && offset == 0;
-        let descriptor = self.table.at_position(fd, if tells { Rights::FD_TELL } else { Rights::FD_SEEK })?;
+        let descriptor = self.table.at_position_mut(fd, if tells { Rights::FD_TELL } else { Rights::FD_SEEK })?;
         let to = match whence {
             0 => SeekFrom::Start(u64::try_from(offset).map_err(|_| Errno::Inval)?),
             1 => SeekFrom::Current(offset),
@@ -141,7 +152,7 @@ impl Wasi {
     }
 
     pub(crate) fn fd_tell(&mut self, mem: &mut [u8], fd: u32, position: GuestPtr<u64>) -> Answer {
-        let descriptor = self.table.at_position(fd, Rights::FD_TELL)?;
+        let descriptor = self.table.at_position_mut(fd, Rights::FD_TELL)?;
         check(mem, position)?;
         Ok(position.write(mem, &descriptor.seek(SeekFrom::Current(0))?)?)
     }

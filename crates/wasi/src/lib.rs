@@ -54,6 +54,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod tree;
 mod types;
 mod unstable;
 mod wait;
@@ -70,6 +71,7 @@ pub use random::Randomness;
 pub use stdio::{Buffer, Reader, Stdio, Writer};
 pub use streams::{InputStream, OutputStream};
 pub use trace::Tracer;
+pub use tree::{Tree, TreeBuilder, TreeError};
 
 /// The system interface of one store: what its guest was granted, and what it has opened since.
 #[derive(Debug)]

@@ -25,6 +25,14 @@ pub(crate) const RANDOM_CHUNK_BYTES: usize = 1 << 20;
 
 /// Files of which it is kept how much of their length an instance is charged for.
 pub(crate) const CHARGED_FILES_MAX: usize = 4096;
+/// Entries of a tree in memory.
+pub(crate) const TREE_ENTRIES_MAX: usize = 1_000_000;
+/// How deep its entries lie.
+pub(crate) const TREE_DEPTH_MAX: usize = 100;
+/// Its contents and names, and the archive it comes from.
+pub(crate) const TREE_BYTES_MAX: u64 = 4 << 30;
+/// Longest name of one of its entries, as in Linux.
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 /// Data that a trace shows of one buffer.
 pub(crate) const TRACED_BYTES_MAX: usize = 32;
 /// Buffers, subscriptions or events that a trace shows of one call.

@@ -11,12 +11,13 @@ use std::io::IsTerminal;
 
 use crate::Wasi;
 use crate::builder::DirAccess;
-use crate::descriptor::{Descriptor, Directory, Kind};
+use crate::descriptor::{Descriptor, Directory, Kind, Root};
 use crate::errno::{Answer, Errno};
 use crate::flags::{FdFlags, LookupFlags, OpenFlags, Rights};
 use crate::host::{HostFd, HostFile};
 use crate::memory::{GuestPath, check};
 use crate::resolve;
+use crate::tree::opened::Opened;
 use crate::types::FileType;
 
 /// What a guest wants opened, and how.
@@ -99,23 +100,53 @@ impl Request {
         resolve::open(dir, path, flags, mode, self.follow)
     }
 
-    /// Opens below a directory granted for reading, with the errno a read-only file system would give.
-    fn open_read_only(&self, dir: BorrowedFd<'_>, path: GuestPath<'_>) -> Answer<OwnedFd> {
+    /// What is left to do where nothing can be changed, or the errno a read-only file system would give. `find`
+    /// says what the path leads to, the last link followed or not.
+    fn only_reading(&self, find: impl FnOnce(bool) -> Answer<FileType>) -> Answer<Request> {
         let creates = self.open.contains(OpenFlags::CREAT);
         let changes = self.writes() || self.open.contains(OpenFlags::TRUNC);
-        if !creates && !changes {
-            return self.open(dir, path);
+        if creates && self.open.contains(OpenFlags::DIRECTORY) {
+            return Err(Errno::Inval);
         }
-        match resolve::open_path(dir, path, self.follow && !self.open.contains(OpenFlags::EXCL)) {
+        if !creates && !changes {
+            return Ok(*self);
+        }
+        match find(self.follow && !self.open.contains(OpenFlags::EXCL)) {
             Err(Errno::Noent) if creates => Err(Errno::Rofs),
             Err(error) => Err(error),
             Ok(_) if self.open.contains(OpenFlags::CREAT.or(OpenFlags::EXCL)) => Err(Errno::Exist),
-            Ok(found) if changes => match FileType::from(&fstat(found)?) {
-                FileType::Directory => Err(Errno::Isdir),
-                _ => Err(Errno::Rofs),
-            },
-            Ok(_) => Request { open: self.open.without(OpenFlags::CREAT), ..*self }.open(dir, path),
+            Ok(FileType::Directory) if changes => Err(Errno::Isdir),
+            Ok(_) if changes => Err(Errno::Rofs),
+            Ok(_) => Ok(Request { open: self.open.without(OpenFlags::CREAT), ..*self }),
         }
+    }
+
+    /// Opens below a directory of the host.
+    fn open_host(&self, directory: &Directory, path: GuestPath<'_>) -> Answer<Descriptor> {
+        let dir = directory.dir.as_fd();
+        let file = match directory.access {
+            DirAccess::ReadWrite => self.open(dir, path),
+            DirAccess::ReadOnly => {
+                let find = |follow| Ok(FileType::from(&fstat(resolve::open_path(dir, path, follow)?)?));
+                self.only_reading(find)?.open(dir, path)
+            }
+        }?;
+        self.describe(file, directory.access)
+    }
+
+    /// Opens below a directory of a tree.
+    fn open_tree(&self, directory: &Opened, path: GuestPath<'_>) -> Answer<Descriptor> {
+        let find = |follow| directory.find(path.bytes(), follow);
+        let request = self.only_reading(|follow| Ok(find(follow)?.filetype()))?;
+        let opened = find(request.follow)?;
+        let filetype = opened.filetype();
+        let (base, inheriting) = match filetype {
+            FileType::Directory => (self.base.and(Rights::DIRECTORY), self.inheriting),
+            _ if self.open.contains(OpenFlags::DIRECTORY) => return Err(Errno::Notdir),
+            FileType::SymbolicLink => return Err(Errno::Loop),
+            _ => (self.base.and(Rights::FILE), Rights::NONE),
+        };
+        Ok(Descriptor { kind: Kind::Tree(opened), filetype, flags: self.flags, base, inheriting })
     }
 
     /// The descriptor of what was opened. Rights that mean nothing for it are dropped.
@@ -153,18 +184,17 @@ impl Wasi {
         opened: GuestPtr<u32>,
     ) -> Answer {
         let request = Request::parse(lookup, open, base, inheriting, flags)?;
-        let directory = self.table.directory(fd, request.needs())?;
+        let root = self.table.root(fd, request.needs())?;
         if !self.table.any(fd)?.inheriting.contains(request.inherits()) {
             return Err(Errno::Notcapable);
         }
         let path = self.path(mem, path, path_len)?;
         check(mem, opened)?;
         self.has_room()?;
-        let file = match directory.access {
-            DirAccess::ReadWrite => request.open(directory.dir.as_fd(), path),
-            DirAccess::ReadOnly => request.open_read_only(directory.dir.as_fd(), path),
+        let descriptor = match root {
+            Root::Host(directory) => request.open_host(directory, path),
+            Root::Tree(opened) => request.open_tree(opened, path),
         }?;
-        let descriptor = request.describe(file, directory.access)?;
         if request.open.contains(OpenFlags::TRUNC) {
             self.meter.truncated(&descriptor)?;
         }

@@ -6,7 +6,7 @@ use rustix::fs::{AtFlags, FileType as HostFileType, Mode, Stat};
 use selvedge_runtime::{GuestPtr, GuestValue};
 
 use crate::Wasi;
-use crate::descriptor::Directory;
+use crate::descriptor::{Directory, Root};
 use crate::errno::{Answer, Errno};
 use crate::file::timestamps;
 use crate::flags::{LookupFlags, Rights};
@@ -28,6 +28,15 @@ fn stat(directory: &Directory, path: GuestPath<'_>, follow: bool) -> Answer<Stat
         }
     }
     Ok(rustix::fs::fstat(resolve::open_path(directory.dir.as_fd(), path, follow)?)?)
+}
+
+/// Where a symbolic link leads.
+fn target(directory: &Directory, path: GuestPath<'_>) -> Answer<Vec<u8>> {
+    let link = resolve::open_path(directory.dir.as_fd(), path, false)?;
+    if FileType::from(&rustix::fs::fstat(&link)?) != FileType::SymbolicLink {
+        return Err(Errno::Inval);
+    }
+    Ok(rustix::fs::readlinkat(&link, c"", Vec::new())?.into_bytes())
 }
 
 /// Where the file to be linked is, and its name. The kernel would follow a name that ends in a slash.
@@ -53,9 +62,10 @@ fn link_source<'d>(directory: &'d Directory, path: GuestPath<'_>, follow: bool) 
 impl Wasi {
     /// A directory in which something is to be changed.
     fn changing(&self, fd: u32, rights: Rights) -> Answer<&Directory> {
-        let directory = self.table.directory(fd, rights)?;
-        directory.writable()?;
-        Ok(directory)
+        match self.table.root(fd, rights)? {
+            Root::Host(directory) => directory.writable().map(|()| directory),
+            Root::Tree(_) => Err(Errno::Rofs),
+        }
     }
 
     pub(crate) fn path_create_directory(
@@ -158,16 +168,15 @@ impl Wasi {
         buffer_len: u32,
         used: GuestPtr<u32>,
     ) -> Answer {
-        let directory = self.table.directory(fd, Rights::PATH_READLINK)?;
+        let root = self.table.root(fd, Rights::PATH_READLINK)?;
         check(mem, used)?;
         buffer.slice(buffer_len).bytes(mem)?;
         let path = self.path(mem, path, path_len)?;
-        let link = resolve::open_path(directory.dir.as_fd(), path, false)?;
-        if FileType::from(&rustix::fs::fstat(&link)?) != FileType::SymbolicLink {
-            return Err(Errno::Inval);
-        }
-        let target = rustix::fs::readlinkat(&link, c"", Vec::new())?;
-        let filled = buffer.slice(buffer_len).write(mem, target.as_bytes().iter().copied())?;
+        let target = match root {
+            Root::Host(directory) => target(directory, path)?,
+            Root::Tree(opened) => opened.find(path.bytes(), false)?.target()?.to_vec(),
+        };
+        let filled = buffer.slice(buffer_len).write(mem, target)?;
         Ok(used.write(mem, &(filled as u32))?)
     }
 
@@ -180,11 +189,15 @@ impl Wasi {
         path_len: u32,
         filestat: GuestPtr<S>,
     ) -> Answer {
-        let directory = self.table.directory(fd, Rights::PATH_FILESTAT_GET)?;
+        let root = self.table.root(fd, Rights::PATH_FILESTAT_GET)?;
         let follow = follows(lookup)?;
         check(mem, filestat)?;
-        let stat = stat(directory, self.path(mem, path, path_len)?, follow)?;
-        Ok(filestat.write(mem, &Filestat::from(&stat).into())?)
+        let path = self.path(mem, path, path_len)?;
+        let found = match root {
+            Root::Host(directory) => Filestat::from(&stat(directory, path, follow)?),
+            Root::Tree(opened) => opened.find(path.bytes(), follow)?.filestat(),
+        };
+        Ok(filestat.write(mem, &found.into())?)
     }
 
     #[expect(clippy::too_many_arguments, reason = "as many as the document says")]

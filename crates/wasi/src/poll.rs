@@ -79,7 +79,7 @@ impl<'t> Waiting<'t> {
                 false
             }
             Kind::Stream(stream) => stream.poll_ready(direction, &mut Context::from_waker(Waker::noop())).is_ready(),
-            Kind::Host(_) | Kind::Directory(_) => true,
+            Kind::Host(_) | Kind::Directory(_) | Kind::Tree(_) => true,
         };
         if ready {
             self.events.push(event(userdata, tag, available(descriptor, tag)));
@@ -141,6 +141,7 @@ fn available(descriptor: &Descriptor, tag: u8) -> Answer<u64> {
             let size = rustix::fs::fstat(file)?.st_size as u64;
             Ok(size.saturating_sub(rustix::fs::tell(file)?))
         }
+        Kind::Tree(opened) => Ok(opened.available_bytes()),
         Kind::Directory(_) => Err(Errno::Badf),
     }
 }

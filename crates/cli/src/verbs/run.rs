@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use selvedge_contract::limits::{STACK_BYTES_MAX, STACK_BYTES_MIN, WASM_BYTES_MAX};
 use selvedge_contract::types::ExternType;
 use selvedge_runtime::{CallError, Instance, InstantiateError, Limits, Linker, Module, Store};
-use selvedge_wasi::{DirAccess, Tracer, Wasi};
+use selvedge_wasi::{DirAccess, Tracer, Tree, Wasi};
 
 use crate::cache::{Cache, Entry};
 use crate::options::{CompileArgs, size, time};
@@ -44,6 +44,7 @@ Examples:
   selvedge run app.wasm one two
   selvedge run --dir . --env HOME app.wasm --flag-of-the-program
   selvedge run --dir /srv/data::/data::ro --memory-max 64MiB app.selv
+  selvedge run --dir assets.tar::/assets app.wasm
   selvedge run --timeout 2s loop.wat
   selvedge run --trace wasi app.wasm
   selvedge run --invoke add math.wat 2 3")]
@@ -51,7 +52,8 @@ pub(crate) struct Args {
     /// The module or artifact, then the program's arguments
     #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGS"])]
     command: Vec<OsString>,
-    /// Grant a directory, under its own or another name; `::ro` for reading only
+    /// Grant a directory, under its own or another name; `::ro` for reading only.
+    /// A tar archive is granted as the directory it holds, for reading
     #[arg(long = "dir", value_name = "HOST[::GUEST[::ro]]")]
     dirs: Vec<String>,
     /// Set an environment variable, or pass this command's own on
@@ -137,9 +139,19 @@ fn grant(args: &Args) -> Result<Wasi> {
     }
     for dir in &args.dirs {
         let (host, guest, access) = directory(dir)?;
-        builder = builder.preopen_dir(host, guest, access)?;
+        builder = match host.is_file() {
+            true => builder.preopen_tree(archive(host)?, guest)?,
+            false => builder.preopen_dir(host, guest, access)?,
+        };
     }
     Ok(builder.build()?)
+}
+
+/// The tree in an archive.
+fn archive(path: &Path) -> Result<Tree> {
+    let named = || format!("cannot grant {} to the guest", path.display());
+    let bytes = std::fs::read(path).with_context(named)?;
+    Tree::from_tar(bytes).with_context(named)
 }
 
 /// `HOST[::GUEST[::ro]]`.

@@ -6,6 +6,7 @@ mod paths;
 mod quotas;
 mod streams;
 mod supplied;
+mod trees;
 mod waiting;
 
 use std::os::unix::fs::symlink;
@@ -16,7 +17,7 @@ use selvedge_runtime::{GuestPtr, GuestValue};
 use crate::errno::{Answer, Errno};
 use crate::flags::{FdFlags, OpenFlags, Rights};
 use crate::types::{Filestat, Iovec};
-use crate::{DirAccess, Wasi, WasiBuilder};
+use crate::{DirAccess, Tree, Wasi, WasiBuilder};
 
 /// Where the harness puts things in guest memory.
 const PATH: u32 = 0x1000;
@@ -54,6 +55,15 @@ impl Guest {
         symlink("nowhere", at("root/dangling")).unwrap();
         let wasi = more(Wasi::builder()).preopen_dir(at("root"), "/data", access).unwrap().build().unwrap();
         Guest { wasi, mem: vec![0; MEMORY_BYTES], tree }
+    }
+
+    /// The same tree, in memory.
+    fn in_memory() -> Guest {
+        let mut tree = Tree::builder();
+        tree.directory("dir").unwrap().file("file", *b"contents").unwrap().symlink("link", "file").unwrap();
+        tree.symlink("escape", "../outside").unwrap().symlink("dangling", "nowhere").unwrap();
+        let wasi = Wasi::builder().preopen_tree(tree.build().unwrap(), "/data").unwrap().build().unwrap();
+        Guest { wasi, mem: vec![0; MEMORY_BYTES], tree: tempfile::tempdir().unwrap() }
     }
 
     fn host(&self, name: &str) -> PathBuf {
@@ -204,8 +214,12 @@ const READ_ONLY_CHANGES: &[(&str, Change)] = &[
 ];
 
 #[test]
-fn a_directory_granted_for_reading_cannot_be_changed() {
-    let mut guest = Guest::new(DirAccess::ReadOnly);
+fn what_is_granted_for_reading_cannot_be_changed() {
+    cannot_be_changed(Guest::new(DirAccess::ReadOnly));
+    cannot_be_changed(Guest::in_memory());
+}
+
+fn cannot_be_changed(mut guest: Guest) {
     for (what, change) in READ_ONLY_CHANGES {
         assert_eq!(change(&mut guest), Err(Errno::Rofs), "{what}");
     }
