@@ -116,6 +116,7 @@ fn begin<'m, 'b>(
         nesting: 0,
         reachable: true,
         locals: locals::Locals::Variables,
+        in_local: None,
         callees: call::Callees::default(),
         host: host::HostCalls::default(),
         regions: flags::Regions::new(builder.func),

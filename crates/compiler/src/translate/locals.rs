@@ -122,6 +122,7 @@ impl Translator<'_, '_> {
                 self.ins().stack_load(types::I64, ty, slot, (local * CELL_BYTES) as i32)
             }
         };
+        self.in_local = Some(value);
         self.push(value);
     }
 
@@ -133,7 +134,13 @@ impl Translator<'_, '_> {
     pub(super) fn visit_local_tee(&mut self, local: u32) {
         let value = self.pop();
         self.set_local(local, value);
+        self.in_local = Some(value);
         self.push(value);
+    }
+
+    /// Whether the value is what the local last named holds.
+    pub(super) fn lives_on(&self, value: Value) -> bool {
+        self.in_local == Some(value)
     }
 
     pub(super) fn visit_drop(&mut self) {

@@ -5,8 +5,9 @@
 //! otherwise it is added to the index before. So every access lies in the memory or faults, even if
 //! branches are mispredicted: there are none.
 
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
+use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Type, Value, types};
 use selvedge_contract::abi::Builtin;
 use selvedge_contract::limits::{RESERVATION_BYTES_MAX, WASM_PAGE_BYTES};
 use selvedge_contract::vmctx::{Reach, memory_def};
@@ -34,7 +35,7 @@ impl<'m> Translator<'m, '_> {
         let memory = memory_index(memarg);
         let access = self.memory(memory);
         let index = self.pop();
-        let index = self.widen(index);
+        let index = self.loaded_wide(index).unwrap_or_else(|| self.widen(index));
         let near = memarg.offset.checked_add(u64::from(bytes)).is_some_and(|end| end <= access.guard_bytes);
         let (far, offset) = if near { (0, memarg.offset as i32) } else { (memarg.offset, 0) };
         let index = match access.bound {
@@ -44,6 +45,35 @@ impl<'m> Translator<'m, '_> {
         let base = self.memory_base(memory);
         let base = self.ins().iadd(base, index);
         Address { base, offset, flags: self.regions.heap() }
+    }
+
+    /// A 32-bit value that was loaded, extended without a sign by the load itself. Loads do that anyway, but
+    /// Cranelift knows it only of those whose result is 64 bits wide.
+    fn loaded_wide(&mut self, value: Value) -> Option<Value> {
+        let func = &mut *self.builder.func;
+        let inst = func.dfg.value_def(func.dfg.resolve_aliases(value)).inst()?;
+        let (opcode, base, offset, flags) = match func.dfg.insts[inst] {
+            InstructionData::Load { opcode, arg, offset, flags } => (opcode, arg, offset, flags),
+            // This value has been through here before.
+            InstructionData::Unary { opcode: Opcode::Ireduce, arg } => {
+                let load = func.dfg.value_def(arg).inst()?;
+                let extends =
+                    matches!(func.dfg.insts[load].opcode(), Opcode::Uload8 | Opcode::Uload16 | Opcode::Uload32);
+                return extends.then_some(arg);
+            }
+            _ => return None,
+        };
+        let flags = func.dfg.mem_flags[flags];
+        let mut cursor = FuncCursor::new(func).at_inst(inst);
+        cursor.use_srcloc(inst);
+        let wide = match (opcode, cursor.func.dfg.value_type(value)) {
+            (Opcode::Load, types::I32) => cursor.ins().uload32(flags, base, offset),
+            (Opcode::Uload8, types::I32) => cursor.ins().uload8(types::I64, flags, base, offset),
+            (Opcode::Uload16, types::I32) => cursor.ins().uload16(types::I64, flags, base, offset),
+            _ => return None,
+        };
+        func.replace(inst).ireduce(types::I32, wide);
+        Some(wide)
     }
 
     /// `index + far`, or the bound if that is more.

@@ -52,6 +52,8 @@ pub(crate) struct Translator<'m, 'b> {
     nesting: u32,
     reachable: bool,
     locals: locals::Locals,
+    /// What the local last read, or set and kept on the stack, holds.
+    in_local: Option<Value>,
     callees: call::Callees,
     host: host::HostCalls,
     regions: flags::Regions,

@@ -78,6 +78,7 @@ mod simd_float;
 mod simd_int;
 mod simd_lane;
 mod simd_memory;
+mod wide_mul;
 
 impl Translator<'_, '_> {
     /// Pops a vector as lanes of this type, without the bitcasts that took it through the stack:
@@ -110,6 +111,22 @@ impl Translator<'_, '_> {
             vector = arg;
         }
         vector
+    }
+
+    /// The two operands of the instruction that this value is the result of, if it is one of this opcode.
+    fn operands(&self, value: Value, opcode: Opcode) -> Option<[Value; 2]> {
+        match self.defined_by(value)? {
+            InstructionData::Binary { opcode: found, args } if found == opcode => Some(args),
+            _ => None,
+        }
+    }
+
+    /// A constant integer, as Cranelift keeps it.
+    fn integer(&self, value: Value) -> Option<i64> {
+        match self.defined_by(value)? {
+            InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => Some(imm.bits()),
+            _ => None,
+        }
     }
 
     /// The instruction whose result this value is, unless it is a block's parameter.

@@ -1,0 +1,15 @@
+;; --emit asm
+(module
+  (memory 1)
+  ;; The product of two 64-bit integers in 128 bits, by halves as compilers' libraries do it: one
+  ;; multiplication that gives the upper half, one that gives the lower.
+  (func $wide (param $a i64) (param $b i64) (result i64 i64) (local $p i64) (local $t i64) (local $u i64)
+    (local.set $p (i64.mul (i64.and (local.get $a) (i64.const 0xffffffff)) (i64.and (local.get $b) (i64.const 0xffffffff))))
+    (local.set $t (i64.add (i64.shr_u (local.get $p) (i64.const 32))
+      (i64.mul (i64.shr_u (local.get $a) (i64.const 32)) (i64.and (local.get $b) (i64.const 0xffffffff)))))
+    (local.set $u (i64.add (i64.and (local.get $t) (i64.const 0xffffffff))
+      (i64.mul (i64.shr_u (local.get $b) (i64.const 32)) (i64.and (local.get $a) (i64.const 0xffffffff)))))
+    (i64.add (i64.add (i64.shr_u (local.get $t) (i64.const 32))
+      (i64.mul (i64.shr_u (local.get $a) (i64.const 32)) (i64.shr_u (local.get $b) (i64.const 32))))
+      (i64.shr_u (local.get $u) (i64.const 32)))
+    (i64.or (i64.and (local.get $p) (i64.const 0xffffffff)) (i64.shl (local.get $u) (i64.const 32)))))
