@@ -12,7 +12,7 @@ use crate::{guests, modules, repo, tidy};
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
-const TESTS: &[&str] = &["test", "--workspace", "--exclude", "bench", "--no-fail-fast"];
+const TESTS: &[&str] = &["test", "--workspace", "--no-fail-fast"];
 
 /// What came of it.
 #[derive(Debug, Default, PartialEq, Eq)]

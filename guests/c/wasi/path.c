@@ -3,7 +3,8 @@
 //   file, dir/inner, link -> file, dirlink -> dir, dangling -> nothing, loop -> loop,
 //   out -> ../outside, deep -> dir/../dir/inner
 //
-// and the ways in which paths are wrong: that leave the directory, are empty, absolute, end in slashes.
+// and the ways in which paths are wrong: that leave the directory, are empty, absolute, end in slashes. With an
+// argument: places, flags and rights that are wrong.
 
 #include "wasi.h"
 
@@ -67,11 +68,7 @@ static void opening(void)
     SHOW(try_open(P("file/"), 0, 0));
     SHOW(try_open(P("file"), 0, __WASI_OFLAGS_DIRECTORY));
     SHOW(try_open(P("file"), 0, __WASI_OFLAGS_CREAT | __WASI_OFLAGS_EXCL));
-    SHOW(try_open(P("file"), 0, 0x10));
-    SHOW(try_open(P("file"), 2, 0));
     SHOW(path_open(DIR, 0, P("dir"), 0, FILE_RIGHTS, 0, 0, &fd));
-    SHOW(path_open(DIR, 0, P("file"), 0, 0, 0, 0x20, &fd));
-    SHOW(path_open(DIR, 0, P("file"), 0, 0, 0, 0, NOWHERE));
     SHOW(path_open(99, 0, P("file"), 0, 0, 0, 0, &fd));
     SHOW(path_open(1, 0, P("file"), 0, 0, 0, 0, &fd));
     SHOW(path_open(DIR, 0, P("file"), __WASI_OFLAGS_TRUNC, FILE_RIGHTS, 0, 0, &fd));
@@ -114,8 +111,6 @@ static void attributes_of(void)
     SHOW(path_filestat_get(DIR, FOLLOW, P("dangling"), &attributes));
     SHOW(path_filestat_get(DIR, FOLLOW, P("loop"), &attributes));
     SHOW(path_filestat_get(DIR, 0, P("none"), &attributes));
-    SHOW(path_filestat_get(DIR, 0, P("file"), NOWHERE));
-    SHOW(path_filestat_get(DIR, 4, P("file"), &attributes));
     SHOW(path_filestat_set_times(DIR, 0, P("file"), 7, 1000000007, __WASI_FSTFLAGS_ATIM | __WASI_FSTFLAGS_MTIM));
     SHOW(path_filestat_set_times(DIR, 0, P("link"), 9, 1000000009, __WASI_FSTFLAGS_ATIM | __WASI_FSTFLAGS_MTIM));
     SHOW(path_filestat_get(DIR, 0, P("file"), &attributes));
@@ -139,8 +134,6 @@ static void reading_links(void)
     printf("  %u bytes\n", used);
     SHOW(path_readlink(DIR, P("file"), text, sizeof text, &used));
     SHOW(path_readlink(DIR, P("none"), text, sizeof text, &used));
-    SHOW(path_readlink(DIR, P("deep"), NOWHERE, 64, &used));
-    SHOW(path_readlink(DIR, P("deep"), text, sizeof text, NOWHERE));
 }
 
 static void linking(void)
@@ -183,7 +176,8 @@ static void removing(void)
     SHOW(path_remove_directory(DIR, P("renamed")));
     SHOW(path_remove_directory(DIR, P("dirlink")));
     SHOW(path_remove_directory(DIR, P("none")));
-    SHOW(path_remove_directory(DIR, P("new/")));
+    SHOW(path_remove_directory(DIR, P("new")));
+    SHOW(path_remove_directory(DIR, P("new")));
     SHOW(path_unlink_file(DIR, P("loop")));
     SHOW(path_unlink_file(DIR, P("dangling")));
     SHOW(path_unlink_file(DIR, P("dirlink")));
@@ -197,21 +191,36 @@ static void no_paths(void)
     SHOW(path_unlink_file(DIR, P("")));
     SHOW(try_open(P(""), 0, 0));
     SHOW(path_create_directory(DIR, P("a\0b")));
-    SHOW(path_create_directory(DIR, P("\xff\xfe")));
-    SHOW(path_create_directory(DIR, NOWHERE, 4));
-    SHOW(path_unlink_file(DIR, last_bytes(4), 5));
-    SHOW(path_rename(DIR, P("renamed"), DIR, NOWHERE, 4));
-    SHOW(path_symlink(NOWHERE, 4, DIR, P("x")));
-    SHOW(path_link(DIR, 0, NOWHERE, 4, DIR, P("x")));
     SHOW(path_create_directory(DIR, P("a name that is longer than any file system will have it: it goes on and "
                                       "on, past a hundred bytes, past two hundred, and only when there are more "
                                       "than two hundred and fifty-five of them, which takes some time to write, "
                                       "does it come to a long desired end............")));
 }
 
+static void wrong(void)
+{
+    SHOW(path_remove_directory(DIR, P("new/")));
+    SHOW(try_open(P("file"), 0, 0x10));
+    SHOW(try_open(P("file"), 2, 0));
+    SHOW(path_open(DIR, 0, P("file"), 0, 0, 0, 0x20, &fd));
+    SHOW(path_filestat_get(DIR, 4, P("file"), &attributes));
+    SHOW(path_filestat_set_times(DIR, 0, P("file"), 0, 0, 0x10));
+    SHOW(path_open(DIR, 0, P("fresh"), __WASI_OFLAGS_CREAT, 0, 0, 0, NOWHERE));
+    SHOW(path_filestat_get(DIR, 0, P("fresh"), &attributes));
+    SHOW(path_filestat_get(DIR, 0, P("file"), NOWHERE));
+    SHOW(path_readlink(DIR, P("deep"), NOWHERE, 64, &used));
+    SHOW(path_readlink(DIR, P("deep"), text, sizeof text, NOWHERE));
+    SHOW(path_create_directory(DIR, NOWHERE, 4));
+    SHOW(path_create_directory(DIR, P("\xff\xfe")));
+    SHOW(path_unlink_file(DIR, last_bytes(4), 5));
+    SHOW(path_rename(DIR, P("file"), DIR, NOWHERE, 4));
+    SHOW(path_symlink(NOWHERE, 4, DIR, P("x")));
+    SHOW(path_link(DIR, 0, NOWHERE, 4, DIR, P("x")));
+}
+
 static void rights(void)
 {
-    u32 sub;
+    u32 sub = 0;
     SHOW(path_open(DIR, 0, P("dir"), __WASI_OFLAGS_DIRECTORY, __WASI_RIGHTS_PATH_OPEN, __WASI_RIGHTS_FD_READ, 0, &sub));
     SHOW(path_open(sub, 0, P("inner"), 0, __WASI_RIGHTS_FD_READ, 0, 0, &fd));
     SHOW(fd_close(fd));
@@ -223,15 +232,21 @@ static void rights(void)
     SHOW(path_readlink(sub, P("inner"), text, sizeof text, &used));
     SHOW(path_symlink(P("x"), sub, P("new")));
     SHOW(path_rename(sub, P("inner"), DIR, P("inner")));
-    SHOW(path_link(DIR, 0, P("renamed"), sub, P("new")));
+    SHOW(path_link(DIR, 0, P("file"), sub, P("new")));
     SHOW(path_filestat_set_times(sub, 0, P("inner"), 0, 0, 0));
     SHOW(path_remove_directory(sub, P("new")));
     SHOW(fd_close(sub));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    (void)argv;
     making();
+    if (argc > 1) {
+        wrong();
+        rights();
+        return 0;
+    }
     opening();
     leaving();
     attributes_of();
@@ -240,6 +255,5 @@ int main(void)
     renaming();
     removing();
     no_paths();
-    rights();
     return 0;
 }

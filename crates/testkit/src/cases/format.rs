@@ -94,6 +94,11 @@ impl Case {
         self.guest.as_deref().or(self.module.as_deref()).unwrap_or_default()
     }
 
+    /// Whether it is a program that runs from start to end by itself.
+    pub(super) fn is_program(&self) -> bool {
+        self.step.is_empty() && self.connection.is_empty()
+    }
+
     /// Whether the program gets a directory.
     pub(super) fn has_directory(&self) -> bool {
         self.dir || self.seed.is_some()

@@ -19,6 +19,52 @@ use selvedge_contract::MemoryLayout;
 use crate::fixtures::{layout_name, layouts};
 use format::Case;
 
+/// What goes into a case that is one run of a program, for those who run it elsewhere.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The case's name.
+    pub name: String,
+    /// The module.
+    pub module: PathBuf,
+    /// The program's name and arguments.
+    pub args: Vec<String>,
+    /// Its environment.
+    pub env: Vec<(String, String)>,
+    /// Its standard input.
+    pub stdin: String,
+    /// The files of the directory it is granted as `/data`, if it is.
+    pub files: Option<Vec<(String, String)>>,
+}
+
+impl Program {
+    /// The programs among the cases of a repository whose modules are no larger than that and need no large
+    /// modules' directories.
+    ///
+    /// # Errors
+    /// If a case cannot be read, or a module is missing.
+    pub fn all(root: &Path, module_bytes_max: u64) -> Result<Vec<Program>> {
+        let runner = Runner { selvedge: PathBuf::new(), root: root.to_owned(), cache: PathBuf::new() };
+        let mut programs = Vec::new();
+        for file in case_files(&root.join("guests/cases"))? {
+            let case = Case::read(&file)?;
+            let module = runner.module(&case);
+            let bytes = module.metadata().with_context(|| format!("looking at {}", module.display()))?.len();
+            if case.is_program() && case.mounts.is_empty() && bytes <= module_bytes_max {
+                let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                programs.push(Program::of(name, module, case));
+            }
+        }
+        Ok(programs)
+    }
+
+    fn of(name: String, module: PathBuf, case: Case) -> Program {
+        let argv0 = case.argv0.clone().unwrap_or_else(|| case.name().to_owned());
+        let files = case.has_directory().then(|| case.seed.clone().unwrap_or_default().into_iter().collect());
+        let args = [argv0].into_iter().chain(case.args).collect();
+        Program { name, module, args, env: case.env.into_iter().collect(), stdin: case.stdin, files }
+    }
+}
+
 /// Modules above this size are giants.
 const GIANT_BYTES: u64 = 10 << 20;
 
