@@ -24,8 +24,13 @@ pub(crate) fn guest(ty: &FuncType) -> Signature {
     signature
 }
 
-/// Of the stubs for host calls and builtins: context, distance or index, values.
+/// Of the stub for host calls: context, offset of the import's slot, values.
 pub(crate) fn host_call() -> Signature {
+    system_v([types::I64, types::I64, types::I64])
+}
+
+/// Of the stub for builtins: context, index, values.
+pub(crate) fn builtin() -> Signature {
     system_v([types::I64, types::I32, types::I64])
 }
 

@@ -81,9 +81,9 @@ fn host_thunk(
     let values = builder.ins().stack_addr(types::I64, slot, 0);
     store_values(&mut builder, &params[1..], values);
     let stub = builder.ins().load(types::I64, FIXED_FIELD, params[0], header::HOST_CALL);
-    let distance = builder.ins().iconst(types::I32, i64::from(module.layout.host_call_distance(import)));
+    let offset = builder.ins().iconst(types::I64, i64::from(module.layout.import_function(import)));
     let signature = builder.import_signature(signature::host_call());
-    builder.ins().call_indirect(signature, stub, &[params[0], distance, values]);
+    builder.ins().call_indirect(signature, stub, &[params[0], offset, values]);
     let mut results = Vec::with_capacity(ty.results.len());
     load_values(&mut builder, &ty.results, values, &mut results);
     builder.ins().return_(&results);

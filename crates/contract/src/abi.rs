@@ -3,11 +3,11 @@
 //! * **Guest functions** use Cranelift's `tail` convention: `(vmctx, params…) -> results`.
 //! * **Entry trampolines**, one per function type, use System V: `(vmctx, code, values*)`; they load the
 //!   parameters from `values`, call `code`, and store the results there.
-//! * **Host calls** go through the context's `host_call` slot, System V: `(vmctx, distance: u32, values*)`. The
-//!   distance leads from the context down to the import's slot
-//!   ([`crate::vmctx::VmLayout::host_call_distance`]). The values lie in the guest's frame: parameters in,
-//!   results out.
-//! * **Builtins** go through the `builtin` slot likewise, with a [`Builtin`]'s index for the distance.
+//! * **Host calls** go through the context's `host_call` slot, System V: `(vmctx, offset: i64, values*)`. The
+//!   offset is that of the import's slot in the context ([`crate::vmctx::VmLayout::import_function`]). The
+//!   values lie in the guest's frame: parameters in, results out.
+//! * **Builtins** go through the `builtin` slot, System V: `(vmctx, index: u32, values*)`, with a [`Builtin`]'s
+//!   index.
 //! * **Explicit traps** go through the `raise` slot, System V: `(vmctx, code: u32)`, which does not return.
 //!
 //! `values` is an array of [`VALUE_BYTES`]-byte slots, little-endian, upper bytes of a narrower value

@@ -195,11 +195,6 @@ impl VmLayout {
         self.import_functions + (index * import_function::BYTES) as i32
     }
 
-    /// What a host thunk passes the stub to name an imported function: bytes from its slot up to the context.
-    pub fn host_call_distance(&self, index: u32) -> u32 {
-        self.import_function(index).unsigned_abs()
-    }
-
     /// Offset of the pointer to an imported memory's definition.
     pub fn import_memory(&self, index: u32) -> i32 {
         self.import_memories + (index * 8) as i32

@@ -2,7 +2,7 @@
 
 use std::cell::UnsafeCell;
 use std::mem::offset_of;
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -49,27 +49,14 @@ unsafe impl Send for Control {}
 unsafe impl Sync for Control {}
 
 /// The owner's part.
-///
-/// Nested entries reuse it: [`crate::enter`] saves what it overwrites and restores it.
 #[repr(C)]
 #[derive(Debug)]
 pub(crate) struct State {
-    /// Where the stubs continue on the host's stack.
-    pub(crate) host_rsp: u64,
-    /// Guest stack pointer when guest code last called out.
-    pub(crate) guest_rsp: u64,
-    /// Guest frame pointer when guest code last trapped, faulted or was interrupted.
-    pub(crate) guest_rbp: u64,
-    /// Serves builtins for the host that entered.
-    pub(crate) builtin: u64,
-    /// That host's view, lent for the entry.
-    pub(crate) view: *mut (),
+    entry: Entry,
     /// Program counter of a fault, trap or interruption.
     pub(crate) pc: u64,
     /// A raised trap's code.
     pub(crate) trap_code: u32,
-    /// Entries now on the guest stack.
-    pub(crate) depth: u32,
     /// The values of the host call that guest code waits in, while it is suspended.
     pub(crate) waiting: Option<HostCall>,
     /// Parameters and results of an entry that may be suspended: at one address, whoever resumes it.
@@ -81,6 +68,40 @@ pub(crate) struct State {
     pub(crate) panic: Option<Box<dyn std::any::Any + Send>>,
 }
 
+/// What each entry has of its own; a nested one puts it back.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// Where the stubs continue on the host's stack.
+    pub(crate) host_rsp: u64,
+    /// Guest stack pointer when guest code last called out.
+    pub(crate) guest_rsp: u64,
+    /// Guest frame pointer when guest code last trapped, faulted or was interrupted.
+    pub(crate) guest_rbp: u64,
+    /// Serves builtins for the host that entered.
+    pub(crate) builtin: u64,
+    /// That host's view, lent for the entry.
+    pub(crate) view: *mut (),
+    /// Entries now on the guest stack.
+    pub(crate) depth: u32,
+}
+
+impl Deref for State {
+    type Target = Entry;
+
+    #[inline]
+    fn deref(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+impl DerefMut for State {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Entry {
+        &mut self.entry
+    }
+}
+
 /// The `values` array of a host call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostCall {
@@ -88,10 +109,10 @@ pub(crate) struct HostCall {
     pub(crate) count: usize,
 }
 
-pub(crate) const HOST_RSP: usize = offset_of!(State, host_rsp);
-pub(crate) const GUEST_RSP: usize = offset_of!(State, guest_rsp);
-pub(crate) const GUEST_RBP: usize = offset_of!(State, guest_rbp);
-pub(crate) const BUILTIN: usize = offset_of!(State, builtin);
+pub(crate) const HOST_RSP: usize = offset_of!(State, entry.host_rsp);
+pub(crate) const GUEST_RSP: usize = offset_of!(State, entry.guest_rsp);
+pub(crate) const GUEST_RBP: usize = offset_of!(State, entry.guest_rbp);
+pub(crate) const BUILTIN: usize = offset_of!(State, entry.builtin);
 pub(crate) const PC: usize = offset_of!(State, pc);
 pub(crate) const TRAP_CODE: usize = offset_of!(State, trap_code);
 /// The byte whose lowest bit is the request to stop.
@@ -100,15 +121,11 @@ const _: () = assert!(offset_of!(Control, state) == 0);
 
 impl Control {
     pub(crate) fn new() -> Control {
+        let entry = Entry { host_rsp: 0, guest_rsp: 0, guest_rbp: 0, builtin: 0, view: std::ptr::null_mut(), depth: 0 };
         let state = State {
-            host_rsp: 0,
-            guest_rsp: 0,
-            guest_rbp: 0,
-            builtin: 0,
-            view: std::ptr::null_mut(),
+            entry,
             pc: 0,
             trap_code: 0,
-            depth: 0,
             waiting: None,
             values: None,
             stack_low: 0,
@@ -154,6 +171,14 @@ impl Control {
 }
 
 impl State {
+    pub(crate) fn entry(&self) -> Entry {
+        self.entry
+    }
+
+    pub(crate) fn set_entry(&mut self, entry: Entry) {
+        self.entry = entry;
+    }
+
     pub(crate) fn set_stack(&mut self, stack: Range<u64>) {
         (self.stack_low, self.stack_high) = (stack.start, stack.end);
     }

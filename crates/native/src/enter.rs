@@ -1,6 +1,7 @@
 //! Running guest code, and what comes of it.
 
 use std::any::Any;
+use std::ffi::c_void;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -31,11 +32,20 @@ pub struct Trap {
     pub frames: Vec<u64>,
 }
 
-/// How a call ended, or that it has not.
+/// How an entry ended, or that it has not.
 #[derive(Debug)]
 pub enum Exit {
     /// It returned; the results are in the values.
     Returned,
+    /// It waits in a host call: only after [`start`] or [`proceed`].
+    Suspended,
+    /// It did not return. Boxed: rare, and large.
+    Ended(Box<Ending>),
+}
+
+/// How an entry ended that did not return.
+#[derive(Debug)]
+pub enum Ending {
     /// It trapped.
     Trapped(Trap),
     /// A host function abandoned it.
@@ -57,8 +67,12 @@ pub enum Exit {
         /// Return addresses, innermost first.
         frames: Vec<u64>,
     },
-    /// It waits in a host call: only after [`start`] or [`proceed`].
-    Suspended,
+}
+
+impl From<Ending> for Exit {
+    fn from(ending: Ending) -> Exit {
+        Exit::Ended(Box::new(ending))
+    }
 }
 
 /// A function ready to be entered: found once, called often.
@@ -144,8 +158,7 @@ impl Arena {
 pub fn enter_callable<H: Host>(view: &mut H::View<'_>, callable: &Callable, values: &mut [RawValue]) -> Exit {
     assert!(values.len() >= callable.values, "every parameter and result has its slot");
     let arena = H::arena(view);
-    let outermost = arena.state().depth == 0;
-    if outermost && arena.state().values.is_some() {
+    if arena.state().values.is_some() && arena.state().depth == 0 {
         arena.abandon();
     }
     let Callable { entry, code, context, .. } = *callable;
@@ -154,7 +167,7 @@ pub fn enter_callable<H: Host>(view: &mut H::View<'_>, callable: &Callable, valu
     // SAFETY: `callable` came from this arena, whose slots and code still live; its entry trampoline was chosen
     // by the function's own type, for which `values` is long enough, and `values` is borrowed until the end: an
     // entry without values of its own cannot be suspended.
-    run::<H>(view, |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
+    run::<H>(view, move |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
 }
 
 /// Calls a function as [`enter_callable`], but so that host functions may suspend it. The results are in
@@ -171,7 +184,7 @@ pub fn start<H: Host>(view: &mut H::View<'_>, callable: &Callable, values: Box<[
     let values = arena.state_mut().values.insert(values).as_mut_ptr();
     let Callable { entry, code, context, .. } = *callable;
     // SAFETY: as in `enter_callable`; `values` is on the heap and kept by the arena until the call has ended.
-    run::<H>(view, |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
+    run::<H>(view, move |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
 }
 
 /// Goes on with a suspended call, on whatever thread; the host call's results are in
@@ -200,96 +213,87 @@ fn check<H: Host>(arena: &Arena, callable: &Callable) {
 
 /// Lends the view to host calls and runs guest code by `switch`, on the stack below what it already holds.
 #[inline]
-fn run<H: Host>(view: &mut H::View<'_>, switch: impl FnOnce(*const std::ffi::c_void, u64) -> u32) -> Exit {
+fn run<H: Host>(view: &mut H::View<'_>, switch: impl FnOnce(*const c_void, u64) -> u32) -> Exit {
     let control: *const Control = Arc::as_ptr(H::arena(view).control());
-    let number = match thread::number() {
-        0 => match thread::prepare() {
-            Ok(number) => number,
-            Err(error) => return unprepared(&error),
-        },
-        number => number,
-    };
+    if thread::number() == 0
+        && let Err(error) = thread::prepare()
+    {
+        return unprepared(&error);
+    }
     // SAFETY: the control block lives as long as the arena, which `view` borrows. Its state is this thread's while
     // it is inside, and host calls below give up their own references to it before they return.
-    let (state, signal) = unsafe { (&mut *(*control).state(), (*control).signal()) };
-    if state.depth >= DEPTH_MAX || !thread::has_host_stack() {
+    let state = unsafe { &mut *(*control).state() };
+    if !thread::has_host_stack() {
         return exhausted();
     }
-    let builtin = serve_builtin::<H> as *const () as u64;
-    let saved = Saved::begin(state, control, builtin, std::ptr::from_mut(view).cast());
-    signal.set_thread(number);
-    let why = switch(control.cast(), saved.stack_top);
-    // SAFETY: as above.
-    let (state, signal) = unsafe { (&mut *(*control).state(), (*control).signal()) };
-    if saved.depth == 0 {
-        signal.set_thread(0);
+    if state.depth > 0 {
+        return run_nested::<H>(view, control, switch);
     }
+    let stack_top = state.stack().end;
+    let current = thread::set_current(control);
+    state.lend::<H>(view);
+    // SAFETY: as above.
+    let signal = unsafe { (*control).signal() };
+    signal.set_thread(thread::number());
+    let why = switch(control.cast(), stack_top);
+    signal.set_thread(0);
+    thread::set_current(current);
+    // SAFETY: as above.
+    let state = unsafe { &mut *(*control).state() };
+    state.depth = 0;
     if why == reason::RETURNED {
-        saved.end(state);
         return Exit::Returned;
     }
-    let left = Left::new(state, &saved, why);
-    saved.end(state);
+    let left = Left::new(state, stack_top, why);
+    if why != reason::SUSPENDED {
+        state.values = None;
+    }
     left.exit(H::arena(view))
+}
+
+/// As [`run`], within a host call of the same arena: what the entry overwrites is put back.
+#[cold]
+fn run_nested<H: Host>(
+    view: &mut H::View<'_>,
+    control: *const Control,
+    switch: impl FnOnce(*const c_void, u64) -> u32,
+) -> Exit {
+    // SAFETY: as in `run`.
+    let state = unsafe { &mut *(*control).state() };
+    if state.depth >= DEPTH_MAX {
+        return exhausted();
+    }
+    let (saved, stack_top) = (state.entry(), state.guest_rsp & !15);
+    let current = thread::set_current(control);
+    state.lend::<H>(view);
+    let why = switch(control.cast(), stack_top);
+    thread::set_current(current);
+    // SAFETY: as in `run`.
+    let state = unsafe { &mut *(*control).state() };
+    let left = (why != reason::RETURNED).then(|| Left::new(state, stack_top, why));
+    state.set_entry(saved);
+    left.map_or(Exit::Returned, |left| left.exit(H::arena(view)))
+}
+
+impl State {
+    /// Makes the host that enters known to the stubs.
+    #[inline]
+    fn lend<H: Host>(&mut self, view: &mut H::View<'_>) {
+        self.depth += 1;
+        self.builtin = serve_builtin::<H> as *const () as u64;
+        self.view = std::ptr::from_mut(view).cast();
+    }
 }
 
 #[cold]
 fn unprepared(error: &NativeError) -> Exit {
     let text = format!("this thread cannot run guest code: {error}");
-    Exit::HostPanicked { payload: Box::new(text), frames: Vec::new() }
+    Ending::HostPanicked { payload: Box::new(text), frames: Vec::new() }.into()
 }
 
 #[cold]
 fn exhausted() -> Exit {
-    Exit::Trapped(Trap { code: TrapCode::StackOverflow, pc: 0, frames: Vec::new() })
-}
-
-/// What a nested entry overwrites in the control block.
-struct Saved {
-    host_rsp: u64,
-    guest_rsp: u64,
-    guest_rbp: u64,
-    builtin: u64,
-    view: *mut (),
-    current: *const Control,
-    depth: u32,
-    /// Where the entry's guest stack begins.
-    stack_top: u64,
-}
-
-impl Saved {
-    /// Sets up the control block for an entry.
-    #[inline]
-    fn begin(state: &mut State, control: *const Control, builtin: u64, view: *mut ()) -> Saved {
-        let saved = Saved {
-            host_rsp: state.host_rsp,
-            guest_rsp: state.guest_rsp,
-            guest_rbp: state.guest_rbp,
-            builtin: state.builtin,
-            view: state.view,
-            current: thread::set_current(control),
-            depth: state.depth,
-            stack_top: if state.depth == 0 { state.stack().end } else { state.guest_rsp & !15 },
-        };
-        state.depth += 1;
-        state.builtin = builtin;
-        state.view = view;
-        saved
-    }
-
-    /// Puts the control block back.
-    #[inline]
-    fn end(&self, state: &mut State) {
-        state.depth = self.depth;
-        if self.depth > 0 {
-            state.host_rsp = self.host_rsp;
-            state.guest_rsp = self.guest_rsp;
-            state.guest_rbp = self.guest_rbp;
-            state.builtin = self.builtin;
-            state.view = self.view;
-        }
-        thread::set_current(self.current);
-    }
+    Ending::Trapped(Trap { code: TrapCode::StackOverflow, pc: 0, frames: Vec::new() }).into()
 }
 
 /// A call that did not return.
@@ -303,17 +307,14 @@ struct Left {
 
 impl Left {
     #[cold]
-    fn new(state: &mut State, saved: &Saved, why: u32) -> Left {
+    fn new(state: &mut State, stack_top: u64, why: u32) -> Left {
         match why {
             reason::SUSPENDED => return Left { why, pc: 0, trap_code: 0, frames: Vec::new(), panic: None },
             reason::INTERRUPTED_BEFORE => (state.pc, state.guest_rbp) = (0, 0),
             reason::INTERRUPTED_AFTER_CALL => state.stopped_in_host_call(),
             _ => {}
         }
-        let frames = frames(state, saved.stack_top);
-        if saved.depth == 0 {
-            state.values = None;
-        }
+        let frames = frames(state, stack_top);
         Left { why, pc: state.pc, trap_code: state.trap_code, frames, panic: state.panic.take() }
     }
 
@@ -322,26 +323,27 @@ impl Left {
         let Left { why, pc, mut frames, .. } = self;
         let trap = |code: Option<TrapCode>, frames| {
             let code = code.unwrap_or_else(|| bug("guest code trapped for an unknown reason", pc));
-            Exit::Trapped(Trap { code, pc, frames })
+            Ending::Trapped(Trap { code, pc, frames })
         };
-        match why {
-            reason::SUSPENDED => Exit::Suspended,
+        let ending = match why {
+            reason::SUSPENDED => return Exit::Suspended,
             reason::RAISED => trap(u8::try_from(self.trap_code).ok().and_then(TrapCode::from_byte), frames),
             reason::FAULT => trap(arena.trap_at(pc), frames),
             reason::INTERRUPTED | reason::INTERRUPTED_BEFORE | reason::INTERRUPTED_AFTER_CALL => {
                 arena.control().signal().take();
-                Exit::Interrupted { pc, frames }
+                Ending::Interrupted { pc, frames }
             }
             reason::HOST_PANICKED => {
                 frames.insert(0, pc + 1);
-                Exit::HostPanicked { payload: self.panic.unwrap_or_else(|| Box::new("unknown")), frames }
+                Ending::HostPanicked { payload: self.panic.unwrap_or_else(|| Box::new("unknown")), frames }
             }
             reason::HOST_LEFT => {
                 frames.insert(0, pc + 1);
-                Exit::HostLeft { frames }
+                Ending::HostLeft { frames }
             }
             _ => bug("guest code was left for an unknown reason", pc),
-        }
+        };
+        ending.into()
     }
 }
 

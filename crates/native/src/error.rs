@@ -34,7 +34,7 @@ pub enum NativeError {
     #[error("the artifact's function table is damaged: {0}")]
     Functions(&'static str),
     /// Signal handlers could not be installed.
-    #[error("cannot install signal handlers, or membarrier(2) (Linux 4.14) is refused: {0}")]
+    #[error("cannot install signal handlers: {0}")]
     Signals(Errno),
     /// A size outside its limits.
     #[error("{what} of {bytes} bytes is outside {min}..={max}")]

@@ -68,9 +68,56 @@ impl<H: Host> Clone for HostFunction<H> {
     }
 }
 
-struct Body<F> {
+/// What a host function does, where the length of its `values` array is known to the Rust compiler.
+pub trait HostBody<H: Host>: Send + Sync + 'static {
+    /// Slots in its `values` array.
+    const VALUES: usize;
+
+    /// Serves a call: parameters in, results out. Panics are caught and end the call.
+    fn call(&self, view: &mut H::View<'_>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict;
+}
+
+/// A closure and the length of its `values` array.
+struct Dynamic<F> {
     values: usize,
     function: F,
+}
+
+/// What an entry is made for.
+trait Body<H: Host>: Send + Sync + 'static {
+    fn values(&self) -> usize;
+
+    fn call(&self, view: &mut H::View<'_>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict;
+}
+
+impl<H, F> Body<H> for Dynamic<F>
+where
+    H: Host,
+    F: Fn(&mut H::View<'_>, SlotId, &mut [RawValue]) -> HostVerdict + Send + Sync + 'static,
+{
+    #[inline]
+    fn values(&self) -> usize {
+        self.values
+    }
+
+    #[inline]
+    fn call(&self, view: &mut H::View<'_>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict {
+        (self.function)(view, slot, values)
+    }
+}
+
+struct Static<B>(B);
+
+impl<H: Host, B: HostBody<H>> Body<H> for Static<B> {
+    #[inline]
+    fn values(&self) -> usize {
+        B::VALUES
+    }
+
+    #[inline]
+    fn call(&self, view: &mut H::View<'_>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict {
+        self.0.call(view, slot, values)
+    }
 }
 
 impl<H: Host> HostFunction<H> {
@@ -80,9 +127,19 @@ impl<H: Host> HostFunction<H> {
     where
         F: Fn(&mut H::View<'_>, SlotId, &mut [RawValue]) -> HostVerdict + Send + Sync + 'static,
     {
-        let body = Arc::new(Body { values, function });
+        HostFunction::of(Dynamic { values, function })
+    }
+
+    /// A host function from its body.
+    pub fn typed<B: HostBody<H>>(body: B) -> HostFunction<H> {
+        HostFunction::of(Static(body))
+    }
+
+    fn of<B: Body<H>>(body: B) -> HostFunction<H> {
+        let values = body.values();
+        let body = Arc::new(body);
         let data = Arc::as_ptr(&body).cast();
-        HostFunction { entry: serve::<H, F>, body, data, values, marker: PhantomData }
+        HostFunction { entry: serve::<H, B>, body, data, values, marker: PhantomData }
     }
 
     /// Slots in its `values` array.
@@ -110,33 +167,29 @@ unsafe fn slot_of(context: u64) -> SlotId {
 ///
 /// # Safety
 /// Called by the `host_call` stub: `control.view` is the `H::View` that entered, stopped in `enter_callable`;
-/// `context` is that of a slot of its arena; `data` is a `Body<F>` that the slot keeps; `values` lies in the
-/// caller's frame with as many slots as that body says, which linking checked.
-unsafe extern "sysv64" fn serve<H, F>(
+/// `context` is that of a slot of its arena; `data` is a `B` that the slot keeps; `values` lies in the caller's
+/// frame with as many slots as that body says, which never changes and which linking checked.
+unsafe extern "sysv64" fn serve<H: Host, B: Body<H>>(
     context: u64,
     data: *const (),
     values: *mut RawValue,
     control: *const Control,
-) -> u32
-where
-    H: Host,
-    F: Fn(&mut H::View<'_>, SlotId, &mut [RawValue]) -> HostVerdict,
-{
+) -> u32 {
     // SAFETY: the caller's promise.
-    let body = unsafe { &*data.cast::<Body<F>>() };
+    let body = unsafe { &*data.cast::<B>() };
     let served = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the caller's promise; `enter_callable` does not use the view until the stubs return, and the
         // guest is stopped, so nobody else uses its frame.
         let (view, slot, values) = unsafe {
-            let view = &mut *(*(*control).state()).view.cast::<H::View<'_>>();
-            (view, slot_of(context), std::slice::from_raw_parts_mut(values, body.values))
+            let view = &mut *(&*(*control).state()).view.cast::<H::View<'_>>();
+            (view, slot_of(context), std::slice::from_raw_parts_mut(values, body.values()))
         };
-        (body.function)(view, slot, values)
+        body.call(view, slot, values)
     }));
     match served {
         Ok(HostVerdict::Resume) => reason::RETURNED,
         // SAFETY: the control block outlives the call; nested entries have restored it.
-        served => unsafe { stop(&mut *(*control).state(), served, HostCall { values, count: body.values }) },
+        served => unsafe { stop(&mut *(*control).state(), served, HostCall { values, count: body.values() }) },
     }
 }
 
@@ -154,7 +207,7 @@ pub(crate) unsafe extern "sysv64" fn serve_builtin<H: Host>(
     let served = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as in `serve`.
         let (view, slot, values) = unsafe {
-            let view = &mut *(*(*control).state()).view.cast::<H::View<'_>>();
+            let view = &mut *(&*(*control).state()).view.cast::<H::View<'_>>();
             (view, slot_of(context), std::slice::from_raw_parts_mut(values, count))
         };
         H::builtin(view, slot, index, values)

@@ -84,7 +84,7 @@ impl InterruptHandle {
         if !signal.request(self.generation) {
             return false;
         }
-        crate::signals::barrier();
+        crate::barrier::all_threads();
         let thread = signal.thread.load(Ordering::SeqCst);
         if thread != 0 {
             crate::signals::send_interrupt(thread);

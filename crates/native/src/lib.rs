@@ -21,6 +21,7 @@
 
 mod arena;
 mod artifact_file;
+mod barrier;
 mod code;
 mod control;
 mod enter;
@@ -36,9 +37,9 @@ mod thread;
 pub use arena::{Arena, ArenaLimits, FunctionTarget, HostFunctions, SlotId, TableFunction};
 pub use artifact_file::ArtifactFile;
 pub use code::Code;
-pub use enter::{Callable, Exit, Trap, enter_callable, proceed, start, take_values};
+pub use enter::{Callable, Ending, Exit, Trap, enter_callable, proceed, start, take_values};
 pub use error::NativeError;
-pub use host::{Host, HostFunction, HostVerdict};
+pub use host::{Host, HostBody, HostFunction, HostVerdict};
 pub use interrupt::InterruptHandle;
 
 /// One slot of a `values` array ([`selvedge_contract::abi`]), little-endian; the upper bytes of a narrower

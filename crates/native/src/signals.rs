@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::control::{Control, reason};
 use crate::error::NativeError;
-use crate::{region, switch, thread};
+use crate::{barrier, region, switch, thread};
 
 /// Exceptions that guest code may cause.
 const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
@@ -29,7 +29,7 @@ pub(crate) fn install() -> Result<(), NativeError> {
 }
 
 fn install_all() -> Result<[libc::sigaction; 4], Errno> {
-    register_barrier()?;
+    barrier::register();
     let mut previous = [set_handler(INTERRUPT, on_interrupt, libc::SA_RESTART)?; 4];
     for (slot, signal) in previous.iter_mut().zip(FAULTS) {
         *slot = set_handler(signal, on_fault, libc::SA_NODEFER)?;
@@ -53,18 +53,6 @@ fn set_handler(signal: c_int, handler: Handler, flags: c_int) -> Result<libc::si
         }
         Ok(previous.assume_init())
     }
-}
-
-/// Makes every thread of this process pass a full memory barrier (`membarrier(2)`).
-pub(crate) fn barrier() {
-    // SAFETY: membarrier has no preconditions. It cannot fail: `install` registered the process.
-    unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) };
-}
-
-fn register_barrier() -> Result<(), Errno> {
-    // SAFETY: membarrier has no preconditions.
-    let failed = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) };
-    if failed == 0 { Ok(()) } else { Err(Errno::NOSYS) }
 }
 
 /// Sends the interruption signal to a thread of this process. If it has ended meanwhile, nothing happens; if

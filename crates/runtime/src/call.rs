@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use selvedge_native::{Callable, Exit, RawValue, enter_callable};
+use selvedge_native::{Callable, Ending, Exit, RawValue, enter_callable};
 
 use crate::backtrace::Backtrace;
 use crate::context::ContextMut;
@@ -20,7 +20,8 @@ pub(crate) fn run<T: 'static>(
 ) -> Result<(), CallError> {
     match counted(&mut context, |context| enter_callable::<StoreHost<T>>(context, callable, values))? {
         Exit::Returned => Ok(()),
-        exit => Err(ended(&mut context.inner.core, exit)),
+        Exit::Suspended => unreachable!("an entry with values of the caller's is not suspended"),
+        Exit::Ended(ending) => Err(ended(&mut context.inner.core, *ending)),
     }
 }
 
@@ -45,24 +46,23 @@ fn too_deep(max: u32) -> CallError {
     CallError::Limit(LimitError::new(LimitKind::CallDepth, max))
 }
 
-/// What an exit other than a return means to the caller.
+/// What an ending means to the caller.
 #[cold]
-pub(crate) fn ended(core: &mut Core, exit: Exit) -> CallError {
-    match exit {
-        Exit::Returned | Exit::Suspended => unreachable!("neither is an unusual end"),
-        Exit::Trapped(trap) => {
+pub(crate) fn ended(core: &mut Core, ending: Ending) -> CallError {
+    match ending {
+        Ending::Trapped(trap) => {
             let backtrace = Backtrace::capture(core, Some(trap.pc), &trap.frames);
             CallError::Trap(Trap { code: trap.code, backtrace })
         }
-        Exit::HostLeft { frames } => {
+        Ending::HostLeft { frames } => {
             let error = core.pending.take().unwrap_or_else(|| HostError::message("the host left without a reason"));
             error.into_call_error(Backtrace::capture(core, None, &frames))
         }
-        Exit::HostPanicked { payload, frames } => CallError::HostPanic {
+        Ending::HostPanicked { payload, frames } => CallError::HostPanic {
             message: panic_message(payload.as_ref()),
             backtrace: Backtrace::capture(core, None, &frames),
         },
-        Exit::Interrupted { pc, frames } => CallError::Interrupted(Backtrace::capture(core, Some(pc), &frames)),
+        Ending::Interrupted { pc, frames } => CallError::Interrupted(Backtrace::capture(core, Some(pc), &frames)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use selvedge_contract::types::FuncType;
-use selvedge_native::{Arena, Host, HostVerdict, RawValue, SlotId};
+use selvedge_native::{Arena, Host, HostBody, HostVerdict, RawValue, SlotId};
 
 use crate::builtins;
 use crate::context::{AsContextMut, ContextMut};
@@ -133,8 +133,12 @@ impl<T: 'static> Caller<'_, T> {
 /// [`WasmType`] parameters and [`HostResults`]. Sealed.
 pub trait IntoHostFunc<T: 'static, Params, Results>: Send + Sync + 'static {
     #[doc(hidden)]
+    const VALUES: usize;
+
+    #[doc(hidden)]
     fn func_type() -> FuncType;
 
+    /// `values` has [`IntoHostFunc::VALUES`] slots.
     #[doc(hidden)]
     fn invoke(&self, caller: Caller<'_, T>, values: &mut [RawValue]) -> Result<(), HostError>;
 }
@@ -148,6 +152,8 @@ macro_rules! into_host_func {
             R: HostResults,
             $($name: WasmType,)*
         {
+            const VALUES: usize = longer(<($($name,)*)>::COUNT, R::Values::COUNT);
+
             fn func_type() -> FuncType {
                 func_type::<($($name,)*), R::Values>()
             }
@@ -156,14 +162,8 @@ macro_rules! into_host_func {
             #[allow(non_snake_case)]
             fn invoke(&self, caller: Caller<'_, T>, values: &mut [RawValue]) -> Result<(), HostError> {
                 let store = caller.store_id();
-                if values.len() < <($($name,)*)>::COUNT {
-                    return Err(too_few_values());
-                }
                 let ($($name,)*) = <($($name,)*) as WasmResults>::load(values, store);
                 let results = self(caller, $($name),*).into_result()?;
-                if values.len() < R::Values::COUNT {
-                    return Err(too_few_values());
-                }
                 results.store(values, store).ok_or_else(foreign_handle)
             }
         }
@@ -182,6 +182,34 @@ pub(crate) fn foreign_handle() -> HostError {
     HostError::message("a host function returned a handle of another store")
 }
 
+const fn longer(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
+
+/// A typed closure.
+struct Typed<F, P, R> {
+    function: F,
+    marker: PhantomData<fn(P) -> R>,
+}
+
+impl<T, P, R, F> HostBody<StoreHost<T>> for Typed<F, P, R>
+where
+    T: 'static,
+    P: 'static,
+    R: 'static,
+    F: IntoHostFunc<T, P, R>,
+{
+    const VALUES: usize = F::VALUES;
+
+    #[inline]
+    fn call(&self, context: &mut ContextMut<'_, T>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict {
+        match self.function.invoke(Caller::new(context, slot), values) {
+            Ok(()) => HostVerdict::Resume,
+            Err(error) => refuse(context, error),
+        }
+    }
+}
+
 /// Wraps a typed closure.
 pub(crate) fn typed<T, P, R, F>(function: F) -> HostFunction<T>
 where
@@ -190,7 +218,8 @@ where
     R: 'static,
     F: IntoHostFunc<T, P, R>,
 {
-    dynamic(F::func_type(), move |caller, values: &mut [RawValue]| function.invoke(caller, values))
+    let native = selvedge_native::HostFunction::<StoreHost<T>>::typed(Typed { function, marker: PhantomData });
+    HostFunction { ty: Arc::new(F::func_type()), native }
 }
 
 fn dynamic<T, F>(ty: FuncType, function: F) -> HostFunction<T>

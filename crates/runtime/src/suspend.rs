@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
-use selvedge_native::{Callable, Exit, HostVerdict, RawValue, SlotId, proceed, start, take_values};
+use selvedge_native::{Callable, Ending, Exit, HostVerdict, RawValue, SlotId, proceed, start, take_values};
 
 use crate::backtrace::Backtrace;
 use crate::call;
@@ -175,7 +175,7 @@ impl<'a, T: 'static> Running<'a, T> {
         match exit {
             Exit::Suspended => None,
             Exit::Returned => Some(Ok(take_values(&mut inner.core.arena).expect("a call has ended"))),
-            exit => Some(Err(call::ended(&mut inner.core, exit))),
+            Exit::Ended(ending) => Some(Err(call::ended(&mut inner.core, *ending))),
         }
     }
 
@@ -229,7 +229,7 @@ impl<'a, T: 'static> Running<'a, T> {
     fn panicked(&mut self, payload: Box<dyn Any + Send>) -> CallError {
         let core = &mut self.store.inner.core;
         let frames = core.arena.abandon();
-        call::ended(core, Exit::HostPanicked { payload, frames })
+        call::ended(core, Ending::HostPanicked { payload, frames })
     }
 }
 

@@ -42,7 +42,7 @@ impl Translator<'_, '_> {
             let arg = self.widen(*arg);
             self.ins().stack_store(types::I64, arg, slot, (i * VALUE_BYTES) as i32);
         }
-        let signature = *self.host.call.get_or_insert_with(|| self.builder.import_signature(signature::host_call()));
+        let signature = *self.host.call.get_or_insert_with(|| self.builder.import_signature(signature::builtin()));
         let vmctx = self.vmctx;
         let stub = self.ins().load(types::I64, flags::FIXED_FIELD, vmctx, header::BUILTIN);
         let index = self.ins().iconst(types::I32, i64::from(builtin as u32));
