@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::task::Waker;
 
 use selvedge_contract::types::FuncType;
 use selvedge_native::{Arena, Host, HostBody, HostVerdict, RawValue, SlotId};
@@ -99,6 +100,18 @@ impl<T: 'static> Caller<'_, T> {
     pub fn memory_and_data(&mut self) -> Result<(&mut [u8], &mut T), HostError> {
         let memory = self.memory().ok_or_else(|| HostError::message("the instance exports no memory named \"memory\""));
         memory.map(|memory| memory.data_and_store_mut(&mut self.context))
+    }
+
+    /// Whether the guest is suspended if this function waits ([`crate::Outcome::Wait`]); else this thread waits, and
+    /// a function may as well wait itself.
+    pub fn can_suspend(&self) -> bool {
+        self.context.inner.core.arena.can_suspend()
+    }
+
+    /// Has `waker` woken by the next request to interrupt the guest; says whether there is one already. For
+    /// functions that wait themselves.
+    pub fn wake_on_interrupt(&self, waker: &Waker) -> bool {
+        self.context.inner.core.arena.wake_on_interrupt(waker)
     }
 
     /// Hands a host object to the store, to be passed to the guest.

@@ -237,6 +237,7 @@ impl WasiBuilder {
             time: Time::new(self.clocks),
             random: self.randomness,
             pending: Pending::default(),
+            doorbell: None,
         })
     }
 

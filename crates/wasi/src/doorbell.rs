@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::task::Wake;
+use std::task::{Wake, Waker};
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -15,6 +15,17 @@ pub(crate) struct Doorbell(OwnedFd);
 impl Doorbell {
     pub(crate) fn new() -> Answer<Arc<Doorbell>> {
         Ok(Arc::new(Doorbell(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)))
+    }
+
+    /// What rings it.
+    pub(crate) fn waker(self: &Arc<Doorbell>) -> Waker {
+        Waker::from(self.clone())
+    }
+
+    /// Makes it silent again.
+    pub(crate) fn silence(&self) {
+        // It fails if it is silent already.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }
 }
 

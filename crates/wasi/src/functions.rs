@@ -28,7 +28,7 @@ impl Version for Snapshot1 {
     type Subscription = Subscription;
 }
 
-/// The functions that do not end the guest and are in every version, `V` being the one meant. What it is
+/// The functions in every version that neither wait nor end the guest, `V` being the one meant. What it is
 /// expanded with gets `arguments; lines`.
 macro_rules! for_each_function {
     ($with:ident $(, $argument:ident)*) => { $with! { $($argument),*;
@@ -56,13 +56,11 @@ macro_rules! for_each_function {
         fd_prestat_dir_name(fd: u32, path: GuestPtr<u8>, len: u32): U32 Name;
         fd_pwrite(fd: u32, iovecs: GuestPtr<Iovec>, iovecs_len: u32, offset: u64, done: GuestPtr<u32>):
             U32 Write U64 OutU32;
-        fd_read(fd: u32, iovecs: GuestPtr<Iovec>, iovecs_len: u32, done: GuestPtr<u32>): U32 Read OutDone;
         fd_readdir(fd: u32, buffer: GuestPtr<u8>, len: u32, cookie: u64, used: GuestPtr<u32>):
             U32 Buffer U64 OutEntries;
         fd_renumber(from: u32, to: u32): U32 U32;
         fd_sync(fd: u32): U32;
         fd_tell(fd: u32, position: GuestPtr<u64>): U32 OutU64;
-        fd_write(fd: u32, iovecs: GuestPtr<Iovec>, iovecs_len: u32, done: GuestPtr<u32>): U32 Write OutU32;
         path_create_directory(fd: u32, path: GuestPtr<u8>, len: u32): U32 Path;
         path_filestat_get(fd: u32, lookup: u32, path: GuestPtr<u8>, len: u32, stat: GuestPtr<V::Filestat>):
             U32 LookupFlags Path OutFilestat;
@@ -86,6 +84,15 @@ macro_rules! for_each_function {
         ): U32 Path U32 Path;
         path_symlink(target: GuestPtr<u8>, target_len: u32, fd: u32, path: GuestPtr<u8>, len: u32): Path U32 Path;
         path_unlink_file(fd: u32, path: GuestPtr<u8>, len: u32): U32 Path;
+        sock_shutdown(fd: u32, how: u32): U32 SdFlags;
+    } };
+}
+
+/// The functions in every version that may have to wait.
+macro_rules! for_each_waiting_function {
+    ($with:ident $(, $argument:ident)*) => { $with! { $($argument),*;
+        fd_read(fd: u32, iovecs: GuestPtr<Iovec>, iovecs_len: u32, done: GuestPtr<u32>): U32 Read OutDone;
+        fd_write(fd: u32, iovecs: GuestPtr<Iovec>, iovecs_len: u32, done: GuestPtr<u32>): U32 Write OutU32;
         poll_oneoff(
             subscriptions: GuestPtr<V::Subscription>, events: GuestPtr<Event>, len: u32, events_len: GuestPtr<u32>
         ): Subscriptions;
@@ -95,19 +102,26 @@ macro_rules! for_each_function {
         ): U32 Read RiFlags OutDone OutRoFlags;
         sock_send(fd: u32, iovecs: GuestPtr<Iovec>, iovecs_len: u32, flags: u32, done: GuestPtr<u32>):
             U32 Write U32 OutU32;
-        sock_shutdown(fd: u32, how: u32): U32 SdFlags;
     } };
 }
 
-/// The functions that only [`Snapshot1`] has, or has in this way.
-macro_rules! for_each_newer_function {
+/// The function that only [`Snapshot1`] has. It may have to wait.
+macro_rules! for_each_newer_waiting_function {
     ($with:ident $(, $argument:ident)*) => { $with! { $($argument),*;
-        fd_seek(fd: u32, offset: i64, whence: u32, position: GuestPtr<u64>): U32 I64 Whence OutU64;
         sock_accept(fd: u32, flags: u32, accepted: GuestPtr<u32>): U32 FdFlags OutU32;
     } };
 }
 
-pub(crate) use {for_each_function, for_each_newer_function};
+/// The function whose numbers mean something else in each version.
+macro_rules! for_each_renumbered_function {
+    ($with:ident $(, $argument:ident)*) => { $with! { $($argument),*;
+        fd_seek(fd: u32, offset: i64, whence: u32, position: GuestPtr<u64>): U32 I64 Whence OutU64;
+    } };
+}
+
+pub(crate) use {
+    for_each_function, for_each_newer_waiting_function, for_each_renumbered_function, for_each_waiting_function,
+};
 
 /// A parameter as a number.
 pub(crate) trait Raw {

@@ -19,7 +19,8 @@
 //!   use names the right it needs. A read-only grant is not a matter of rights but answers `EROFS`.
 //! * **Nothing pretends.** What cannot be done answers the errno that says so.
 //! * **Bounded.** Every count a guest chooses has a cap in `limits`.
-//! * The only wait is in `wait`: what may have to wait is an attempt, made again when its time has come.
+//! * What may have to wait is an attempt, made again when its time has come: the guest is suspended meanwhile
+//!   where it can be (`readiness`), and else the thread waits (`wait`).
 //!
 //! Not here: reading of the host's environment, arguments or current directory; making of sockets.
 #![forbid(unsafe_code)]
@@ -47,6 +48,7 @@ mod poll;
 mod process;
 mod quota;
 mod random;
+mod readiness;
 mod resolve;
 mod sock;
 mod stdio;
@@ -83,6 +85,8 @@ pub struct Wasi {
     time: clocks::Time,
     random: Randomness,
     pending: wait::Pending,
+    /// Made when this first waits in a thread of its own.
+    doorbell: Option<std::sync::Arc<doorbell::Doorbell>>,
 }
 
 impl Wasi {

@@ -1,14 +1,18 @@
 //! From the table of functions to host functions.
 
-use selvedge_runtime::{Caller, GuestPtr, HostError, Linker};
+use selvedge_runtime::{Caller, GuestPtr, HostError, Linker, Outcome, Wait};
 
 use crate::Wasi;
-use crate::functions::{Raw, Snapshot1, Version, for_each_function, for_each_newer_function};
+use crate::errno::{Answer, Errno};
+use crate::functions::{
+    Raw, Snapshot1, Version, for_each_function, for_each_newer_waiting_function, for_each_renumbered_function,
+    for_each_waiting_function,
+};
 use crate::process::{self, Raised};
 use crate::trace::{Kind, Observe, Tracer, Untraced};
 use crate::types::{Event, Fdstat, Iovec, Prestat};
 use crate::unstable::{self, Unstable};
-use crate::wait::IntoAttempt;
+use crate::wait::{Attempt, Stop, decided};
 
 /// Defines all of `wasi_snapshot_preview1`, and of `wasi_unstable`, which older programs import. `get` finds
 /// the [`Wasi`] in a store's data.
@@ -37,9 +41,10 @@ fn add_both<T: 'static>(
     observer: &impl Observe,
 ) {
     add::<Snapshot1, T>(linker, get, observer);
-    add::<Unstable, T>(linker, get, observer);
+    add_seek::<Snapshot1, T>(linker, get, observer, |whence| whence);
     add_newer::<Snapshot1, T>(linker, get, observer);
-    add_old_seek(linker, get, observer);
+    add::<Unstable, T>(linker, get, observer);
+    add_seek::<Unstable, T>(linker, get, observer, unstable::whence);
 }
 
 /// Defines a host function for each line of the table.
@@ -50,9 +55,25 @@ macro_rules! define {
             let observer = $observer.clone();
             let function = move |mut caller: Caller<'_, T>, $($parameter: $ty),*| {
                 let call = Call { name: stringify!($name), kinds: &[$(Kind::$kind),*], raw: [$($parameter.raw()),*] };
-                call.serve::<V, T, _>(&mut caller, $get, &observer, |wasi, mem| wasi.$name(mem, $($parameter),*))
+                call.serve::<V, T>(&mut caller, $get, &observer, |wasi, mem| wasi.$name(mem, $($parameter),*))
             };
             $linker.func_wrap(V::MODULE, stringify!($name), function);
+        })*
+    };
+}
+
+/// Defines a host function that may wait for each line of the table.
+macro_rules! define_waiting {
+    ($linker:ident, $get:ident, $observer:ident;
+        $($name:ident($($parameter:ident: $ty:ty),*): $($kind:ident)*;)*) => {
+        $({
+            let observer = $observer.clone();
+            let function = move |caller: Caller<'_, T>, ($($parameter,)*): ($($ty,)*)| {
+                let call = Call { name: stringify!($name), kinds: &[$(Kind::$kind),*], raw: [$($parameter.raw()),*] };
+                let attempt = move |wasi: &mut Wasi, mem: &mut [u8]| wasi.$name(mem, $($parameter),*);
+                call.serve_waiting::<V, T>(caller, $get, &observer, attempt)
+            };
+            $linker.func_wrap_async(V::MODULE, stringify!($name), function);
         })*
     };
 }
@@ -63,6 +84,7 @@ fn add<V: Version, T: 'static>(
     observer: &impl Observe,
 ) {
     for_each_function!(define, linker, get, observer);
+    for_each_waiting_function!(define_waiting, linker, get, observer);
     add_endings::<V, T>(linker, observer);
 }
 
@@ -71,25 +93,34 @@ fn add_newer<V: Version, T: 'static>(
     get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
     observer: &impl Observe,
 ) {
-    for_each_newer_function!(define, linker, get, observer);
+    for_each_newer_waiting_function!(define_waiting, linker, get, observer);
 }
 
-/// The one function whose numbers meant something else.
-fn add_old_seek<T: 'static>(
+/// `fd_seek`; what the version means by a `whence` is translated before anyone sees it.
+fn add_seek<V: Version, T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
     observer: &impl Observe,
+    translate: fn(u32) -> u32,
 ) {
-    let observer = observer.clone();
-    let function = move |mut caller: Caller<'_, T>, fd: u32, offset: i64, whence: u32, position: GuestPtr<u64>| {
-        let whence = unstable::whence(whence);
-        let kinds = &[Kind::U32, Kind::I64, Kind::Whence, Kind::OutU64];
-        let call = Call { name: "fd_seek", kinds, raw: [fd.raw(), offset.raw(), whence.raw(), position.raw()] };
-        call.serve::<Unstable, T, _>(&mut caller, get, &observer, |wasi, mem| {
-            wasi.fd_seek(mem, fd, offset, whence, position)
-        })
-    };
-    linker.func_wrap(Unstable::MODULE, "fd_seek", function);
+    /// As `define`.
+    macro_rules! define_translated {
+        (; $name:ident($fd:ident: $fd_ty:ty, $offset:ident: $offset_ty:ty, $whence:ident: $whence_ty:ty,
+            $position:ident: $position_ty:ty): $($kind:ident)*;) => {{
+            let observer = observer.clone();
+            let function =
+                move |mut caller: Caller<'_, T>, $fd: $fd_ty, $offset: $offset_ty, $whence: $whence_ty, $position: $position_ty| {
+                    let $whence = translate($whence);
+                    let raw = [$fd.raw(), $offset.raw(), $whence.raw(), $position.raw()];
+                    let call = Call { name: stringify!($name), kinds: &[$(Kind::$kind),*], raw };
+                    call.serve::<V, T>(&mut caller, get, &observer, |wasi, mem| {
+                        wasi.$name(mem, $fd, $offset, $whence, $position)
+                    })
+                };
+            linker.func_wrap(V::MODULE, stringify!($name), function);
+        }};
+    }
+    for_each_renumbered_function!(define_translated);
 }
 
 /// The functions that can end the guest, and need neither its memory nor its [`Wasi`].
@@ -118,6 +149,7 @@ fn add_endings<V: Version, T: 'static>(linker: &mut Linker<T>, observer: &impl O
 }
 
 /// One call of a guest's.
+#[derive(Clone, Copy)]
 struct Call<const N: usize> {
     name: &'static str,
     kinds: &'static [Kind],
@@ -125,22 +157,130 @@ struct Call<const N: usize> {
 }
 
 impl<const N: usize> Call<N> {
-    /// Attempts it until it is decided.
     #[inline]
-    fn serve<V: Version, T: 'static, A: IntoAttempt>(
+    fn memory_and_wasi<'c, V: Version, T: 'static>(
+        &self,
+        caller: &'c mut Caller<'_, T>,
+        get: impl Fn(&mut T) -> &mut Wasi,
+    ) -> Result<(&'c mut [u8], &'c mut Wasi), HostError> {
+        let (mem, data) = caller.memory_and_data().map_err(|_| no_memory::<V>(self.name))?;
+        Ok((mem, get(data)))
+    }
+
+    /// Does what never waits.
+    #[inline]
+    fn serve<V: Version, T: 'static>(
         &self,
         caller: &mut Caller<'_, T>,
         get: impl Fn(&mut T) -> &mut Wasi,
         observer: &impl Observe,
-        attempt: impl FnMut(&mut Wasi, &mut [u8]) -> A,
+        function: impl FnOnce(&mut Wasi, &mut [u8]) -> Answer,
     ) -> Result<i32, HostError> {
-        let (mem, data) = caller.memory_and_data().map_err(|_| no_memory::<V>(self.name))?;
-        let wasi = get(data);
+        let (mem, wasi) = self.memory_and_wasi::<V, T>(caller, get)?;
         let observed = observer.begins::<V>(self.name, self.kinds, &self.raw, mem);
-        let answer = wasi.complete(mem, attempt);
+        let answer = function(wasi, mem);
         observer.returns::<V>(observed, mem, answer);
-        Ok(answer.map_or_else(|errno| errno as i32, |()| 0))
+        Ok(number(answer))
     }
+
+    /// Does what may have to wait.
+    #[inline]
+    fn serve_waiting<V: Version, T: 'static>(
+        self,
+        mut caller: Caller<'_, T>,
+        get: impl Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+        observer: &impl Observe,
+        attempt: impl Fn(&mut Wasi, &mut [u8]) -> Attempt + Copy + Send + 'static,
+    ) -> Result<Outcome<T, i32>, HostError> {
+        let (mem, wasi) = self.memory_and_wasi::<V, T>(&mut caller, get)?;
+        let observed = observer.begins::<V>(self.name, self.kinds, &self.raw, mem);
+        wasi.pending.begin();
+        match decided(attempt(wasi, mem)) {
+            Ok(answer) => {
+                observer.returns::<V>(observed, mem, answer);
+                Ok(Outcome::Ready(number(answer)))
+            }
+            Err(stop) => {
+                let waiting = Waiting { call: self, get, observer: observer.clone(), observed, attempt };
+                let suspends = caller.can_suspend();
+                waiting.wait::<V, T>(caller, stop, suspends)
+            }
+        }
+    }
+}
+
+/// A call that waits between attempts.
+struct Waiting<G, O: Observe, A, const N: usize> {
+    call: Call<N>,
+    get: G,
+    observer: O,
+    observed: O::Call,
+    attempt: A,
+}
+
+impl<G, O: Observe, A, const N: usize> Waiting<G, O, A, N> {
+    /// Another attempt, with the guest suspended.
+    fn again<V: Version, T: 'static>(self, mut caller: Caller<'_, T>) -> Result<Outcome<T, i32>, HostError>
+    where
+        G: Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+        A: Fn(&mut Wasi, &mut [u8]) -> Attempt + Copy + Send + 'static,
+    {
+        let (mem, wasi) = self.call.memory_and_wasi::<V, T>(&mut caller, self.get)?;
+        match decided((self.attempt)(wasi, mem)) {
+            Ok(answer) => Ok(self.done::<V, T>(mem, answer)),
+            Err(stop) => self.wait::<V, T>(caller, stop, true),
+        }
+    }
+
+    /// Suspends the guest, or waits in this thread, until it is decided.
+    #[cold]
+    fn wait<V: Version, T: 'static>(
+        self,
+        mut caller: Caller<'_, T>,
+        mut stop: Stop,
+        suspends: bool,
+    ) -> Result<Outcome<T, i32>, HostError>
+    where
+        G: Fn(&mut T) -> &mut Wasi + Copy + Send + Sync + 'static,
+        A: Fn(&mut Wasi, &mut [u8]) -> Attempt + Copy + Send + 'static,
+    {
+        loop {
+            let waited = if suspends {
+                match (self.get)(caller.data_mut()).readiness(stop) {
+                    Ok(ready) => {
+                        return Ok(Outcome::Wait(Wait::new(ready, move |caller, ()| self.again::<V, T>(caller))));
+                    }
+                    Err(errno) => Err(errno),
+                }
+            } else {
+                wait_here(&mut caller, self.get, stop)
+            };
+            let (mem, wasi) = self.call.memory_and_wasi::<V, T>(&mut caller, self.get)?;
+            match decided(waited.map_err(Stop::Errno).and_then(|()| (self.attempt)(wasi, mem))) {
+                Ok(answer) => return Ok(self.done::<V, T>(mem, answer)),
+                Err(next) => stop = next,
+            }
+        }
+    }
+
+    fn done<V: Version, T: 'static>(self, mem: &[u8], answer: Answer) -> Outcome<T, i32> {
+        self.observer.returns::<V>(self.observed, mem, answer);
+        Outcome::Ready(number(answer))
+    }
+}
+
+/// Waits in this thread; a request to interrupt the guest ends it.
+fn wait_here<T: 'static>(caller: &mut Caller<'_, T>, get: impl Fn(&mut T) -> &mut Wasi, stop: Stop) -> Answer {
+    let doorbell = get(caller.data_mut()).doorbell()?;
+    if caller.wake_on_interrupt(&doorbell.waker()) {
+        return Err(Errno::Intr);
+    }
+    get(caller.data_mut()).wait(stop)
+}
+
+/// What the guest sees of an answer.
+fn number(answer: Answer) -> i32 {
+    answer.map_or_else(|errno| errno as i32, |()| 0)
 }
 
 #[cold]

@@ -177,7 +177,7 @@ impl fmt::Debug for Buffer {
 }
 
 /// A stream that is not the kernel's.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Stream {
     Null,
     Bytes { bytes: Arc<[u8]>, position: usize },

@@ -1,11 +1,13 @@
-//! The one place where a guest waits.
+//! Waiting: what it is for, and in a thread.
 //!
 //! A function that may have to wait is an *attempt*: it does what it can at once, or says what it waits for
 //! ([`Stop`]) and is called again when that has come. Between the two nothing is held.
 //!
-//! A signal that interrupts the wait ends the call with `intr`, so that an instance that is to be interrupted
-//! comes back to the runtime.
+//! Where the guest can be suspended it is, see [`crate::readiness`]. In a synchronous call the thread waits here,
+//! in one `poll` of the kernel's. A request to interrupt the instance rings the doorbell; the call then answers
+//! `intr`, which the guest never sees.
 
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -15,6 +17,7 @@ use crate::clocks::Clock;
 use crate::descriptor::Kind;
 use crate::doorbell::Doorbell;
 use crate::errno::{Answer, Errno};
+use crate::stdio::Stream;
 
 /// Why an attempt did not succeed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,27 +56,32 @@ impl<E: Into<Errno>> From<E> for Stop {
 }
 
 /// What a function returns, as an attempt.
+#[cfg(test)]
 pub(crate) trait IntoAttempt {
-    /// Whether it may have to wait.
-    const WAITS: bool;
     fn into_attempt(self) -> Attempt;
 }
 
+#[cfg(test)]
 impl IntoAttempt for Answer {
-    const WAITS: bool = false;
-
-    #[inline]
     fn into_attempt(self) -> Attempt {
         self.map_err(Stop::Errno)
     }
 }
 
+#[cfg(test)]
 impl IntoAttempt for Attempt {
-    const WAITS: bool = true;
-
-    #[inline]
     fn into_attempt(self) -> Attempt {
         self
+    }
+}
+
+/// What an attempt comes to: an answer, or something to wait for.
+#[inline]
+pub(crate) fn decided(attempt: Attempt) -> Result<Answer, Stop> {
+    match attempt {
+        Ok(()) => Ok(Ok(())),
+        Err(Stop::Errno(errno)) => Ok(Err(errno)),
+        Err(stop) => Err(stop),
     }
 }
 
@@ -90,28 +98,27 @@ pub(crate) struct Pending {
     pub(crate) deadline_ns: Option<u64>,
 }
 
-impl Wasi {
-    /// Attempts a call until it is decided.
+impl Pending {
+    /// Forgets the call before.
     #[inline]
-    pub(crate) fn complete<A: IntoAttempt>(
-        &mut self,
-        mem: &mut [u8],
-        mut attempt: impl FnMut(&mut Wasi, &mut [u8]) -> A,
-    ) -> Answer {
-        if A::WAITS {
-            self.pending = Pending::default();
-        }
-        loop {
-            match attempt(self, mem).into_attempt() {
-                Ok(()) => return Ok(()),
-                Err(Stop::Errno(errno)) => return Err(errno),
-                Err(stop) => self.wait(stop)?,
-            }
-        }
+    pub(crate) fn begin(&mut self) {
+        (self.began_ns, self.moved_bytes) = (None, 0);
+    }
+}
+
+impl Wasi {
+    /// What wakes the thread that waits here.
+    pub(crate) fn doorbell(&mut self) -> Answer<Arc<Doorbell>> {
+        let doorbell = match self.doorbell.take() {
+            Some(doorbell) => doorbell,
+            None => Doorbell::new()?,
+        };
+        doorbell.silence();
+        Ok(self.doorbell.insert(doorbell).clone())
     }
 
-    /// Waits, in this thread, until another attempt makes sense.
-    pub(crate) fn wait(&mut self, stop: Stop) -> Answer {
+    /// Waits, in this thread, until another attempt makes sense, or the doorbell is rung.
+    pub(crate) fn wait(&self, stop: Stop) -> Answer {
         let one;
         let (descriptors, deadline_ns) = match stop {
             Stop::Errno(errno) => return Err(errno),
@@ -121,37 +128,40 @@ impl Wasi {
             }
             Stop::Pending => (&self.pending.descriptors[..], self.pending.deadline_ns),
         };
-        let doorbell = self.rung_by_streams(descriptors)?;
-        if doorbell.as_ref().is_some_and(|(_, ready)| *ready) {
-            return Ok(());
-        }
-        let mut polled = Vec::with_capacity(descriptors.len() + 1);
+        let doorbell = self.doorbell.as_deref();
+        let mut polled: Vec<_> = doorbell.into_iter().map(|bell| PollFd::new(bell, PollFlags::IN)).collect();
         for (fd, direction) in descriptors {
-            if let Kind::Host(file) = &self.table.any(*fd)?.kind {
-                polled.push(PollFd::new(file, direction.poll_flags()));
+            match &self.table.any(*fd)?.kind {
+                Kind::Host(file) => polled.push(PollFd::new(file, direction.poll_flags())),
+                Kind::Stream(stream) if self.is_ready(stream, *direction) => return Ok(()),
+                _ => {}
             }
         }
-        polled.extend(doorbell.as_ref().map(|(bell, _)| PollFd::new(&**bell, PollFlags::IN)));
         let remaining = deadline_ns.map(|ns| timespec(ns.saturating_sub(self.time.now_ns(Clock::Monotonic))));
         rustix::event::poll(&mut polled, remaining.as_ref())?;
         Ok(())
     }
 
-    /// A doorbell that the embedder's streams among these will ring, if there are any; and whether one is ready.
-    fn rung_by_streams(&self, descriptors: &[(u32, Direction)]) -> Answer<Option<(std::sync::Arc<Doorbell>, bool)>> {
-        let mut doorbell = None;
-        for (fd, direction) in descriptors {
-            let Kind::Stream(stream) = &self.table.any(*fd)?.kind else { continue };
-            let bell = match &doorbell {
-                Some(bell) => bell,
-                None => doorbell.insert(Doorbell::new()?),
-            };
-            let waker = Waker::from(bell.clone());
-            if stream.poll_ready(*direction, &mut Context::from_waker(&waker)).is_ready() {
-                return Ok(doorbell.map(|bell| (bell, true)));
+    /// Whether a stream of the embedder's is ready; if not, it will ring the doorbell.
+    fn is_ready(&self, stream: &Stream, direction: Direction) -> bool {
+        let waker = self.doorbell.as_ref().map_or_else(|| Waker::noop().clone(), Doorbell::waker);
+        stream.poll_ready(direction, &mut Context::from_waker(&waker)).is_ready()
+    }
+
+    /// Attempts a call until it is decided.
+    #[cfg(test)]
+    pub(crate) fn complete<A: IntoAttempt>(
+        &mut self,
+        mem: &mut [u8],
+        mut attempt: impl FnMut(&mut Wasi, &mut [u8]) -> A,
+    ) -> Answer {
+        self.pending.begin();
+        loop {
+            match decided(attempt(self, mem).into_attempt()) {
+                Ok(answer) => return answer,
+                Err(stop) => self.doorbell().and_then(|_| self.wait(stop))?,
             }
         }
-        Ok(doorbell.map(|bell| (bell, false)))
     }
 }
 

@@ -75,7 +75,7 @@ impl Kind {
 /// Who is told of calls.
 pub(crate) trait Observe: Clone + Send + Sync + 'static {
     /// What is kept during a call.
-    type Call;
+    type Call: Send + 'static;
 
     fn begins<V: Version>(&self, name: &str, kinds: &'static [Kind], raw: &[u64], mem: &[u8]) -> Self::Call;
     fn returns<V: Version>(&self, call: Self::Call, mem: &[u8], answer: Answer);
