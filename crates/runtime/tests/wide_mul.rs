@@ -54,6 +54,29 @@ fn module(order: u32, c: &str, mask: u64) -> String {
     )
 }
 
+/// The same in the other form, where what overflows is found by comparing.
+fn module_with_carries(order: u32, c: &str) -> String {
+    let o = &mut Order(order);
+    let (a, b) = ("(local.get $a)", "(local.get $b)");
+    let (a0, b0) = (lower(o, a), lower(o, b));
+    let p = o.pair("mul", &a0, &b0);
+    let x = o.pair("mul", &upper(a), &b0);
+    let cross = o.pair("mul", &a0, &upper(c));
+    let s = o.pair("add", "(local.get $x)", &cross);
+    let low = o.pair("add", "(local.get $p)", "(i64.shl (local.get $s) (i64.const 32))");
+    let overflow = "(i64.shl (i64.extend_i32_u (i64.lt_u (local.get $s) (local.get $x))) (i64.const 32))";
+    let middle = o.pair("or", overflow, &upper("(local.get $s)"));
+    let product = o.pair("mul", &upper(a), &upper(b));
+    let sum = o.pair("add", &product, &middle);
+    let sum = o.pair("add", &sum, "(i64.extend_i32_u (i64.lt_u (local.get $low) (local.get $p)))");
+    let high = o.pair("add", &sum, "(local.get $more)");
+    format!(
+        "(module (func (export \"f\") (param $a i64) (param $b i64) (param $c i64) (param $more i64) (result i64 i64)
+            (local $p i64) (local $x i64) (local $s i64) (local $low i64)
+            (local.set $p {p}) (local.set $x {x}) (local.set $s {s}) (local.set $low {low}) {high} (local.get $low)))"
+    )
+}
+
 type Factors = (u64, u64, u64, u64);
 
 fn by_halves((a, b, c, more): Factors, mask: u64) -> (u64, u64) {
@@ -63,6 +86,15 @@ fn by_halves((a, b, c, more): Factors, mask: u64) -> (u64, u64) {
     let u = (t & mask).wrapping_add((a & m) * (c >> 32));
     let high = (a >> 32).wrapping_mul(b >> 32).wrapping_add(t >> 32).wrapping_add(u >> 32).wrapping_add(more);
     (high, u << 32 | p & m)
+}
+
+fn with_carries((a, b, c, more): Factors) -> (u64, u64) {
+    let m = 0xffff_ffff;
+    let (s, overflow) = ((a >> 32) * (b & m)).overflowing_add((a & m) * (c >> 32));
+    let (low, carry) = ((a & m) * (b & m)).overflowing_add(s << 32);
+    let middle = u64::from(overflow) << 32 | s >> 32;
+    let high = (a >> 32) * (b >> 32);
+    (high.wrapping_add(middle).wrapping_add(u64::from(carry)).wrapping_add(more), low)
 }
 
 #[track_caller]
@@ -82,11 +114,13 @@ fn check(wat: &str, expected: impl Fn(Factors) -> (u64, u64)) {
 #[test]
 fn a_product_by_halves_is_the_whole_product() {
     for order in 0..64u32 {
-        let wat = module(order.wrapping_mul(0x9e37_79b9), "(local.get $b)", 0xffff_ffff);
-        check(&wat, |(a, b, _, more)| {
+        let order = order.wrapping_mul(0x9e37_79b9);
+        let whole = |(a, b, _, more)| {
             let product = u128::from(a) * u128::from(b);
             (((product >> 64) as u64).wrapping_add(more), product as u64)
-        });
+        };
+        check(&module(order, "(local.get $b)", 0xffff_ffff), whole);
+        check(&module_with_carries(order, "(local.get $b)"), whole);
     }
 }
 
@@ -96,4 +130,5 @@ fn what_only_looks_like_a_product_is_computed_as_written() {
     let of_the_same = |(a, b, _, more): Factors, mask| by_halves((a, b, b, more), mask);
     check(&module(0, "(local.get $b)", 0xffff_fffe), |factors| of_the_same(factors, 0xffff_fffe));
     check(&module(0, "(local.get $a)", 0xffff_ffff), |(a, b, _, more)| by_halves((a, b, a, more), 0xffff_ffff));
+    check(&module_with_carries(0, "(local.get $c)"), with_carries);
 }

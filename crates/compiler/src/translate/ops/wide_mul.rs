@@ -1,18 +1,23 @@
 //! The product of two 64-bit integers in 128 bits, which WebAssembly has no operator for.
 //!
-//! Compilers and libraries (`__multi3`, Go's `bits.Mul64`, hand-written bignums) multiply by halves:
+//! Compilers and libraries multiply by halves, in one of two forms, where M = 2³² - 1, p = a₀·b₀:
 //!
 //! ```text
-//!   p = a₀·b₀      t = (p >> 32) + a₁·b₀      u = (t & M) + a₀·b₁           M = 2³² - 1
-//!   high = a₁·b₁ + (t >> 32) + (u >> 32)      low = (u << 32) | (p & M)
+//!   C's `__multi3`, Go's `bits.Mul64`, Zig, AssemblyScript:
+//!     t = (p >> 32) + a₁·b₀      u = (t & M) + a₀·b₁
+//!     high = a₁·b₁ + (t >> 32) + (u >> 32)                       low = (u << 32) | (p & M)
+//!   Rust's `__multi3`:
+//!     s = a₁·b₀ + a₀·b₁, which may overflow
+//!     high = a₁·b₁ + ((s < a₁·b₀) << 32 | s >> 32) + (low < p)    low = p + (s << 32)
 //! ```
 //!
-//! No sum of these overflows, so for all `a` and `b` `high` is the product's upper half and `low` its
-//! lower half. Where an addition or an `or` completes one of the two, the processor's instruction for it takes
-//! its place; what it makes superfluous, the code generator drops. The sum may hold further terms, and
-//! factors and terms may come in any order.
+//! For all `a` and `b` `high` is the product's upper half and `low` its lower half. Where an addition or an
+//! `or` completes one of the two, the processor's instruction for it takes its place; what it makes
+//! superfluous, the code generator drops. The sum may hold further terms, and factors and terms may come
+//! in any order.
 
-use cranelift_codegen::ir::{InstBuilder, Opcode, Value};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Value};
 
 use super::Translator;
 
@@ -24,7 +29,11 @@ const TERMS_MAX: usize = 8;
 impl Translator<'_, '_> {
     pub(crate) fn visit_i64_add(&mut self) {
         let (x, y) = self.pop2();
-        let sum = self.high_half_of_product(x, y);
+        let low = self.factors_of_low_sum(x, y).or_else(|| self.factors_of_low_sum(y, x));
+        let sum = match low {
+            Some((a, b)) => Some(self.ins().imul(a, b)),
+            None => self.high_half_of_product(x, y),
+        };
         let sum = sum.unwrap_or_else(|| self.ins().iadd(x, y));
         self.push(sum);
     }
@@ -41,7 +50,9 @@ impl Translator<'_, '_> {
 
     /// The sum of two values that complete `high`, and perhaps other terms.
     fn high_half_of_product(&mut self, x: Value, y: Value) -> Option<Value> {
-        let may_complete = |term: Value| self.upper(term).is_some() || self.operands(term, Opcode::Imul).is_some();
+        let may_complete = |term: Value| {
+            self.upper(term).is_some() || self.operands(term, Opcode::Imul).is_some() || self.carry(term).is_some()
+        };
         if !may_complete(x) && !may_complete(y) {
             return None;
         }
@@ -68,25 +79,58 @@ impl Translator<'_, '_> {
 
     /// Removes the three terms of `high`, if they are there; gives the factors.
     fn take_high_terms(&self, terms: &mut Vec<Value>) -> Option<(Value, Value)> {
-        for (i, u) in terms.iter().enumerate() {
-            let Some((t, a, b)) = self.upper(*u).and_then(|u| self.factors_of_middle(u)) else { continue };
-            let carry = terms.iter().position(|term| self.upper(*term).is_some_and(|x| self.same(x, t)))?;
+        let (found, a, b) = (0..terms.len()).find_map(|i| {
+            let (other, a, b) = self.beside_upper(i, terms).or_else(|| self.beside_middle(i, terms))?;
             let is_product = |term: &Value| self.is_product(*term, |x| self.upper(x), a, b);
             let product = terms.iter().position(is_product)?;
-            let mut index = 0;
-            terms.retain(|_| {
-                index += 1;
-                ![i, carry, product].contains(&(index - 1))
-            });
-            return Some((a, b));
-        }
-        None
+            Some(([i, other, product], a, b))
+        })?;
+        let mut index = 0..;
+        terms.retain(|_| index.next().is_some_and(|index| !found.contains(&index)));
+        Some((a, b))
+    }
+
+    /// If a term is `u >> 32`: where `t >> 32` is, and the factors.
+    fn beside_upper(&self, term: usize, terms: &[Value]) -> Option<(usize, Value, Value)> {
+        let (t, a, b) = self.factors_of_middle(self.upper(terms[term])?)?;
+        let other = terms.iter().position(|term| self.upper(*term).is_some_and(|x| self.same(x, t)))?;
+        Some((other, a, b))
+    }
+
+    /// If a term is `(s < a₁·b₀) << 32 | s >> 32`: where `low < p` is, and the factors.
+    fn beside_middle(&self, term: usize, terms: &[Value]) -> Option<(usize, Value, Value)> {
+        let (a, b) = swaps(self.operands(terms[term], Opcode::Bor)?).into_iter().find_map(|[overflow, upper]| {
+            let (s, addend) = self.carry(self.shifted_up(overflow)?)?;
+            let part = self.operands(s, Opcode::Iadd)?.into_iter().any(|part| self.same(part, addend));
+            let fits = part && self.same(s, self.upper(upper)?);
+            fits.then(|| self.factors_of_cross_sum(s))?
+        })?;
+        let is_carry = |term: &Value| {
+            self.carry(*term)
+                .is_some_and(|(low, p)| self.is_product(low, Some, a, b) && self.is_product(p, |x| self.lower(x), a, b))
+        };
+        Some((terms.iter().position(is_carry)?, a, b))
+    }
+
+    /// For `x` = `p` and `y` = `s << 32`: the factors.
+    fn factors_of_low_sum(&self, x: Value, y: Value) -> Option<(Value, Value)> {
+        let (a, b) = self.factors_of_cross_sum(self.shifted_up(y)?)?;
+        self.is_product(x, |x| self.lower(x), a, b).then_some((a, b))
+    }
+
+    /// For `s`: the factors.
+    fn factors_of_cross_sum(&self, s: Value) -> Option<(Value, Value)> {
+        let [first, second] = self.operands(s, Opcode::Iadd)?;
+        let factors = swaps(self.operands(first, Opcode::Imul)?);
+        factors.into_iter().find_map(|[upper, lower]| {
+            let (a, b) = (self.upper(upper)?, self.lower(lower)?);
+            self.is_cross(second, a, b).then_some((a, b))
+        })
     }
 
     /// For `x` = `u << 32` and `y` = `p & M`: the factors.
     fn factors_of_low_half(&self, x: Value, y: Value) -> Option<(Value, Value)> {
-        let [u, by] = self.operands(x, Opcode::Ishl)?;
-        let product = self.lower(y).filter(|_| self.integer(by) == Some(HALF))?;
+        let (u, product) = (self.shifted_up(x)?, self.lower(y)?);
         let (_, a, b) = self.factors_of_middle(u)?;
         self.is_product(product, |x| self.lower(x), a, b).then_some((a, b))
     }
@@ -130,6 +174,23 @@ impl Translator<'_, '_> {
     fn upper(&self, value: Value) -> Option<Value> {
         let [x, by] = self.operands(value, Opcode::Ushr)?;
         (self.integer(by) == Some(HALF)).then_some(x)
+    }
+
+    /// `x`, for `x << 32`.
+    fn shifted_up(&self, value: Value) -> Option<Value> {
+        let [x, by] = self.operands(value, Opcode::Ishl)?;
+        (self.integer(by) == Some(HALF)).then_some(x)
+    }
+
+    /// `x` and `y`, for `x < y` as a number.
+    fn carry(&self, mut value: Value) -> Option<(Value, Value)> {
+        loop {
+            match self.defined_by(value)? {
+                InstructionData::Unary { opcode: Opcode::Uextend, arg } => value = arg,
+                InstructionData::IntCompare { cond: IntCC::UnsignedLessThan, args: [x, y], .. } => return Some((x, y)),
+                _ => return None,
+            }
+        }
     }
 
     /// `x`, for `x & M`.
