@@ -24,6 +24,10 @@ pub(crate) struct CompileArgs {
     /// What to optimise for; `none` compiles fastest
     #[arg(long, value_enum, default_value_t = Opt::Speed)]
     opt: Opt,
+    /// Count executed instructions, exactly and the same everywhere; the code is
+    /// slower
+    #[arg(long)]
+    meter: bool,
     /// Keep DWARF, so that backtraces name files and lines
     #[arg(short = 'g')]
     debug: bool,
@@ -80,6 +84,7 @@ impl CompileArgs {
                 Opt::Speed => OptLevel::Speed,
                 Opt::Size => OptLevel::Size,
             },
+            meter: self.meter,
             debug: self.debug,
             proposals: self.without.proposals(),
             verify_ir: false,

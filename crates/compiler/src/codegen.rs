@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{ExternalName, TrapCode as ClifTrap};
 use cranelift_codegen::{CodegenError, Context, FinalizedRelocTarget, MachBufferFinalized};
 use selvedge_contract::artifact::TextFunction;
 use selvedge_contract::limits::NESTING_MAX;
-use selvedge_contract::trap::TrapCode;
+use selvedge_contract::trap::{TrapCode, TrapSite};
 
 use crate::error::{CompileError, Place};
 use crate::isa::Isa;
@@ -23,7 +23,7 @@ pub(crate) struct Code {
     /// What the linker fills in.
     pub(crate) calls: Box<[Call]>,
     /// Which instructions trap, and why; ascending.
-    pub(crate) traps: Box<[(u32, TrapCode)]>,
+    pub(crate) traps: Box<[(u32, TrapSite)]>,
     /// Where the code of each WebAssembly offset starts; ascending.
     pub(crate) addresses: Box<[(u32, u32)]>,
 }
@@ -157,7 +157,7 @@ fn collect(buffer: &MachBufferFinalized<cranelift_codegen::Final>, params: &Para
         Ok(Call { at: reloc.offset, target: params.user_named_funcs()[name].index, addend: reloc.addend as i32 })
     });
     let mut traps: Vec<_> =
-        buffer.traps().iter().filter_map(|trap| Some((trap.offset, trap_code(trap.code)?))).collect();
+        buffer.traps().iter().filter_map(|trap| Some((trap.offset, trap_site(trap.code)?))).collect();
     traps.sort_by_key(|(at, _)| *at);
     traps.dedup_by_key(|(at, _)| *at);
     Ok(Code {
@@ -168,15 +168,16 @@ fn collect(buffer: &MachBufferFinalized<cranelift_codegen::Final>, params: &Para
     })
 }
 
-fn trap_code(code: ClifTrap) -> Option<TrapCode> {
-    match code {
+fn trap_site(code: ClifTrap) -> Option<TrapSite> {
+    let code = match code {
         ClifTrap::STACK_OVERFLOW => Some(TrapCode::StackOverflow),
         ClifTrap::INTEGER_OVERFLOW => Some(TrapCode::IntegerOverflow),
         ClifTrap::HEAP_OUT_OF_BOUNDS => Some(TrapCode::MemoryOutOfBounds),
         ClifTrap::INTEGER_DIVISION_BY_ZERO => Some(TrapCode::IntegerDivisionByZero),
         ClifTrap::BAD_CONVERSION_TO_INTEGER => Some(TrapCode::InvalidConversion),
-        other => TrapCode::from_byte(other.as_raw().get()),
-    }
+        other => return TrapSite::from_byte(other.as_raw().get()),
+    };
+    code.map(TrapSite::from)
 }
 
 /// Where the source changes. Code between two operators belongs to the first.

@@ -3,7 +3,7 @@
 
 use selvedge_contract::artifact::{AddressTable, FunctionRecord, TextFunction};
 use selvedge_contract::limits::TEXT_BYTES_MAX;
-use selvedge_contract::trap::TrapCode;
+use selvedge_contract::trap::TrapSite;
 
 use crate::codegen::{Call, Code};
 use crate::error::CompileError;
@@ -19,7 +19,7 @@ const PADDING: u8 = 0xcc;
 pub(crate) struct Text {
     pub(crate) bytes: Vec<u8>,
     pub(crate) functions: Vec<FunctionRecord>,
-    pub(crate) traps: Vec<(u32, TrapCode)>,
+    pub(crate) traps: Vec<(u32, TrapSite)>,
     pub(crate) addresses: Vec<(u32, u32)>,
 }
 

@@ -17,6 +17,8 @@ pub struct Options {
     pub cpu: Cpu,
     /// What to optimise for.
     pub opt: OptLevel,
+    /// Count what is executed, and keep to limits ([`selvedge_contract::meter`]).
+    pub meter: bool,
     /// Keep DWARF sections for backtraces with file and line.
     pub debug: bool,
     /// What a module may use beyond WebAssembly 2.0.
@@ -97,6 +99,7 @@ impl Default for Options {
             table_entries_max: None,
             cpu: Cpu::Baseline,
             opt: OptLevel::Speed,
+            meter: false,
             debug: false,
             proposals: Proposals::ALL,
             verify_ir: false,
@@ -109,7 +112,7 @@ impl Options {
     /// The options that change the artifact, as flags of the command.
     pub fn as_flags(&self) -> String {
         // Destructured, so that a new option cannot be forgotten.
-        let Options { memory, memory_max_bytes, table_entries_max, cpu, opt, debug, proposals, .. } = self;
+        let Options { memory, memory_max_bytes, table_entries_max, cpu, opt, meter, debug, proposals, .. } = self;
         let Options { verify_ir: _, threads: _, .. } = self;
         let memory = match memory {
             MemoryLayout::Guarded => "guarded",
@@ -126,6 +129,9 @@ impl Options {
         }
         if let Some(entries) = table_entries_max {
             flags += &format!(" --table-max {entries}");
+        }
+        if *meter {
+            flags += " --meter";
         }
         if *debug {
             flags += " -g";
@@ -169,12 +175,13 @@ mod tests {
             table_entries_max: Some(7),
             cpu: Cpu::X86_64V3,
             opt: OptLevel::Size,
+            meter: true,
             debug: true,
             proposals: Proposals { multi_memory: false, ..Proposals::ALL },
             verify_ir: true,
             threads: Some(3),
         };
-        let flags = "--memory dense --cpu x86-64-v3 --opt size --memory-max 65536 --table-max 7 -g";
+        let flags = "--memory dense --cpu x86-64-v3 --opt size --memory-max 65536 --table-max 7 --meter -g";
         let flags = format!("{flags} --without multi-memory");
         assert_eq!(options.as_flags(), flags);
     }

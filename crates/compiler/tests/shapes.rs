@@ -2,7 +2,7 @@
 //! `;; FLAGS` for each way to compile it, and `shapes/NAME.txt` holds what comes out.
 //!
 //! Flags: `--emit clif` (before optimisation; the default) or `--emit asm`, `--memory dense`,
-//! `--cpu x86-64-v3`, `--opt none`, `--generated` to see the functions no module wrote as well.
+//! `--cpu x86-64-v3`, `--opt none`, `--meter`, `--generated` to see the functions no module wrote as well.
 //! `UPDATE=1` blesses; read the diff.
 
 use std::fmt::Write as _;
@@ -26,6 +26,7 @@ fn parse(flags: &str) -> Case {
         let mut value = || words.next().unwrap_or_default();
         match flag {
             "--emit" => case.asm = value() == "asm",
+            "--meter" => case.options.meter = true,
             "--generated" => case.generated = true,
             "--memory" => {
                 let dense = value() == "dense";

@@ -56,6 +56,8 @@ pub struct Contract {
     pub cpu: CpuFeatures,
     /// How running code is stopped.
     pub interruption: Interruption,
+    /// Whether the code counts what it executes ([`crate::meter`]).
+    pub metered: bool,
     /// What made the artifact; for people, never relied on.
     pub provenance: Provenance,
 }

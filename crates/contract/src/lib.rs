@@ -19,6 +19,7 @@ pub mod artifact;
 mod contract;
 pub mod cpu;
 pub mod limits;
+pub mod meter;
 pub mod trap;
 pub mod types;
 pub mod vmctx;

@@ -17,7 +17,7 @@
 //! most frequent instructions, need neither a base load nor a 32-bit displacement. Fields that every
 //! function uses lie within an 8-bit displacement.
 //!
-//! Guest code writes nothing below the pointer but mutable globals; everything else is the host's to
+//! Guest code writes nothing below the pointer but mutable globals and its meter; everything else is the host's to
 //! write, before the guest runs or while it is in a host call. Base addresses never change while an
 //! instance lives. All defined tables lie at fixed distances from the context, so that code reaches them
 //! without loading a base.
@@ -44,6 +44,8 @@ pub mod header {
     pub const INSTANCE: i32 = -48;
     /// Address of the stub that calls a [`crate::abi::Builtin`].
     pub const BUILTIN: i32 = -56;
+    /// What metered code may still execute ([`crate::meter`]); never negative. Code writes it.
+    pub const METER: i32 = -64;
     /// Bytes in all; the rest is reserved and zero.
     pub const BYTES: u32 = 64;
 }
@@ -340,6 +342,7 @@ mod tests {
             code_section_offset: 0,
             cpu: CpuFeatures::default(),
             interruption: Interruption::Signal,
+            metered: false,
             provenance: Provenance::default(),
         }
     }

@@ -4,7 +4,7 @@ use selvedge_contract::artifact::{
     ArtifactError, ArtifactIndex, ArtifactParts, FunctionRecord, TextFunction, rewrite, write,
 };
 use selvedge_contract::cpu::CpuFeatures;
-use selvedge_contract::trap::TrapCode;
+use selvedge_contract::trap::{TrapCode, TrapSite};
 use selvedge_contract::types::{ExternType, FuncType, MemoryType, ValType};
 use selvedge_contract::*;
 
@@ -33,6 +33,7 @@ fn contract() -> Contract {
         code_section_offset: 0,
         cpu: CpuFeatures::X86_64_V2,
         interruption: Interruption::Signal,
+        metered: true,
         provenance: Provenance::default(),
     }
 }
@@ -44,7 +45,7 @@ fn artifact(contract: &Contract) -> Vec<u8> {
         contract,
         text: &vec![0x90; functions.len() * 16],
         functions: &functions,
-        traps: &[(3, TrapCode::Unreachable), (9, TrapCode::MemoryOutOfBounds)],
+        traps: &[(3, TrapCode::Unreachable.into()), (9, TrapSite::memory(7))],
         addresses: &[(0, 40), (8, 44)],
         names: &["f".into(), "run".into()],
         image: &[7; 4096],
@@ -62,6 +63,7 @@ fn what_was_written_is_read() {
     index.check_tables(&bytes).unwrap();
     assert_eq!(index.contract, contract);
     assert_eq!(index.traps(&bytes).find(9), Some(TrapCode::MemoryOutOfBounds));
+    assert_eq!(index.traps(&bytes).find_site(9), Some(TrapSite::memory(7)));
     assert_eq!(index.traps(&bytes).find(8), None);
     assert_eq!(index.addresses(&bytes).find(7), Some(40));
     assert_eq!(index.addresses(&bytes).find(8), Some(44));

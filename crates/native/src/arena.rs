@@ -10,6 +10,7 @@ use selvedge_contract::artifact::TextFunction;
 use selvedge_contract::limits::{
     HOST_PAGE_BYTES, STACK_BYTES_DEFAULT, STACK_BYTES_MAX, STACK_BYTES_MIN, STACK_RESERVE_BYTES,
 };
+use selvedge_contract::meter::UNLIMITED;
 use selvedge_contract::trap::TrapCode;
 use selvedge_contract::types::RefType;
 use selvedge_contract::vmctx::{entry_bytes, header, import_function, table_def, table_entry};
@@ -281,6 +282,16 @@ impl Arena {
         let cell = owner.context().wrapping_add_signed(owner.global_offset(defined).into());
         let slot = self.slot(slot);
         slot.write(slot.layout().import_global(import), cell);
+    }
+
+    /// What metered code of an instance may still execute.
+    pub fn meter(&self, slot: SlotId) -> u64 {
+        self.slot(slot).read(header::METER)
+    }
+
+    /// Sets what metered code of an instance may still execute; more than a meter holds is cut.
+    pub fn set_meter(&mut self, slot: SlotId, left: u64) {
+        self.slot(slot).write(header::METER, left.min(UNLIMITED));
     }
 
     /// A global's bits.

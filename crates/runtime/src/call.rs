@@ -2,6 +2,7 @@
 
 use std::any::Any;
 
+use selvedge_contract::trap::TrapCode;
 use selvedge_native::{Callable, Ending, Exit, RawValue, enter_callable};
 
 use crate::backtrace::Backtrace;
@@ -52,7 +53,11 @@ pub(crate) fn ended(core: &mut Core, ending: Ending) -> CallError {
     match ending {
         Ending::Trapped(trap) => {
             let backtrace = Backtrace::capture(core, Some(trap.pc), &trap.frames);
-            CallError::Trap(Trap { code: trap.code, backtrace })
+            core.settle_meter(trap.pc);
+            match trap.code {
+                TrapCode::MeterExhausted => CallError::MeterExhausted(backtrace),
+                code => CallError::Trap(Trap { code, backtrace }),
+            }
         }
         Ending::HostLeft { frames } => {
             let error = core.pending.take().unwrap_or_else(|| HostError::message("the host left without a reason"));

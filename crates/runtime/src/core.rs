@@ -47,6 +47,8 @@ pub(crate) struct InstanceData {
     pub(crate) memories: Box<[Place]>,
     pub(crate) tables: Box<[Place]>,
     pub(crate) globals: Box<[Place]>,
+    /// What its meter was given in all.
+    pub(crate) meter_granted: u64,
     /// Segments the instance itself has dropped, on top of those that start dropped.
     dropped_data: Vec<bool>,
     dropped_elements: Vec<bool>,
@@ -64,6 +66,7 @@ impl InstanceData {
             memories,
             tables,
             globals,
+            meter_granted: 0,
             dropped_data: Vec::new(),
             dropped_elements: Vec::new(),
         }

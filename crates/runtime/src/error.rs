@@ -32,6 +32,9 @@ pub enum CallError {
     },
     /// The host interrupted the guest ([`crate::Store::interrupt_handle`]); this is where it was.
     Interrupted(Backtrace),
+    /// Metered code has executed all the instructions it may ([`crate::Limits::meter_max`]); this is where it was. The
+    /// guest's fault, or the limit is too low.
+    MeterExhausted(Backtrace),
     /// A limit of the store was reached. The guest's fault, or the limit is too low.
     Limit(LimitError),
     /// The call could not begin. The embedder's fault.
@@ -44,7 +47,9 @@ impl CallError {
         match self {
             CallError::Trap(trap) => Some(&trap.backtrace),
             CallError::Host(error) => Some(error.backtrace()),
-            CallError::HostPanic { backtrace, .. } | CallError::Interrupted(backtrace) => Some(backtrace),
+            CallError::HostPanic { backtrace, .. }
+            | CallError::Interrupted(backtrace)
+            | CallError::MeterExhausted(backtrace) => Some(backtrace),
             CallError::Exit(_) | CallError::Limit(_) | CallError::BadCall(_) => None,
         }
     }
@@ -53,7 +58,9 @@ impl CallError {
         match self {
             CallError::Trap(trap) => Some(&mut trap.backtrace),
             CallError::Host(error) => Some(&mut error.0.backtrace),
-            CallError::HostPanic { backtrace, .. } | CallError::Interrupted(backtrace) => Some(backtrace),
+            CallError::HostPanic { backtrace, .. }
+            | CallError::Interrupted(backtrace)
+            | CallError::MeterExhausted(backtrace) => Some(backtrace),
             CallError::Exit(_) | CallError::Limit(_) | CallError::BadCall(_) => None,
         }
     }
@@ -74,6 +81,9 @@ impl fmt::Display for CallError {
                 write!(f, "a host function panicked (a bug in the host): {message}\n{backtrace}")
             }
             CallError::Interrupted(backtrace) => write!(f, "the instance was interrupted\n{backtrace}"),
+            CallError::MeterExhausted(backtrace) => {
+                write!(f, "the instance has executed all the instructions it may (meter_max)\n{backtrace}")
+            }
             CallError::Limit(limit) => limit.fmt(f),
             CallError::BadCall(bad) => bad.fmt(f),
         }

@@ -107,6 +107,7 @@ pub(crate) fn instantiate<T: 'static>(
     link_functions(core, slot, &targets);
     link_places(core, slot, &places);
     core.instances.push(InstanceData::new(module.clone(), targets, places));
+    core.begin_meter(slot);
     init_globals(core, slot, module)?;
     init_tables(core, slot, module)?;
     init_memories(core, slot, module)?;

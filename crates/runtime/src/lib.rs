@@ -43,6 +43,7 @@ mod limits;
 mod linker;
 mod matching;
 mod memory;
+mod meter;
 mod module;
 mod state;
 mod store;

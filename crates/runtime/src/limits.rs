@@ -22,6 +22,9 @@ pub struct Limits {
     pub call_depth_max: u32,
     /// Host objects that guests may hold references to at once.
     pub extern_refs_max: u32,
+    /// Instructions that each instance of metered code may execute ([`selvedge_contract::meter`]); others are not
+    /// counted. [`crate::Instance::set_meter_limit`] changes it.
+    pub meter_max: u64,
 }
 
 impl Default for Limits {
@@ -33,6 +36,7 @@ impl Default for Limits {
             instances_max: 1_000,
             call_depth_max: 100,
             extern_refs_max: 1_000_000,
+            meter_max: u64::MAX,
         }
     }
 }

@@ -39,6 +39,14 @@ pub fn module(wasm: impl AsRef<[u8]>, layout: MemoryLayout) -> Result<Module> {
     crate::load(&compile(wasm, layout)?).context("loading what was just compiled")
 }
 
+/// Compiles and loads a module, in text or binary, with options of one's own.
+///
+/// # Errors
+/// If it does not compile or load.
+pub fn module_with(wasm: impl AsRef<[u8]>, options: &Options) -> Result<Module> {
+    crate::load(&selvedge_compiler::compile(wasm.as_ref(), options, &())?).context("loading what was just compiled")
+}
+
 /// Compiles, loads and instantiates a module without imports, in a store of its own.
 ///
 /// # Errors

@@ -14,7 +14,7 @@ pub mod cases;
 mod fixtures;
 pub mod wast;
 
-pub use fixtures::{compile, instance, layout_name, layouts, module, options};
+pub use fixtures::{compile, instance, layout_name, layouts, module, module_with, options};
 
 use selvedge_runtime::{LoadError, Module};
 

@@ -66,6 +66,7 @@ struct Report {
     source_sha256: String,
     cpu_features: Vec<&'static str>,
     interruption: &'static str,
+    metered: bool,
     imports: Vec<Named>,
     exports: Vec<Named>,
     memories: Vec<Memory>,
@@ -132,6 +133,7 @@ impl Report {
             interruption: match contract.interruption {
                 Interruption::Signal => "signal",
             },
+            metered: contract.metered,
             imports: imports(artifact),
             exports: exports(artifact),
             memories: memories(artifact),
@@ -160,6 +162,7 @@ impl Report {
             ("source", &format!("sha256 {}", self.source_sha256)),
             ("cpu", &cpu),
             ("interrupted", &format!("by {}, at any instruction", self.interruption)),
+            ("metered", if self.metered { "yes" } else { "no" }),
             ("functions", &self.functions.to_string()),
             ("globals", &self.globals.to_string()),
             ("debug info", debug),

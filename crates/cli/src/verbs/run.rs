@@ -34,8 +34,8 @@ const EXIT_TIMEOUT: u8 = 124;
 /// whose origin you trust. A module needs no trust.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Exit code: the program's; 134 after a trap, 124 after a timeout, 1 if it could
-not be run, 2 for a mistake on this command line.
+Exit code: the program's; 134 after a trap, 124 after a timeout or at a
+--meter-limit, 1 if it could not be run, 2 for a mistake on this command line.
 
 Compiled modules are kept in $XDG_CACHE_HOME/selvedge or ~/.cache/selvedge, at
 most 4 GiB; the directory can be removed at any time.
@@ -79,6 +79,13 @@ pub(crate) struct Args {
     /// End it after this time (300ms, 2s, 1m, ...)
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits")]
     timeout: Option<Duration>,
+    /// End it before it executes more instructions; a module is compiled with
+    /// --meter for it, an artifact must be
+    #[arg(long, value_name = "COUNT", help_heading = "Limits")]
+    meter_limit: Option<u64>,
+    /// Say on stderr, when it has ended, how many instructions it executed
+    #[arg(long, help_heading = "Limits")]
+    meter_show: bool,
     /// Compile anew, and keep nothing
     #[arg(long, help_heading = "Compiling")]
     no_cache: bool,
@@ -98,6 +105,10 @@ impl Args {
         Path::new(&self.command[0])
     }
 
+    fn wants_meter(&self) -> bool {
+        self.meter_limit.is_some() || self.meter_show
+    }
+
     fn args(&self) -> &[OsString] {
         &self.command[1..]
     }
@@ -113,11 +124,16 @@ fn stack_size(text: &str) -> Result<usize, String> {
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let wasi = grant(args)?;
     let module = module(args)?;
+    let unmetered = args.wants_meter() && !module.contract().metered;
+    ensure!(!unmetered, "{} was compiled without --meter; compile it again with it", args.file().display());
     let mut store = Store::new(wasi, limits(args))?;
     let watchdog = args.timeout.map(|timeout| Watchdog::start(store.interrupt_handle(), timeout, EXIT_TIMEOUT));
     let watchdog = watchdog.transpose().context("cannot start the thread that watches the time")?;
     let outcome = instantiate(args, &mut store, &module).and_then(|instance| start(args, &mut store, instance));
     drop(watchdog);
+    if args.meter_show {
+        eprintln!("executed {} instructions", store.meter_used());
+    }
     match outcome {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => ending(args, error),
@@ -170,6 +186,7 @@ fn directory(text: &str) -> Result<(&Path, &str, DirAccess)> {
 fn limits(args: &Args) -> Limits {
     let mut limits = Limits::default();
     limits.memory_bytes_max = args.memory_max.unwrap_or(limits.memory_bytes_max);
+    limits.meter_max = args.meter_limit.unwrap_or(limits.meter_max);
     limits.stack_bytes = args.stack_size.unwrap_or(limits.stack_bytes);
     limits
 }
@@ -184,7 +201,8 @@ fn module(args: &Args) -> Result<Module> {
         return load::file(args.file());
     }
     let wasm = files::read(args.file(), WASM_BYTES_MAX)?;
-    let options = args.compile.options(None);
+    let mut options = args.compile.options(None);
+    options.meter |= args.wants_meter();
     let compile = || {
         let compiled = selvedge_compiler::compile(&wasm, &options, &Bar::new());
         compiled.with_context(|| format!("cannot compile {}", args.file().display()))
@@ -273,12 +291,13 @@ fn ending(args: &Args, error: anyhow::Error) -> Result<ExitCode> {
     let code = match error.downcast_ref::<CallError>() {
         Some(CallError::Exit(code)) => return Ok(ExitCode::from(*code as u8)),
         Some(CallError::Trap(_)) => EXIT_TRAP,
-        Some(CallError::Interrupted(_)) => EXIT_TIMEOUT,
+        Some(CallError::Interrupted(_) | CallError::MeterExhausted(_)) => EXIT_TIMEOUT,
         _ => return Err(error),
     };
-    match (code, args.timeout) {
-        (EXIT_TIMEOUT, Some(timeout)) => eprintln!("error: ended after {timeout:?}, the --timeout; {error}"),
-        _ => eprintln!("error: {error}"),
+    let timeout = args.timeout.filter(|_| matches!(error.downcast_ref(), Some(CallError::Interrupted(_))));
+    match timeout {
+        Some(timeout) => eprintln!("error: ended after {timeout:?}, the --timeout; {error}"),
+        None => eprintln!("error: {error}"),
     }
     Ok(ExitCode::from(code))
 }

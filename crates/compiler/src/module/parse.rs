@@ -103,6 +103,7 @@ fn contract(sections: Sections<'_>, defined: u32, options: &Options) -> Result<(
         code_section_offset: sections.code_offset,
         cpu: options.cpu.features(),
         interruption: Interruption::Signal,
+        metered: options.meter,
         provenance: Provenance {
             compiler: crate::version().into(),
             options: options.as_flags(),

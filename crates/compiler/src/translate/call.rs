@@ -30,21 +30,25 @@ enum Callee {
 
 impl Translator<'_, '_> {
     pub(super) fn visit_call(&mut self, function: u32) {
+        self.end_piece();
         let (callee, ctx) = self.callee(function);
         self.call(callee, ctx, self.module.function_types[function as usize]);
     }
 
     pub(super) fn visit_return_call(&mut self, function: u32) {
+        self.end_piece();
         let (callee, ctx) = self.callee(function);
         self.return_call(callee, ctx, self.module.function_types[function as usize]);
     }
 
     pub(super) fn visit_call_indirect(&mut self, ty: u32, table: u32) {
+        self.end_piece();
         let (callee, ctx) = self.table_callee(ty, table);
         self.call(callee, ctx, ty);
     }
 
     pub(super) fn visit_return_call_indirect(&mut self, ty: u32, table: u32) {
+        self.end_piece();
         let (callee, ctx) = self.table_callee(ty, table);
         self.return_call(callee, ctx, ty);
     }
@@ -56,6 +60,7 @@ impl Translator<'_, '_> {
             Callee::Indirect(signature, code) => self.ins().call_indirect(signature, code, &args),
         };
         self.stack.extend_from_slice(self.builder.func.dfg.inst_results(call));
+        self.reload_meter();
     }
 
     fn return_call(&mut self, callee: Callee, ctx: Value, ty: u32) {

@@ -136,6 +136,7 @@ impl Translator<'_, '_> {
         if !self.reachable {
             return self.enter(Kind::Unreachable, ty, None);
         }
+        self.end_piece();
         let header = self.block_of(&self.types(ty, true));
         let args = block_args(self.top(self.count(ty, true)));
         self.ins().jump(header, &args);
@@ -156,6 +157,8 @@ impl Translator<'_, '_> {
         if !self.reachable {
             return self.enter(Kind::Unreachable, ty, None);
         }
+        self.count_operator(false);
+        self.end_piece();
         let condition = self.pop();
         let (then, otherwise) = (self.builder.create_block(), self.builder.create_block());
         let branch = self.ins().brif(condition, then, &[], otherwise, &[]);
@@ -183,6 +186,7 @@ impl Translator<'_, '_> {
     /// Jumps to what follows the innermost frame, if it is reached.
     fn leave(&mut self) {
         if self.reachable {
+            self.end_piece();
             let (target, count) = self.target(0);
             let args = block_args(self.top(count));
             self.ins().jump(target, &args);
@@ -237,6 +241,7 @@ impl Translator<'_, '_> {
     }
 
     pub(super) fn visit_br(&mut self, depth: u32) {
+        self.end_piece();
         let (target, count) = self.target(depth);
         let args = block_args(self.top(count));
         self.ins().jump(target, &args);
@@ -244,6 +249,7 @@ impl Translator<'_, '_> {
     }
 
     pub(super) fn visit_br_if(&mut self, depth: u32) {
+        self.end_piece();
         let condition = self.pop();
         let (target, count) = self.target(depth);
         let args = block_args(self.top(count));
@@ -254,6 +260,7 @@ impl Translator<'_, '_> {
     }
 
     pub(super) fn visit_br_table(&mut self, table: BrTable<'_>) {
+        self.end_piece();
         let index = self.pop();
         let depths = || table.targets().map_while(Result::ok);
         let (_, count) = self.target(table.default());
@@ -297,6 +304,7 @@ impl Translator<'_, '_> {
     }
 
     fn return_values(&mut self) {
+        self.end_piece();
         let count = self.builder.func.signature.returns.len();
         let values = self.top(count).to_vec();
         self.ins().return_(&values);
@@ -307,6 +315,7 @@ impl Translator<'_, '_> {
         if self.builder.func.layout.entry_block() != Some(block) {
             self.builder.set_cold_block(block);
         }
+        self.end_piece();
         self.raise(TrapCode::Unreachable);
         self.end_reachable();
     }

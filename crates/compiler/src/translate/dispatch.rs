@@ -6,7 +6,7 @@ use wasmparser::{
     for_each_visit_operator, for_each_visit_simd_operator,
 };
 
-use super::{TranslateError, Translator};
+use super::{TranslateError, Translator, meter};
 
 /// Visits one operator.
 pub(super) struct Dispatch<'d, 'm, 'b> {
@@ -55,6 +55,8 @@ macro_rules! visits {
     }};
     (@reachable $self:ident $visit:ident ($($arg:ident),*)) => {{
         if $self.translator.reachable {
+            const MAY_TRAP: bool = meter::may_trap(stringify!($visit));
+            $self.translator.count_operator(MAY_TRAP);
             $self.translator.$visit($($arg),*);
         }
         Ok(())

@@ -20,6 +20,11 @@ pub(super) struct Regions {
     imported_globals: AliasRegion,
 }
 
+/// The meter in the context of metered code.
+pub(super) fn meter(func: &mut Function) -> MemFlagsData {
+    MemFlagsData::trusted().with_alias_region(Some(declare(func, 4, "meter")))
+}
+
 /// Own globals from this one on share a region: a function can name only so many.
 const OWN_GLOBALS: u32 = 64;
 const FIRST_OWN_GLOBAL: u32 = 16;

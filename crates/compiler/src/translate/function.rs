@@ -64,6 +64,7 @@ pub(crate) fn translate(
     let builder = FunctionBuilder::new(func, &mut scratch.builder);
     let mut translator = begin(module, builder, function.index, (stack, frames));
     translator.declare_locals(module.function_type(function.index), &declared, body.as_bytes().len());
+    translator.begin_meter();
     while !reader.eof() {
         let offset = reader.original_position();
         translator.builder.set_srcloc(SourceLoc::new(offset as u32));
@@ -119,6 +120,7 @@ fn begin<'m, 'b>(
         in_local: None,
         callees: call::Callees::default(),
         host: host::HostCalls::default(),
+        meter: None,
         regions: flags::Regions::new(builder.func),
         builder,
     }

@@ -13,6 +13,7 @@ use selvedge_contract::limits::{RESERVATION_BYTES_MAX, WASM_PAGE_BYTES};
 use selvedge_contract::vmctx::{Reach, memory_def};
 use wasmparser::{MemArg, MemArgTarget};
 
+use super::meter::Amount;
 use super::{Address, Translator, flags};
 use crate::module::MemoryAccess;
 
@@ -44,7 +45,7 @@ impl<'m> Translator<'m, '_> {
         };
         let base = self.memory_base(memory);
         let base = self.ins().iadd(base, index);
-        Address { base, offset, flags: self.regions.heap() }
+        Address { base, offset, flags: self.heap_flags() }
     }
 
     /// A 32-bit value that was loaded, extended without a sign by the load itself. Loads do that anyway, but
@@ -147,6 +148,7 @@ impl<'m> Translator<'m, '_> {
 
     pub(super) fn visit_memory_grow(&mut self, memory: u32) {
         let delta = self.pop();
+        self.count_amount(delta, Amount::Pages);
         let ty = self.address_type(memory);
         let memory = self.number(memory);
         let old = self.host_call_for(Builtin::MemoryGrow, &[memory, delta], ty);
@@ -155,18 +157,21 @@ impl<'m> Translator<'m, '_> {
 
     pub(super) fn visit_memory_copy(&mut self, to: u32, from: u32) {
         let (dst, src, len) = self.pop3();
+        self.count_amount(len, Amount::Bytes);
         let (to, from) = (self.number(to), self.number(from));
         self.host_call(Builtin::MemoryCopy, &[to, from, dst, src, len]);
     }
 
     pub(super) fn visit_memory_fill(&mut self, memory: u32) {
         let (dst, byte, len) = self.pop3();
+        self.count_amount(len, Amount::Bytes);
         let memory = self.number(memory);
         self.host_call(Builtin::MemoryFill, &[memory, dst, byte, len]);
     }
 
     pub(super) fn visit_memory_init(&mut self, segment: u32, memory: u32) {
         let (dst, src, len) = self.pop3();
+        self.count_amount(len, Amount::Bytes);
         let (memory, segment) = (self.number(memory), self.number(segment));
         self.host_call(Builtin::MemoryInit, &[memory, segment, dst, src, len]);
     }

@@ -26,6 +26,7 @@ mod globals;
 mod host;
 mod locals;
 mod memory;
+mod meter;
 mod ops;
 mod refs;
 mod tables;
@@ -56,6 +57,7 @@ pub(crate) struct Translator<'m, 'b> {
     in_local: Option<Value>,
     callees: call::Callees,
     host: host::HostCalls,
+    meter: Option<meter::Meter>,
     regions: flags::Regions,
 }
 

@@ -5,6 +5,7 @@ use cranelift_codegen::ir::{InstBuilder, Type, Value, types};
 use selvedge_contract::abi::Builtin;
 use selvedge_contract::vmctx::{Reach, table_def};
 
+use super::meter::Amount;
 use super::{Translator, flags};
 
 impl Translator<'_, '_> {
@@ -69,6 +70,7 @@ impl Translator<'_, '_> {
 
     pub(super) fn visit_table_grow(&mut self, table: u32) {
         let (reference, delta) = self.pop2();
+        self.count_amount(delta, Amount::Elements);
         let ty = self.index_type(table);
         let table = self.number(table);
         let old = self.host_call_for(Builtin::TableGrow, &[table, reference, delta], ty);
@@ -77,18 +79,21 @@ impl Translator<'_, '_> {
 
     pub(super) fn visit_table_fill(&mut self, table: u32) {
         let (at, reference, len) = self.pop3();
+        self.count_amount(len, Amount::Elements);
         let table = self.number(table);
         self.host_call(Builtin::TableFill, &[table, at, reference, len]);
     }
 
     pub(super) fn visit_table_copy(&mut self, to: u32, from: u32) {
         let (dst, src, len) = self.pop3();
+        self.count_amount(len, Amount::Elements);
         let (to, from) = (self.number(to), self.number(from));
         self.host_call(Builtin::TableCopy, &[to, from, dst, src, len]);
     }
 
     pub(super) fn visit_table_init(&mut self, segment: u32, table: u32) {
         let (dst, src, len) = self.pop3();
+        self.count_amount(len, Amount::Elements);
         let (table, segment) = (self.number(table), self.number(segment));
         self.host_call(Builtin::TableInit, &[table, segment, dst, src, len]);
     }

@@ -6,7 +6,7 @@ use crate::contract::{
     ConstExpr, ConstOp, Contract, ElementItems, Extern, MemoryLayout, MemoryPlan, SegmentMode, TablePlan,
 };
 use crate::limits::*;
-use crate::trap::TrapCode;
+use crate::trap::TrapSite;
 use crate::types::FuncType;
 use crate::vmctx::VmLayout;
 
@@ -191,7 +191,7 @@ pub(super) fn tables(index: &ArtifactIndex, bytes: &[u8]) -> Result<(), Artifact
     }
     let traps = index.traps(bytes);
     let entries = (0..traps.len()).filter_map(|i| traps.get(i));
-    ensure(entries.clone().all(|(_, code)| TrapCode::from_byte(code).is_some()), "the trap table has an unknown code")?;
+    ensure(entries.clone().all(|(_, code)| TrapSite::from_byte(code).is_some()), "the trap table has an unknown code")?;
     ascending(entries.map(|(at, _)| at), text_bytes, "the trap table is out of order")?;
     let addresses = index.addresses(bytes);
     let entries = (0..addresses.len()).filter_map(|i| addresses.get(i));

@@ -31,7 +31,7 @@ pub use write::{ArtifactParts, WriteError, write};
 use crate::contract::Contract;
 
 /// Version of the file format.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"SELVEDGE";
 /// Magic, format version, ABI version.

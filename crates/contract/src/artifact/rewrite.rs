@@ -3,7 +3,7 @@
 use super::read::ArtifactIndex;
 use super::write::{ArtifactParts, WriteError, write};
 use crate::contract::Contract;
-use crate::trap::TrapCode;
+use crate::trap::TrapSite;
 
 /// Writes an artifact again with another contract, image and data; code and tables stay as they are.
 ///
@@ -20,7 +20,7 @@ pub fn rewrite(
     data: &[u8],
 ) -> Result<Vec<u8>, WriteError> {
     let (traps, addresses, names) = (index.traps(bytes), index.addresses(bytes), index.names(bytes));
-    let trap = |i| traps.get(i).and_then(|(at, code)| Some((at, TrapCode::from_byte(code)?)));
+    let trap = |i| traps.get(i).and_then(|(at, code)| Some((at, TrapSite::from_byte(code)?)));
     let name = |function| names.get(function).unwrap_or_default().to_owned();
     write(&ArtifactParts {
         contract,

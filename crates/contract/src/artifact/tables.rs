@@ -2,7 +2,7 @@
 
 use super::TextFunction;
 use crate::contract::Contract;
-use crate::trap::TrapCode;
+use crate::trap::{TrapCode, TrapSite};
 
 fn u32_at(bytes: &[u8], index: usize) -> Option<u32> {
     let at = index.checked_mul(4)?;
@@ -122,9 +122,14 @@ impl TrapTable<'_> {
 
     /// Why the instruction at exactly this offset in text may trap.
     pub fn find(&self, text_offset: u32) -> Option<TrapCode> {
+        self.find_site(text_offset).map(|site| site.code)
+    }
+
+    /// The same, with what a meter needs to know.
+    pub fn find_site(&self, text_offset: u32) -> Option<TrapSite> {
         let index = last_at_most(self.len(), text_offset, |i| u32_at(self.0, i).unwrap_or(u32::MAX))?;
         let (at, code) = self.get(index)?;
-        if at == text_offset { TrapCode::from_byte(code) } else { None }
+        if at == text_offset { TrapSite::from_byte(code) } else { None }
     }
 }
 

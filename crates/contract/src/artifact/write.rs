@@ -10,7 +10,7 @@ use super::{FORMAT_VERSION, MAGIC, TextCounts, TextFunction, section};
 use crate::abi::ABI_VERSION;
 use crate::contract::Contract;
 use crate::limits::{ARTIFACT_BYTES_MAX, CONTRACT_BYTES_MAX, HOST_PAGE_BYTES, TEXT_BYTES_MAX};
-use crate::trap::TrapCode;
+use crate::trap::TrapSite;
 
 /// Everything an artifact is made of.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct ArtifactParts<'a> {
     /// One record per [`TextFunction`], in order.
     pub functions: &'a [FunctionRecord],
     /// Offset in text and trap, strictly ascending.
-    pub traps: &'a [(u32, TrapCode)],
+    pub traps: &'a [(u32, TrapSite)],
     /// Offset in text and wasm offset, strictly ascending.
     pub addresses: &'a [(u32, u32)],
     /// Names of the module's functions, imports included; empty where there is none.
@@ -133,7 +133,7 @@ fn function_bytes(functions: &[FunctionRecord]) -> Vec<u8> {
     functions.iter().flat_map(FunctionRecord::encode).collect()
 }
 
-fn trap_bytes(traps: &[(u32, TrapCode)]) -> Vec<u8> {
+fn trap_bytes(traps: &[(u32, TrapSite)]) -> Vec<u8> {
     let offsets = traps.iter().flat_map(|(at, _)| at.to_le_bytes());
     offsets.chain(traps.iter().map(|(_, code)| code.byte().get())).collect()
 }

@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     instances_max: 100_000,
     call_depth_max: 100,
     extern_refs_max: 1_000_000,
+    meter_max: u64::MAX,
 };
 
 /// A running script.

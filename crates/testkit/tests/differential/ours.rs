@@ -137,5 +137,6 @@ fn ending(error: &CallError) -> Ending {
         TrapCode::IntegerDivisionByZero => TrapKind::DivisionByZero,
         TrapCode::InvalidConversion => TrapKind::Conversion,
         TrapCode::Unreachable => TrapKind::Unreachable,
+        TrapCode::MeterExhausted => return Ending::Failed("it was not metered".into()),
     })
 }
