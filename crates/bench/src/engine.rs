@@ -1,6 +1,6 @@
 //! What the verbs need of an engine, so that each verb is written once and both engines run the same work.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -95,6 +95,9 @@ pub(crate) trait Module {
     /// A fresh instance whose `_initialize`, if it has one, has run. Imports are `bench`'s stubs:
     /// `host.add`, and system calls that fail.
     fn instantiate(&self) -> Result<Box<dyn Instance>>;
+
+    /// A fresh instance under the engine's own WASI preview 1, with these directories from descriptor 3 on.
+    fn instantiate_with_wasi(&self, directories: &[PathBuf]) -> Result<Box<dyn Instance>>;
 }
 
 /// One instance; exports are looked up before the clock starts.

@@ -14,6 +14,7 @@ mod ours;
 mod peer;
 mod programs;
 mod report;
+mod wasi;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +42,8 @@ enum Verb {
     Call(Options),
     /// Time to load a trusted artifact of 25 MB from disk.
     Load(Options),
+    /// Cost of system calls: clocks, writing, opening, reading, listing.
+    Wasi(Options),
     /// Compiles one module once and prints what it cost: what `compile` starts as a child.
     #[command(hide = true)]
     CompileOnce {
@@ -95,6 +98,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Compile(options) => compile::run(options),
         Verb::Call(options) => call::run(options),
         Verb::Load(options) => load::run(options),
+        Verb::Wasi(options) => wasi::run(options),
         Verb::CompileOnce { engine, module, settings } => compile::once(*engine, module, *settings),
     }
 }

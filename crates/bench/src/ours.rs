@@ -1,10 +1,11 @@
 //! All use of Selvedge.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use selvedge_compiler::{Cpu, Options};
 use selvedge_runtime::{ExternType, Limits, Linker, Source, Store, Val};
+use selvedge_wasi::{DirAccess, Wasi};
 
 use crate::engine::{self, BAD_FILE, Settings};
 
@@ -12,8 +13,8 @@ struct Engine(Options);
 
 struct Module(selvedge_runtime::Module);
 
-struct Instance {
-    store: Store<()>,
+struct Instance<T: 'static> {
+    store: Store<T>,
     instance: selvedge_runtime::Instance,
 }
 
@@ -58,6 +59,18 @@ impl engine::Module for Module {
         }
         Ok(Box::new(Instance { store, instance }))
     }
+
+    fn instantiate_with_wasi(&self, directories: &[PathBuf]) -> Result<Box<dyn engine::Instance>> {
+        let mut wasi = Wasi::builder();
+        for directory in directories {
+            wasi = wasi.preopen_dir(directory, &directory.to_string_lossy(), DirAccess::ReadWrite)?;
+        }
+        let mut store = Store::new(wasi.build()?, Limits::default())?;
+        let mut linker = Linker::new();
+        selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi);
+        let instance = linker.instantiate(&mut store, &self.0)?;
+        Ok(Box::new(Instance { store, instance }))
+    }
 }
 
 /// `host.add`, and a failing stub for every system call the module imports.
@@ -74,7 +87,7 @@ fn linker(module: &selvedge_runtime::Module) -> Linker<()> {
     linker
 }
 
-impl engine::Instance for Instance {
+impl<T: 'static> engine::Instance for Instance<T> {
     fn program(&mut self, export: &str) -> Result<Box<dyn FnMut() -> Result<i64> + '_>> {
         let function = self.instance.typed_func::<(), i64>(&self.store, export)?;
         let store = &mut self.store;

@@ -1,9 +1,11 @@
 //! All use of the peer: the newest Wasmtime, with the settings it ships with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use wasmtime::{Caller, Config, ExternType, Linker, OptLevel, Store, Val};
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::engine::{self, BAD_FILE};
 
@@ -11,8 +13,8 @@ struct Engine(wasmtime::Engine);
 
 struct Module(wasmtime::Module);
 
-struct Instance {
-    store: Store<()>,
+struct Instance<T: 'static> {
+    store: Store<T>,
     instance: wasmtime::Instance,
 }
 
@@ -50,6 +52,19 @@ impl engine::Module for Module {
         }
         Ok(Box::new(Instance { store, instance }))
     }
+
+    fn instantiate_with_wasi(&self, directories: &[PathBuf]) -> Result<Box<dyn engine::Instance>> {
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.allow_blocking_current_thread(true);
+        for directory in directories {
+            wasi.preopened_dir(directory, directory.to_string_lossy(), FsPerms::ReadWrite)?;
+        }
+        let mut store = Store::new(self.0.engine(), wasi.build_p1());
+        let mut linker = Linker::new(self.0.engine());
+        p1::add_to_linker_sync(&mut linker, |wasi: &mut WasiP1Ctx| wasi)?;
+        let instance = linker.instantiate(&mut store, &self.0)?;
+        Ok(Box::new(Instance { store, instance }))
+    }
 }
 
 /// `host.add`, and a failing stub for every system call the module imports.
@@ -66,7 +81,7 @@ fn linker(module: &wasmtime::Module) -> Result<Linker<()>> {
     Ok(linker)
 }
 
-impl engine::Instance for Instance {
+impl<T: 'static> engine::Instance for Instance<T> {
     fn program(&mut self, export: &str) -> Result<Box<dyn FnMut() -> Result<i64> + '_>> {
         let function = self.instance.get_typed_func::<(), i64>(&mut self.store, export)?;
         let store = &mut self.store;

@@ -16,7 +16,7 @@ mod tree;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use selvedge_testkit::cases::Program;
 
 use differences::Differences;
@@ -85,8 +85,12 @@ fn compare(
     (ours, peer): &mut (ours::Ours, peer::Peer),
     differences: &mut Differences,
 ) -> Result<Vec<String>> {
-    let ours = in_directory(program, |directory| ours.run(program, directory)).context("ours")?;
-    let theirs = in_directory(program, |directory| peer.run(program, directory)).context("the peer")?;
+    let (ours, theirs) = std::thread::scope(|scope| {
+        let ours = scope.spawn(|| in_directory(program, |directory| ours.run(program, directory)));
+        let theirs = in_directory(program, |directory| peer.run(program, directory));
+        (ours.join().unwrap_or_else(|_| Err(anyhow!("it panicked"))), theirs)
+    });
+    let (ours, theirs) = (ours.context("ours")?, theirs.context("the peer")?);
     let mut findings = Vec::new();
     if ours.ending != theirs.ending {
         findings.push(format!("ended with {:?}, the peer's with {:?}", ours.ending, theirs.ending));
