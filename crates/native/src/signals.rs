@@ -1,4 +1,4 @@
-//! One handler for processor exceptions, one for interruptions.
+//! One handler for processor exceptions, one for interruptions, one for what needs none.
 //!
 //! Both look at the program counter first. Guest code is left by letting the interrupted context continue at
 //! `leave` on the host's stack; nothing is unwound, and returning from the handler restores the signal mask.
@@ -20,6 +20,10 @@ const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIG
 /// Ignored by default, so that a late one is harmless.
 const INTERRUPT: c_int = libc::SIGURG;
 
+/// What the kernel sends to the process, beside an error, for what a guest does to files: writing beyond the
+/// process's limit, or to a pipe nobody reads. By default they end the process.
+const CONSEQUENCES: [c_int; 2] = [libc::SIGXFSZ, libc::SIGPIPE];
+
 /// Who handled [`FAULTS`] before us, in order.
 static PREVIOUS: OnceLock<Result<[libc::sigaction; 4], Errno>> = OnceLock::new();
 
@@ -34,7 +38,21 @@ fn install_all() -> Result<[libc::sigaction; 4], Errno> {
     for (slot, signal) in previous.iter_mut().zip(FAULTS) {
         *slot = set_handler(signal, on_fault, libc::SA_NODEFER)?;
     }
+    for signal in CONSEQUENCES.into_iter().filter(|signal| is_default(*signal)) {
+        // A handler, unlike ignoring, is not passed on to programs that the embedder starts.
+        set_handler(signal, on_consequence, libc::SA_RESTART)?;
+    }
     Ok(previous)
+}
+
+/// Whether nobody has said what is to be done about a signal.
+fn is_default(signal: c_int) -> bool {
+    let mut current = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: nothing is changed; `current` is written on success, and read only then.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), current.as_mut_ptr()) == 0
+            && current.assume_init().sa_sigaction == libc::SIG_DFL
+    }
 }
 
 type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
@@ -80,6 +98,9 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
         leave(context, control, reason::FAULT);
     }
 }
+
+/// The system call that caused it answers with an error; that is enough.
+extern "C" fn on_consequence(_: c_int, _: *mut libc::siginfo_t, _: *mut c_void) {}
 
 extern "C" fn on_interrupt(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: as in `on_fault`.

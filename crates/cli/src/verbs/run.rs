@@ -112,6 +112,11 @@ impl Args {
     fn args(&self) -> &[OsString] {
         &self.command[1..]
     }
+
+    /// Whether the guest gets a directory in which it may change files.
+    fn grants_writing(&self) -> bool {
+        self.dirs.iter().any(|dir| !dir.ends_with("::ro"))
+    }
 }
 
 fn stack_size(text: &str) -> Result<usize, String> {
@@ -198,7 +203,7 @@ fn module(args: &Args) -> Result<Module> {
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head))
         .is_ok_and(|()| files::is_artifact(&head));
     if is_artifact {
-        return load::file(args.file());
+        return load::file(args.file(), args.grants_writing());
     }
     let wasm = files::read(args.file(), WASM_BYTES_MAX)?;
     let mut options = args.compile.options(None);
@@ -211,7 +216,7 @@ fn module(args: &Args) -> Result<Module> {
     match cache {
         None => load::bytes(&compile()?),
         Some(cache) => match cache.get(&wasm, &options, compile)? {
-            Entry::Kept(path) => load::file(&path),
+            Entry::Kept(path) => load::file(&path, args.grants_writing()),
             Entry::Fresh(artifact) => load::bytes(&artifact),
         },
     }
