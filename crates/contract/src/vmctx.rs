@@ -257,6 +257,12 @@ impl VmLayout {
         }
     }
 
+    /// Bytes below the context pointer that change while an instance lives, tables' entries left out: globals and
+    /// the sizes in definitions.
+    pub fn changeable_bytes(&self) -> u32 {
+        self.tables.unsigned_abs()
+    }
+
     /// Bytes below the context pointer, tables included: a multiple of the page.
     pub fn context_bytes(&self) -> u64 {
         self.context_bytes

@@ -21,6 +21,8 @@ use crate::control::{Control, State};
 use crate::error::NativeError;
 use crate::host::{Host, HostFunction};
 use crate::interrupt::InterruptHandle;
+use crate::pages::Pages;
+use crate::pool::Pool;
 use crate::slot::Slot;
 use crate::switch;
 
@@ -48,6 +50,13 @@ pub struct FunctionTarget {
     pub slot: SlotId,
     /// The function in its text.
     pub function: TextFunction,
+}
+
+/// What [`Arena::recycle`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recycled {
+    /// All tables are null and have their initial sizes: whoever filled them fills them again.
+    pub tables_are_null: bool,
 }
 
 /// What an entry of a table of functions is set to.
@@ -78,6 +87,10 @@ pub struct Arena {
     /// The kind of host they are for; `None` before there are some.
     host_kind: Option<TypeId>,
     control: Arc<Control>,
+    /// Where the first slot comes from, and the pages it is known to touch.
+    pool: Option<(Arc<Pool>, Vec<u64>)>,
+    /// Whether a table's entry or size was set.
+    tables_changed: bool,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -101,7 +114,77 @@ impl Arena {
             hosts: Vec::new(),
             host_kind: None,
             control: Arc::new(Control::new()),
+            pool: None,
+            tables_changed: false,
         })
+    }
+
+    /// An arena whose first instance is put into a slot of a pool, and which can be recycled. `profile` is what
+    /// [`Arena::profile`] said of an earlier one of the same module.
+    ///
+    /// # Errors
+    /// As [`Arena::new`].
+    pub fn in_pool(pool: &Arc<Pool>, profile: Vec<u64>) -> Result<Arena, NativeError> {
+        let arena = Arena::new(ArenaLimits { stack_bytes: pool.limits().stack_bytes })?;
+        Ok(Arena { pool: Some((pool.clone(), profile)), ..arena })
+    }
+
+    /// Remembers the first instance as it is: what [`Arena::recycle`] goes back to.
+    pub fn seal(&mut self) {
+        if let Some(slot) = self.slots.first_mut() {
+            slot.seal();
+        }
+        self.tables_changed = false;
+        self.state_mut().used = false;
+    }
+
+    /// The tables are as they were when the arena was sealed: whoever emptied them has filled them again.
+    pub fn tables_are_initial(&mut self) {
+        self.tables_changed = false;
+    }
+
+    /// Ends whatever runs or waits in a pooled arena, and makes its instance what it was when it was sealed: memory,
+    /// globals, stack; tables are null again if one was changed, and the answer says so. Handles to interrupt it
+    /// lead nowhere from now on.
+    ///
+    /// # Errors
+    /// If it has more than one instance, is in no pool, or the kernel refuses: then it can only be dropped.
+    pub fn recycle(&mut self) -> Result<Recycled, NativeError> {
+        let [slot] = self.slots.as_mut_slice() else { return Err(NativeError::NotPooled) };
+        self.control.renew();
+        // SAFETY: the arena is borrowed mutably, so the state is ours.
+        let state = unsafe { &mut *self.control.state() };
+        if !std::mem::take(&mut state.used) && !self.tables_changed {
+            return Ok(Recycled { tables_are_null: false });
+        }
+        (state.waiting, state.values, state.panic) = (None, None, None);
+        slot.recycle()?;
+        let tables_are_null = std::mem::take(&mut self.tables_changed);
+        if tables_are_null {
+            slot.clear_tables();
+        }
+        Ok(Recycled { tables_are_null })
+    }
+
+    /// The pages that the first instance touches, for [`Arena::in_pool`].
+    pub fn profile(&self) -> Vec<u64> {
+        self.pages().map(Pages::profile).unwrap_or_default()
+    }
+
+    /// How many pages of the first instance stay resident when it is recycled.
+    pub fn hot_pages(&self) -> u64 {
+        self.pages().map_or(0, |pages| if pages.tracked() { pages.hot_count() } else { 0 })
+    }
+
+    /// Stops copying pages back: recycling gives them to the kernel from now on.
+    pub fn untrack(&mut self) {
+        if let Some(pages) = self.pages() {
+            pages.untrack();
+        }
+    }
+
+    fn pages(&self) -> Option<&Pages> {
+        self.slots.first()?.pages()
     }
 
     /// Adds an instance: memories at their initial sizes with their images, tables null, globals zero, imports
@@ -111,7 +194,13 @@ impl Arena {
     /// If address space or memory is short.
     pub fn add(&mut self, code: Arc<Code>) -> Result<SlotId, NativeError> {
         let first = self.slots.is_empty();
-        let slot = Slot::new(code, if first { self.stack_bytes } else { 0 })?;
+        let slot = match &self.pool {
+            Some((pool, profile)) if first => {
+                let space = pool.take().ok_or(NativeError::PoolExhausted { slots: pool.limits().slots })?;
+                Slot::pooled(code, space, self.stack_bytes, profile)?
+            }
+            _ => Slot::new(code, if first { self.stack_bytes } else { 0 })?,
+        };
         let id = SlotId(self.slots.len() as u32);
         self.ranges.push(slot.range());
         // SAFETY: the arena is borrowed mutably, so the state is ours.
@@ -302,6 +391,7 @@ impl Arena {
 
     /// Sets a global's bits.
     pub fn set_global(&mut self, slot: SlotId, defined: u32, value: RawValue) {
+        self.state_mut().used = true;
         let slot = self.slot(slot);
         slot.write_wide(slot.global_offset(defined), value);
     }
@@ -316,6 +406,7 @@ impl Arena {
 
     /// A memory's contents at its current size, writable.
     pub fn memory_mut(&mut self, slot: SlotId, defined: u32) -> &mut [u8] {
+        self.state_mut().used = true;
         let (base, len) = self.slot(slot).memory_parts(defined);
         // SAFETY: as for `memory`; the mutable borrow of the arena makes this the only access.
         unsafe { std::slice::from_raw_parts_mut(base, len) }
@@ -323,6 +414,7 @@ impl Arena {
 
     /// Copies between two memories, or within one; `None` if either range is out of bounds.
     pub fn memory_copy(&mut self, to: (SlotId, u32, u64), from: (SlotId, u32, u64), len: u64) -> Option<()> {
+        self.state_mut().used = true;
         let (to_base, to_len) = self.slot(to.0).memory_parts(to.1);
         let (from_base, from_len) = self.slot(from.0).memory_parts(from.1);
         let within = |at: u64, size: usize| at.checked_add(len).is_some_and(|end| end <= size as u64);
@@ -340,6 +432,7 @@ impl Arena {
     /// # Errors
     /// If `bytes` is not a multiple of the page, shrinks it or exceeds its plan, or memory is short.
     pub fn memory_grow(&mut self, slot: SlotId, defined: u32, bytes: u64) -> Result<(), NativeError> {
+        self.state_mut().used = true;
         self.slot(slot).memory_grow(defined, bytes)
     }
 
@@ -351,6 +444,7 @@ impl Arena {
 
     /// Sets a table's size; at most what its plan reserves.
     pub fn table_set_size(&mut self, slot: SlotId, defined: u32, entries: u64) {
+        self.tables_changed = true;
         let slot = self.slot(slot);
         let max = slot.code().index().contract.tables[defined as usize].entries_max;
         assert!(entries <= max, "a table stays within its plan");
@@ -374,6 +468,7 @@ impl Arena {
 
     /// Sets an entry of a table of functions.
     pub fn set_table_func(&mut self, slot: SlotId, defined: u32, index: u64, value: Option<TableFunction>) {
+        self.tables_changed = true;
         let fields = value.map_or([0; 4], |function| {
             let target = self.slot(function.target.slot);
             let ty = target.code().function_type(function.target.function).expect("targets name functions that exist");
@@ -388,6 +483,7 @@ impl Arena {
 
     /// Sets an entry of a table of host references.
     pub fn set_table_extern(&mut self, slot: SlotId, defined: u32, index: u64, handle: u64) {
+        self.tables_changed = true;
         let slot = self.slot(slot);
         let (at, element) = slot.entry_offset(defined, index);
         assert_eq!(element, RefType::Extern, "the table holds host references");
@@ -396,6 +492,15 @@ impl Arena {
 }
 
 impl Slot {
+    /// Makes every entry of every table null.
+    fn clear_tables(&mut self) {
+        for (defined, plan) in (0..).zip(&self.code().index().contract.tables) {
+            let low = self.layout().table_entries(defined);
+            let bytes = plan.entries_max * u64::from(entry_bytes(plan.ty.element));
+            (0..bytes / 8).for_each(|word| self.write(low + (word * 8) as i32, 0));
+        }
+    }
+
     fn global_offset(&self, defined: u32) -> i32 {
         assert!((defined as usize) < self.code().index().contract.globals.len(), "the global exists");
         self.layout().global(defined)

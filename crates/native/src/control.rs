@@ -3,6 +3,7 @@
 use std::cell::UnsafeCell;
 use std::mem::offset_of;
 use std::ops::{Deref, DerefMut, Range};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -40,6 +41,7 @@ pub(crate) struct Control {
     signal: Signal,
     /// Woken by a request, for whoever waits while guest code is suspended.
     waker: Mutex<Option<Waker>>,
+    has_waker: AtomicBool,
 }
 
 // SAFETY: `state` is reached only through `Control::state`, by the arena that owns the block and by the stubs and
@@ -57,6 +59,8 @@ pub(crate) struct State {
     pub(crate) pc: u64,
     /// A raised trap's code.
     pub(crate) trap_code: u32,
+    /// Whether something was entered or changed since the arena was sealed or recycled.
+    pub(crate) used: bool,
     /// The values of the host call that guest code waits in, while it is suspended.
     pub(crate) waiting: Option<HostCall>,
     /// Parameters and results of an entry that may be suspended: at one address, whoever resumes it.
@@ -126,6 +130,7 @@ impl Control {
             entry,
             pc: 0,
             trap_code: 0,
+            used: false,
             waiting: None,
             values: None,
             stack_low: 0,
@@ -134,7 +139,12 @@ impl Control {
             ranges_len: 0,
             panic: None,
         };
-        Control { state: UnsafeCell::new(state), signal: Signal::default(), waker: Mutex::new(None) }
+        Control {
+            state: UnsafeCell::new(state),
+            signal: Signal::default(),
+            waker: Mutex::new(None),
+            has_waker: AtomicBool::new(false),
+        }
     }
 
     /// The owner's part, for whoever may touch it.
@@ -143,8 +153,18 @@ impl Control {
         self.state.get()
     }
 
+    /// Begins a new generation: requests to the old one are void, and nobody is woken for it.
+    pub(crate) fn renew(&self) {
+        self.signal.renew();
+        // Whoever waits has to be asked for again; most often nobody did.
+        if self.has_waker.swap(false, Ordering::Relaxed) {
+            *self.waker() = None;
+        }
+    }
+
     /// Remembers whom a request wakes.
     pub(crate) fn set_waker(&self, waker: &Waker) {
+        self.has_waker.store(true, Ordering::Relaxed);
         let mut slot = self.waker();
         if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
             *slot = Some(waker.clone());

@@ -280,6 +280,7 @@ impl State {
     #[inline]
     fn lend<H: Host>(&mut self, view: &mut H::View<'_>) {
         self.depth += 1;
+        self.used = true;
         self.builtin = serve_builtin::<H> as *const () as u64;
         self.view = std::ptr::from_mut(view).cast();
     }

@@ -36,6 +36,15 @@ pub enum NativeError {
     /// Signal handlers could not be installed.
     #[error("cannot install signal handlers: {0}")]
     Signals(Errno),
+    /// Every slot of a pool is in use. The operator's to size, the embedder's to wait.
+    #[error("all {slots} slots of the pool are in use")]
+    PoolExhausted {
+        /// How many there are.
+        slots: u32,
+    },
+    /// An arena of its own address space was to be recycled.
+    #[error("only instances in a pool are recycled")]
+    NotPooled,
     /// A size outside its limits.
     #[error("{what} of {bytes} bytes is outside {min}..={max}")]
     Limit {

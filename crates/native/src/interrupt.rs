@@ -52,6 +52,12 @@ impl Signal {
         self.thread.store(thread, Ordering::Release);
     }
 
+    /// Begins a new generation, without a request. Only the owner does: no lock is needed, as a request that comes
+    /// in between fails to find its generation or is overwritten.
+    pub(crate) fn renew(&self) {
+        self.word.store((self.generation() + 1) << GENERATION_SHIFT, Ordering::SeqCst);
+    }
+
     fn generation(&self) -> u64 {
         self.word.load(Ordering::Relaxed) >> GENERATION_SHIFT
     }

@@ -28,19 +28,22 @@ mod enter;
 mod error;
 mod host;
 mod interrupt;
+mod pages;
+mod pool;
 mod region;
 mod signals;
 mod slot;
 mod switch;
 mod thread;
 
-pub use arena::{Arena, ArenaLimits, FunctionTarget, HostFunctions, SlotId, TableFunction};
+pub use arena::{Arena, ArenaLimits, FunctionTarget, HostFunctions, Recycled, SlotId, TableFunction};
 pub use artifact_file::ArtifactFile;
 pub use code::Code;
 pub use enter::{Callable, Ending, Exit, Trap, enter_callable, proceed, start, take_values};
 pub use error::NativeError;
 pub use host::{Host, HostBody, HostFunction, HostVerdict};
 pub use interrupt::InterruptHandle;
+pub use pool::{Pool, SlotLimits};
 
 /// One slot of a `values` array ([`selvedge_contract::abi`]), little-endian; the upper bytes of a narrower
 /// value are undefined.

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 
 use crate::control::{Control, reason};
 use crate::error::NativeError;
-use crate::{barrier, region, switch, thread};
+use crate::{barrier, pool, region, switch, thread};
 
 /// Exceptions that guest code may cause.
 const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
@@ -66,6 +66,8 @@ fn set_handler(signal: c_int, handler: Handler, flags: c_int) -> Result<libc::si
         action.sa_sigaction = handler as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | flags;
         libc::sigemptyset(&mut action.sa_mask);
+        // An interruption waits until a fault is dealt with: it looks at where guest code is.
+        libc::sigaddset(&mut action.sa_mask, INTERRUPT);
         if libc::sigaction(signal, &action, previous.as_mut_ptr()) != 0 {
             return Err(Errno::INVAL);
         }
@@ -86,12 +88,15 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
     unsafe {
         let context = &mut *context.cast::<libc::ucontext_t>();
         let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
+        let access = signal == libc::SIGSEGV || signal == libc::SIGBUS;
+        let address = (*info).si_addr() as u64;
+        if access && pool::open_page(address) {
+            return;
+        }
         let control = thread::current();
         if control.is_null() || !region::contains(pc) {
             return pass_on(signal, info, context);
         }
-        let access = signal == libc::SIGSEGV || signal == libc::SIGBUS;
-        let address = (*info).si_addr() as u64;
         if access && !(*(*control).state()).owns(address) {
             die(b"selvedge: guest code touched memory outside its slot; this is a bug in the host\n");
         }

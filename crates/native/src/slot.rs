@@ -9,6 +9,7 @@
 use std::ffi::c_void;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
 use selvedge_contract::MemoryPlan;
@@ -17,6 +18,8 @@ use selvedge_contract::vmctx::{VmLayout, memory_def, table_def};
 
 use crate::code::Code;
 use crate::error::NativeError;
+use crate::pages::{self, Pages};
+use crate::pool::Space;
 
 /// Reserves inaccessible address space.
 pub(crate) fn reserve(bytes: u64) -> Result<u64, NativeError> {
@@ -33,34 +36,76 @@ pub(crate) fn release(base: u64, bytes: u64) {
     let _ = unsafe { munmap(base as *mut c_void, bytes as usize) };
 }
 
-/// The reservation of one instance.
+/// The address space of one instance, set up.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    base: u64,
-    bytes: u64,
+    /// Before `pages`, which it hides from the signal handler when it is dropped.
+    space: Space,
+    /// Of a pooled slot: what was touched.
+    pages: Option<Box<Pages>>,
     /// The context pointer.
     context: u64,
     stack: Range<u64>,
     code: Arc<Code>,
+    /// Memory 0 up to here was opened once; beyond its size it is marked.
+    window: AtomicU64,
+    /// What the context's changeable part was when the instance was new; empty until [`Slot::seal`].
+    sealed: Vec<u8>,
 }
 
 impl Slot {
     /// Reserves a slot for an instance and maps its stack (of `stack_bytes`, which may be 0), its context, and
     /// its memories at their initial sizes with their images. The context is zero but for the definitions.
     pub(crate) fn new(code: Arc<Code>, stack_bytes: u64) -> Result<Slot, NativeError> {
-        let layout = &code.index().layout;
-        let below = 2 * STACK_GUARD_BYTES as u64 + stack_bytes + layout.context_bytes();
-        let bytes = below + layout.total_bytes().max(HOST_PAGE_BYTES);
-        let base = reserve(bytes)?;
+        let bytes = Self::below(&code, stack_bytes) + code.index().layout.total_bytes().max(HOST_PAGE_BYTES);
+        Slot::set_up(code, stack_bytes, Space::reserve(bytes)?)
+    }
+
+    /// Sets up a slot of a pool. `profile` has the pages that such an instance is known to touch.
+    pub(crate) fn pooled(
+        code: Arc<Code>,
+        space: Space,
+        stack_bytes: u64,
+        profile: &[u64],
+    ) -> Result<Slot, NativeError> {
+        let range = space.range();
+        let bytes = Self::below(&code, stack_bytes) + code.index().layout.total_bytes();
+        if bytes > range.end - range.start {
+            let max = range.end - range.start;
+            return Err(NativeError::Limit { what: "an instance for the pool's slots", bytes, min: 0, max });
+        }
+        let mut slot = Slot::set_up(code, stack_bytes, space)?;
+        let memory = slot.context..slot.context + slot.initial_bytes(0);
+        let pages = Box::new(Pages::new(slot.stack(), memory, profile));
+        slot.space.show(&pages);
+        slot.pages = Some(pages);
+        Ok(slot)
+    }
+
+    /// Bytes below the context pointer.
+    fn below(code: &Code, stack_bytes: u64) -> u64 {
+        2 * STACK_GUARD_BYTES as u64 + stack_bytes + code.index().layout.context_bytes()
+    }
+
+    fn set_up(code: Arc<Code>, stack_bytes: u64, space: Space) -> Result<Slot, NativeError> {
+        let base = space.range().start;
+        let context = base + Self::below(&code, stack_bytes);
         let stack_low = base + STACK_GUARD_BYTES as u64;
         let stack = stack_low..stack_low + stack_bytes;
-        let slot = Slot { base, bytes, context: base + below, stack, code };
+        let mut slot =
+            Slot { pages: None, space, context, stack, code, window: AtomicU64::new(context), sealed: Vec::new() };
         slot.open(slot.stack.start, stack_bytes)?;
         let context_bytes = slot.layout().context_bytes();
         slot.open(slot.context - context_bytes, context_bytes)?;
         slot.init_memories()?;
         slot.init_tables();
+        slot.window = AtomicU64::new(context + slot.initial_bytes(0));
         Ok(slot)
+    }
+
+    /// Size of a memory of a new instance; 0 if it has no such memory.
+    fn initial_bytes(&self, defined: usize) -> u64 {
+        self.plans().get(defined).map_or(0, |plan| plan.ty.min_pages * WASM_PAGE_BYTES)
     }
 
     fn init_memories(&self) -> Result<(), NativeError> {
@@ -117,7 +162,8 @@ impl Slot {
     }
 
     fn holds(&self, address: u64, bytes: u64) -> bool {
-        address >= self.base && address.checked_add(bytes).is_some_and(|end| end <= self.base + self.bytes)
+        let range = self.space.range();
+        address >= range.start && address.checked_add(bytes).is_some_and(|end| end <= range.end)
     }
 
     #[inline]
@@ -146,7 +192,7 @@ impl Slot {
 
     /// Every address that belongs to the slot.
     pub(crate) fn range(&self) -> Range<u64> {
-        self.base..self.base + self.bytes
+        self.space.range()
     }
 
     fn memory_base(&self, defined: usize) -> u64 {
@@ -207,14 +253,117 @@ impl Slot {
         if bytes < old || bytes > max || !bytes.is_multiple_of(WASM_PAGE_BYTES) {
             return Err(NativeError::Limit { what: "a memory", bytes, min: old, max });
         }
-        self.open(self.memory_base(defined as usize) + old, bytes - old)?;
+        let base = self.memory_base(defined as usize);
+        if defined == 0 {
+            self.open_window(base + old, base + bytes)?;
+        } else {
+            self.open(base + old, bytes - old)?;
+        }
         self.write(self.layout().memory_def(defined) + memory_def::SIZE, bytes);
         Ok(())
     }
+
+    /// Opens more of memory 0. What an instance before has opened is only marked, and needs no change of mappings.
+    fn open_window(&self, from: u64, to: u64) -> Result<(), NativeError> {
+        let known = self.window.load(Ordering::Relaxed).clamp(from, to);
+        if !pages::unguard(from..known) {
+            self.open(from, known - from)?;
+        }
+        self.open(known, to - known)?;
+        self.window.fetch_max(to, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What the pages of a pooled slot tell.
+    pub(crate) fn pages(&self) -> Option<&Pages> {
+        self.pages.as_deref()
+    }
+
+    /// Remembers the context as it is: what [`Slot::recycle`] goes back to.
+    pub(crate) fn seal(&mut self) {
+        let bytes = self.layout().changeable_bytes() as usize;
+        // SAFETY: the context's last bytes are mapped, and no guest code runs: the slot is borrowed mutably.
+        self.sealed = unsafe { std::slice::from_raw_parts((self.context as *const u8).sub(bytes), bytes) }.to_vec();
+    }
+
+    /// Makes the slot what it was when it was sealed, tables excepted. Fails if the kernel refuses what it must do for
+    /// that; then the slot cannot be used again.
+    pub(crate) fn recycle(&mut self) -> Result<(), NativeError> {
+        let grown = self.context + self.initial_bytes(0)..self.context + self.size_of_memory_0();
+        self.shrink(grown)?;
+        for defined in 1..self.plans().len() {
+            self.renew_memory(defined)?;
+        }
+        let Some(pages) = self.pages.as_deref() else { return Err(NativeError::NotPooled) };
+        if pages.tracked() {
+            pages.hot_pages().for_each(|page| self.reset_page(pages, page));
+        } else if !pages.ranges().into_iter().all(pages::discard) {
+            return Err(refused("discard pages"));
+        }
+        let bytes = self.sealed.len();
+        // SAFETY: the sealed bytes are those of the context's last part, which is mapped and which nobody uses now.
+        unsafe { std::ptr::copy_nonoverlapping(self.sealed.as_ptr(), (self.context as *mut u8).sub(bytes), bytes) };
+        Ok(())
+    }
+
+    fn size_of_memory_0(&self) -> u64 {
+        if self.plans().is_empty() { 0 } else { self.memory_size(0) }
+    }
+
+    /// Takes back what memory 0 has grown.
+    fn shrink(&self, grown: Range<u64>) -> Result<(), NativeError> {
+        if grown.is_empty() || pages::guard(grown.clone()) {
+            return Ok(());
+        }
+        self.window.store(grown.start, Ordering::Relaxed);
+        self.close(grown)
+    }
+
+    /// Maps inaccessible memory over part of the slot.
+    fn close(&self, range: Range<u64>) -> Result<(), NativeError> {
+        let bytes = range.end - range.start;
+        assert!(self.holds(range.start, bytes), "only the slot's own pages are closed");
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        // SAFETY: the range lies in this slot's reservation, and nothing refers to what is replaced.
+        let closed = unsafe { mmap_anonymous(range.start as *mut c_void, bytes as usize, ProtFlags::empty(), flags) };
+        closed.map(drop).map_err(|source| NativeError::Memory { what: "close memory", bytes, source })
+    }
+
+    /// Gives back another memory than the first: such modules are few.
+    fn renew_memory(&self, defined: usize) -> Result<(), NativeError> {
+        let base = self.memory_base(defined);
+        let initial = self.initial_bytes(defined);
+        let size = self.memory_size(defined as u32);
+        if size > initial {
+            self.close(base + initial..base + size)?;
+        }
+        if pages::discard(base..base + initial) { Ok(()) } else { Err(refused("discard pages")) }
+    }
+
+    /// Makes a hot page what it was at first.
+    fn reset_page(&self, pages: &Pages, page: u64) {
+        let image = if pages.in_stack(page) { None } else { self.image_page(page) };
+        // SAFETY: a hot page is mapped and writable, and the slot is borrowed mutably by way of its arena: nobody
+        // else uses it. An image's page lies in the artifact, which stays mapped.
+        unsafe {
+            let page = page as *mut u8;
+            match image {
+                None => page.write_bytes(0, HOST_PAGE_BYTES as usize),
+                Some(image) => page.copy_from_nonoverlapping(image.as_ptr(), HOST_PAGE_BYTES as usize),
+            }
+        }
+    }
+
+    /// The initial contents of a page of memory 0, unless they are zero.
+    fn image_page(&self, page: u64) -> Option<&[u8]> {
+        let number = (page - self.context) / HOST_PAGE_BYTES;
+        let runs = &self.code.index().contract.image;
+        let run = runs.iter().find(|run| run.memory == 0 && (run.page..run.page + run.pages).contains(&number))?;
+        let at = (self.code.index().image().start as u64 + run.offset + (number - run.page) * HOST_PAGE_BYTES) as usize;
+        Some(&self.code.bytes()[at..at + HOST_PAGE_BYTES as usize])
+    }
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        release(self.base, self.bytes);
-    }
+fn refused(what: &'static str) -> NativeError {
+    NativeError::Memory { what, bytes: 0, source: rustix::io::Errno::INVAL }
 }

@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::error::{BadCall, CallError};
 use crate::host::Caller;
+use crate::pool::Lease;
 use crate::store::Store;
 use crate::suspend::Waiting;
 
@@ -10,7 +11,7 @@ use crate::suspend::Waiting;
 pub(crate) struct Inner<T: 'static> {
     /// What the suspended call waits for.
     pub(crate) waiting: Option<Waiting<T>>,
-    pub(crate) core: Core,
+    pub(crate) core: Lease,
     pub(crate) data: T,
 }
 

@@ -13,12 +13,13 @@ use selvedge_contract::artifact::TextFunction;
 use selvedge_contract::limits::WASM_PAGE_BYTES;
 use selvedge_contract::types::{FuncType, RefType};
 use selvedge_contract::{ConstExpr, ConstOp, MemoryPlan, TablePlan};
-use selvedge_native::{Arena, FunctionTarget, RawValue, SlotId, TableFunction};
+use selvedge_native::{Arena, FunctionTarget, NativeError, RawValue, SlotId, TableFunction};
 
 use crate::error::{HostError, InstantiateError};
 use crate::externref::ExternTable;
 use crate::limits::{LimitError, LimitKind, Limits};
 use crate::module::Module;
+use crate::pool::Home;
 
 /// Which store a handle belongs to. Never used twice in a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -82,6 +83,12 @@ impl InstanceData {
         self.dropped_elements.get(segment as usize).is_some_and(|dropped| *dropped)
     }
 
+    /// No segment is dropped by the guest.
+    fn undrop(&mut self) {
+        self.dropped_data.clear();
+        self.dropped_elements.clear();
+    }
+
     pub(crate) fn drop_data(&mut self, segment: u32) {
         mark(&mut self.dropped_data, segment, self.module.contract().data.len());
     }
@@ -123,6 +130,10 @@ pub(crate) struct Core {
     /// The type behind each signature id, once there are two modules.
     signatures: HashMap<u64, FuncType>,
     interned: usize,
+    /// Where it goes back to, if it is a pool's.
+    pub(crate) home: Option<Home>,
+    /// Recycling has left the tables null: they are filled before the next use.
+    pub(crate) tables_are_null: bool,
 }
 
 impl Core {
@@ -139,7 +150,21 @@ impl Core {
             pending: None,
             signatures: HashMap::new(),
             interned: 0,
+            home: None,
+            tables_are_null: false,
         }
+    }
+
+    /// Makes a pooled core what it was when its instance was new.
+    pub(crate) fn recycle(&mut self) -> Result<(), NativeError> {
+        let Some(home) = &self.home else { return Err(NativeError::NotPooled) };
+        (self.memory_bytes, self.table_elements) = home.accounted;
+        self.tables_are_null |= self.arena.recycle()?.tables_are_null;
+        self.pending = None;
+        self.depth = 0;
+        self.externs.clear();
+        self.instances.iter_mut().for_each(InstanceData::undrop);
+        Ok(())
     }
 
     pub(crate) fn instance(&self, slot: SlotId) -> Option<&InstanceData> {

@@ -45,6 +45,13 @@ impl ExternTable {
         Ok(u64::from(slot.generation) << 32 | (u64::from(index) + 1))
     }
 
+    /// Drops all objects; references to them lead nowhere, nor to later ones.
+    pub(crate) fn clear(&mut self) {
+        if !self.slots.is_empty() {
+            *self = ExternTable::default();
+        }
+    }
+
     fn index(&self, bits: u64) -> Option<usize> {
         let index = (bits as u32).checked_sub(1)? as usize;
         let slot = self.slots.get(index)?;

@@ -98,7 +98,17 @@ pub(crate) fn instantiate<T: 'static>(
     module: &Module,
     imports: &Imports<T>,
 ) -> Result<Instance, InstantiateError> {
-    let core = &mut context.inner.core;
+    let slot = set_up(&mut context.inner.core, module, imports)?;
+    begin(context, slot, module)
+}
+
+/// Makes an instance as far as it is the same each time: everything but data that is no part of the image, and
+/// the start function.
+pub(crate) fn set_up<T: 'static>(
+    core: &mut Core,
+    module: &Module,
+    imports: &Imports<T>,
+) -> Result<SlotId, InstantiateError> {
     core.intern_signatures(module)?;
     let slot = add_slot(core, module)?;
     let (hosts, targets) = imports.functions(core, module);
@@ -110,7 +120,16 @@ pub(crate) fn instantiate<T: 'static>(
     core.begin_meter(slot);
     init_globals(core, slot, module)?;
     init_tables(core, slot, module)?;
-    init_memories(core, slot, module)?;
+    Ok(slot)
+}
+
+/// The rest of [`instantiate`].
+pub(crate) fn begin<T: 'static>(
+    context: &mut ContextMut<'_, T>,
+    slot: SlotId,
+    module: &Module,
+) -> Result<Instance, InstantiateError> {
+    init_memories(&mut context.inner.core, slot, module)?;
     run_start(context, slot, module)?;
     Ok(Instance { store: context.inner.core.id, slot })
 }
@@ -157,7 +176,7 @@ fn init_globals(core: &mut Core, slot: SlotId, module: &Module) -> Result<(), In
     Ok(())
 }
 
-fn init_tables(core: &mut Core, slot: SlotId, module: &Module) -> Result<(), InstantiateError> {
+pub(crate) fn init_tables(core: &mut Core, slot: SlotId, module: &Module) -> Result<(), InstantiateError> {
     for (segment, ElementSegment { mode, items, .. }) in (0..).zip(&module.contract().elements) {
         if let SegmentMode::Active { target, offset } = mode {
             let wide = module.contract().table_type(*target).is_some_and(|ty| ty.table64);

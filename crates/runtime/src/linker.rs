@@ -15,6 +15,7 @@ use crate::instance::{Instance, Item};
 use crate::instantiate::{Imports, instantiate};
 use crate::matching::{Found, ImportProblem, LinkError, check_item};
 use crate::module::Module;
+use crate::pool::next_pre_id;
 use crate::suspend::{Outcome, suspending};
 use crate::typed::WasmResults;
 use crate::value::Val;
@@ -157,7 +158,7 @@ impl<T: 'static> Linker<T> {
     /// instance is made.
     pub fn prepare(&self, module: &Module) -> Result<InstancePre<T>, LinkError> {
         let imports = self.resolve(module, None)?;
-        Ok(InstancePre(Arc::new(Prepared { module: module.clone(), imports })))
+        Ok(InstancePre(Arc::new(Prepared { id: next_pre_id(), module: module.clone(), imports })))
     }
 
     fn resolve(&self, module: &Module, core: Option<&Core>) -> Result<Imports<T>, LinkError> {
@@ -196,6 +197,8 @@ impl<T: 'static> Definition<T> {
 pub struct InstancePre<T: 'static>(Arc<Prepared<T>>);
 
 struct Prepared<T: 'static> {
+    /// Never used twice in a process.
+    id: u64,
     module: Module,
     imports: Imports<T>,
 }
@@ -206,7 +209,7 @@ impl<T: 'static> InstancePre<T> {
     /// # Errors
     /// As [`Linker::instantiate`].
     pub fn instantiate(&self, store: &mut impl AsContextMut<Data = T>) -> Result<Instance, InstantiateError> {
-        let Prepared { module, imports } = &*self.0;
+        let Prepared { module, imports, .. } = &*self.0;
         let mut context = store.as_context_mut();
         imports.check(module, &context.inner.core)?;
         instantiate(&mut context, module, imports)
@@ -215,6 +218,15 @@ impl<T: 'static> InstancePre<T> {
     /// The module.
     pub fn module(&self) -> &Module {
         &self.0.module
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    pub(crate) fn imports(&self) -> &Imports<T> {
+        &self.0.imports
     }
 }
 

@@ -8,6 +8,7 @@ use crate::context::Inner;
 use crate::core::Core;
 use crate::externref::ExternRef;
 use crate::limits::{LimitError, Limits};
+use crate::pool::Lease;
 
 /// Instances that may be linked to each other, what they may use, and the host's data for them.
 ///
@@ -24,7 +25,7 @@ impl<T: 'static> Store<T> {
     /// If [`Limits::stack_bytes`] is outside what is allowed.
     pub fn new(data: T, limits: Limits) -> Result<Store<T>, NativeError> {
         let arena = Arena::new(ArenaLimits { stack_bytes: limits.stack_bytes })?;
-        Ok(Store { inner: Inner { waiting: None, core: Core::new(arena, limits), data } })
+        Ok(Store { inner: Inner { waiting: None, core: Lease(Some(Box::new(Core::new(arena, limits)))), data } })
     }
 
     /// The host's data.

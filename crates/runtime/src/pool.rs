@@ -1,0 +1,461 @@
+//! Instances that are used again: a fresh one for every request, without a system call.
+//!
+//! ```text
+//!   Pool ─ shards, one for each thread, by turns
+//!            └─ idle instances by module, last used first ──► Store ──► recycled when dropped
+//! ```
+//!
+//! All address space is reserved when the pool is made. A slot is set up for a module once, and then belongs to
+//! it: dropping the store puts memory, globals, tables and stack back to what they were when the instance was
+//! new, and the next store of that module starts from there. When no slot is free, an idle instance of another
+//! module gives up its own.
+//!
+//! A recycled instance cannot be told from a new one. Its handles can: they are refused, like those of another
+//! store, and handles to interrupt it do nothing.
+//!
+//! Memory of a pooled instance that nothing has touched yet is protected, and opened when it is touched, by
+//! the guest or by Rust code. A *system call* that is given such memory fails with `EFAULT`: touch each page
+//! first ([`touch`]).
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use selvedge_contract::limits::{DENSE_GUARD_BYTES, GUARDED_GUARD_BYTES, GUARDED_RESERVATION_BYTES, HOST_PAGE_BYTES};
+use selvedge_native::{Arena, NativeError, SlotId, SlotLimits};
+
+use crate::context::{AsContextMut, Inner};
+use crate::core::{Core, StoreId};
+use crate::error::InstantiateError;
+use crate::instance::Instance;
+use crate::instantiate::{begin, init_tables, set_up};
+use crate::limits::Limits;
+use crate::linker::InstancePre;
+use crate::store::Store;
+
+/// What a pool has room for, and what each of its stores may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PoolLimits {
+    /// Instances alive at once.
+    pub slots: u32,
+    /// Address space for the memories of one instance, in bytes, guards included. [`PoolLimits::guarded`] and
+    /// [`PoolLimits::dense`] say how much that is.
+    pub memory_bytes_max: u64,
+    /// Address space for context and tables of one instance, in bytes.
+    pub context_bytes_max: u64,
+    /// Pages that one idle instance keeps, in bytes; one that needs more gives all back to the kernel each time.
+    pub resident_bytes_per_slot_max: u64,
+    /// Pages that all idle instances keep, in bytes, shared out evenly among threads.
+    pub resident_bytes_max: u64,
+    /// The limits of each store. Its stack is the slot's.
+    pub store: Limits,
+}
+
+impl Default for PoolLimits {
+    /// A thousand instances with one guarded memory each.
+    fn default() -> PoolLimits {
+        PoolLimits::guarded(1_000)
+    }
+}
+
+impl PoolLimits {
+    /// Slots for modules with one guarded memory.
+    pub fn guarded(slots: u32) -> PoolLimits {
+        PoolLimits {
+            slots,
+            memory_bytes_max: GUARDED_RESERVATION_BYTES + GUARDED_GUARD_BYTES,
+            context_bytes_max: 4 << 20,
+            resident_bytes_per_slot_max: 4 << 20,
+            resident_bytes_max: 1 << 30,
+            store: Limits::default(),
+        }
+    }
+
+    /// Slots for modules with one dense memory of at most so many bytes.
+    pub fn dense(slots: u32, memory_bytes: u64) -> PoolLimits {
+        PoolLimits { memory_bytes_max: memory_bytes.saturating_add(DENSE_GUARD_BYTES), ..PoolLimits::guarded(slots) }
+    }
+}
+
+/// Slots for instances, shared by all threads. Cheap to clone; the slots live until the last clone and the last
+/// store are gone.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Handle>);
+
+/// Dropped with the last [`Pool`]: idle instances go with it.
+struct Handle(Arc<Shared>);
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Handle").field(&self.0.limits).finish()
+    }
+}
+
+struct Shared {
+    slots: Arc<selvedge_native::Pool>,
+    limits: PoolLimits,
+    /// By thread, by turns: what a thread puts back it takes first.
+    shards: Box<[Arc<Shard>]>,
+    common: Arc<Common>,
+}
+
+/// What all shards share, looked at where no hot path is.
+#[derive(Default)]
+struct Common {
+    /// The pages that instances of a module are known to touch, by [`InstancePre`].
+    profiles: Mutex<HashMap<u64, Vec<u64>>>,
+    /// How many wait for a slot.
+    waiting: AtomicU32,
+    freed: Condvar,
+    freed_lock: Mutex<()>,
+}
+
+/// Idle instances. On cache lines of its own.
+#[repr(align(128))]
+struct Shard {
+    idle: Mutex<Idle>,
+    resident_pages_max: u64,
+    resident_pages_per_slot_max: u64,
+    common: Arc<Common>,
+}
+
+/// Idle instances, by [`InstancePre`]; last in, first out.
+#[derive(Default)]
+struct Idle {
+    by_module: HashMap<u64, Vec<Box<Core>>, BuildHasherDefault<IdHasher>>,
+    count: usize,
+    resident_pages: u64,
+    /// The pool is gone: nothing is kept.
+    closed: bool,
+}
+
+/// Numbers given out one by one need no hashing.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The upper bits choose the place in a group.
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        // Nothing below leaves it half changed.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pop(&self, pre: u64) -> Option<Box<Core>> {
+        let mut idle = self.lock();
+        let core = idle.by_module.get_mut(&pre)?.pop()?;
+        idle.count -= 1;
+        idle.resident_pages -= core.home.as_ref().map_or(0, |home| home.resident_pages);
+        Some(core)
+    }
+
+    /// Takes any idle instance.
+    fn pop_any(&self) -> Option<Box<Core>> {
+        let pre = *self.lock().by_module.iter().find(|(_, cores)| !cores.is_empty())?.0;
+        self.pop(pre)
+    }
+}
+
+/// A pooled store's instance.
+const FIRST: SlotId = SlotId(0);
+
+/// Where a pooled store goes back to.
+pub(crate) struct Home {
+    shared: Arc<Shared>,
+    pre: u64,
+    /// Pages it kept when it was last put back.
+    resident_pages: u64,
+    /// Bytes of memory and elements of tables of the new instance.
+    pub(crate) accounted: (u64, u64),
+}
+
+impl Pool {
+    /// Reserves the slots.
+    ///
+    /// # Errors
+    /// If a limit is out of range, or there is not so much address space.
+    pub fn new(limits: PoolLimits) -> Result<Pool, NativeError> {
+        let PoolLimits { slots, context_bytes_max, memory_bytes_max, .. } = limits;
+        let stack_bytes = limits.store.stack_bytes;
+        let slots = selvedge_native::Pool::new(SlotLimits { slots, stack_bytes, context_bytes_max, memory_bytes_max })?;
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
+        let common = Arc::<Common>::default();
+        let shard = |_| {
+            Arc::new(Shard {
+                idle: Mutex::default(),
+                resident_pages_max: limits.resident_bytes_max / HOST_PAGE_BYTES / count as u64,
+                resident_pages_per_slot_max: limits.resident_bytes_per_slot_max / HOST_PAGE_BYTES,
+                common: common.clone(),
+            })
+        };
+        let shards = (0..count).map(shard).collect();
+        Ok(Pool(Arc::new(Handle(Arc::new(Shared { slots, limits, shards, common })))))
+    }
+
+    /// Its limits.
+    pub fn limits(&self) -> &PoolLimits {
+        &self.0.0.limits
+    }
+
+    /// Instances that wait to be used again.
+    pub fn idle(&self) -> usize {
+        self.0.0.shards.iter().map(|shard| shard.lock().count).sum()
+    }
+
+    /// A store with a fresh instance of a module. Dropping the store recycles the instance.
+    ///
+    /// # Errors
+    /// [`NativeError::PoolExhausted`] if all slots are in use; and as [`InstancePre::instantiate`].
+    pub fn instantiate<T: 'static>(
+        &self,
+        pre: &InstancePre<T>,
+        data: T,
+    ) -> Result<(Store<T>, Instance), InstantiateError> {
+        let shared = &self.0.0;
+        let core = match shared.own_shard().pop(pre.id()) {
+            Some(core) => core,
+            None => shared.find_or_set_up(pre)?,
+        };
+        start(core, pre, data)
+    }
+
+    /// As [`Pool::instantiate`], but waits for a slot if all are in use, until `patience` is over.
+    ///
+    /// # Errors
+    /// As [`Pool::instantiate`].
+    pub fn instantiate_within<T: 'static>(
+        &self,
+        pre: &InstancePre<T>,
+        data: T,
+        patience: Duration,
+    ) -> Result<(Store<T>, Instance), InstantiateError> {
+        let shared = &self.0.0;
+        let until = Instant::now() + patience;
+        shared.common.waiting.fetch_add(1, Ordering::SeqCst);
+        let core = shared.wait(pre, until);
+        shared.common.waiting.fetch_sub(1, Ordering::SeqCst);
+        start(core?, pre, data)
+    }
+}
+
+/// The rest of instantiation, which is new each time.
+fn start<T: 'static>(
+    mut core: Box<Core>,
+    pre: &InstancePre<T>,
+    data: T,
+) -> Result<(Store<T>, Instance), InstantiateError> {
+    core.id = StoreId::next();
+    if std::mem::take(&mut core.tables_are_null) {
+        init_tables(&mut core, FIRST, pre.module())?;
+        core.arena.tables_are_initial();
+    }
+    let mut store = Store { inner: Inner { waiting: None, core: Lease(Some(core)), data } };
+    let instance = begin(&mut store.as_context_mut(), FIRST, pre.module())?;
+    Ok((store, instance))
+}
+
+impl Shared {
+    #[inline]
+    fn own_shard(&self) -> &Arc<Shard> {
+        &self.shards[thread_number() % self.shards.len()]
+    }
+
+    /// Finds an idle instance of the module in any shard, or sets up a slot.
+    #[cold]
+    fn find_or_set_up<T: 'static>(self: &Arc<Shared>, pre: &InstancePre<T>) -> Result<Box<Core>, InstantiateError> {
+        match self.shards.iter().find_map(|shard| shard.pop(pre.id())) {
+            Some(core) => Ok(core),
+            None => self.set_up(pre),
+        }
+    }
+
+    /// Sets up a slot; an idle instance of another module gives up its own if there is no other.
+    fn set_up<T: 'static>(self: &Arc<Shared>, pre: &InstancePre<T>) -> Result<Box<Core>, InstantiateError> {
+        loop {
+            match self.try_set_up(pre) {
+                Err(InstantiateError::Native(NativeError::PoolExhausted { slots })) => {
+                    let evicted = self.shards.iter().find_map(|shard| shard.pop_any());
+                    drop(evicted.ok_or(NativeError::PoolExhausted { slots })?);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn try_set_up<T: 'static>(self: &Arc<Shared>, pre: &InstancePre<T>) -> Result<Box<Core>, InstantiateError> {
+        let profile = self.common.profiles().get(&pre.id()).cloned().unwrap_or_default();
+        let arena = Arena::in_pool(&self.slots, profile)?;
+        let mut core = Box::new(Core::new(arena, self.limits.store));
+        set_up(&mut core, pre.module(), pre.imports())?;
+        core.arena.seal();
+        let accounted = (core.memory_bytes, core.table_elements);
+        core.home = Some(Home { shared: self.clone(), pre: pre.id(), resident_pages: 0, accounted });
+        Ok(core)
+    }
+
+    /// Waits until there is an instance of the module.
+    fn wait<T: 'static>(
+        self: &Arc<Shared>,
+        pre: &InstancePre<T>,
+        until: Instant,
+    ) -> Result<Box<Core>, InstantiateError> {
+        let mut lock = self.common.freed_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.find_or_set_up(pre) {
+                Err(InstantiateError::Native(NativeError::PoolExhausted { .. })) if !left.is_zero() => {}
+                done => return done,
+            }
+            lock = self.common.freed.wait_timeout(lock, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Common {
+    fn profiles(&self) -> MutexGuard<'_, HashMap<u64, Vec<u64>>> {
+        self.profiles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whoever waits that a slot may be had.
+    #[inline]
+    fn slot_freed(&self) {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            let _lock = self.freed_lock.lock().unwrap_or_else(PoisonError::into_inner);
+            self.freed.notify_all();
+        }
+    }
+}
+
+impl Shard {
+    /// Takes a recycled instance back.
+    fn put_back(&self, mut core: Box<Core>) {
+        let pages = core.arena.hot_pages();
+        if core.home.as_ref().is_some_and(|home| home.resident_pages != pages) {
+            self.learn(&mut core, pages);
+        }
+        if let Some(core) = self.keep(core) {
+            drop(core);
+        }
+        self.common.slot_freed();
+    }
+
+    /// Keeps an idle instance, or returns it if there are enough.
+    fn keep(&self, core: Box<Core>) -> Option<Box<Core>> {
+        let Some(Home { pre, resident_pages, .. }) = core.home else { return Some(core) };
+        let mut idle = self.lock();
+        if idle.closed || idle.resident_pages + resident_pages > self.resident_pages_max {
+            return Some(core);
+        }
+        idle.by_module.entry(pre).or_default().push(core);
+        idle.count += 1;
+        idle.resident_pages += resident_pages;
+        None
+    }
+
+    /// Notes that an instance touches other pages than it did.
+    #[cold]
+    fn learn(&self, core: &mut Core, pages: u64) {
+        let too_many = pages > self.resident_pages_per_slot_max;
+        if too_many {
+            core.arena.untrack();
+        }
+        let profile = core.arena.profile();
+        let Some(home) = &mut core.home else { return };
+        home.resident_pages = if too_many { 0 } else { pages };
+        if !too_many {
+            self.common.profiles().insert(home.pre, profile);
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        for shard in &self.0.shards {
+            // The lock is given back before the instances go.
+            let idle = std::mem::replace(&mut *shard.lock(), Idle { closed: true, ..Idle::default() });
+            drop(idle);
+        }
+    }
+}
+
+/// Number of this thread, counted from the first that asked.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    NUMBER.with(|number| {
+        if number.get() == usize::MAX {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        number.get()
+    })
+}
+
+/// A number for each [`InstancePre`].
+pub(crate) fn next_pre_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A store's core: its own, or a pool's, to which it goes back.
+pub(crate) struct Lease(pub(crate) Option<Box<Core>>);
+
+impl Deref for Lease {
+    type Target = Core;
+
+    #[inline]
+    fn deref(&self) -> &Core {
+        self.0.as_deref().expect("a core is taken only when its lease is dropped")
+    }
+}
+
+impl DerefMut for Lease {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Core {
+        self.0.as_deref_mut().expect("a core is taken only when its lease is dropped")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(mut core) = self.0.take() else { return };
+        let Some(home) = &core.home else { return };
+        // The shard's own count of references: one for all would go from processor to processor.
+        let shard = home.shared.own_shard().clone();
+        match core.recycle() {
+            Ok(()) => shard.put_back(core),
+            Err(_) => {
+                drop(core);
+                shard.common.slot_freed();
+            }
+        }
+    }
+}
+
+/// Touches every page of memory that a system call is about to read or write: in a pooled instance it may be
+/// protected until it is touched, and the kernel does not open it by itself.
+#[inline]
+pub fn touch(memory: &[u8]) {
+    let last = memory.last();
+    for byte in memory.iter().step_by(HOST_PAGE_BYTES as usize).chain(last) {
+        std::hint::black_box(*byte);
+    }
+}

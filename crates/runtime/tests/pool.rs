@@ -1,0 +1,324 @@
+//! Pooled instances: fresh each time, whatever happened before; bounded; refused when stale.
+
+mod common;
+
+use std::fs::File;
+use std::future::Future;
+use std::os::unix::fs::FileExt;
+use std::pin::pin;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use common::load_with;
+use selvedge_compiler::Options;
+use selvedge_contract::MemoryLayout;
+use selvedge_runtime::{
+    AsContextMut, CallError, Caller, HostError, Instance, InstancePre, InstantiateError, Limits, Linker, Module,
+    NativeError, Outcome, Pool, PoolLimits, Store, Val, Wait,
+};
+
+/// The guest multiplies what it is given by this, and leaves the product everywhere: the host never has it.
+const FACTOR: i64 = 0x5_eedf_ace1_dea1;
+const SEED: i64 = 0x0123_4567_89ab_cdef;
+
+/// Every way to end, after `fill` has put the secret wherever a guest can: memory, globals, stack, tables.
+const GUEST: &str = r#"(module
+    (import "host" "fail" (func $fail))
+    (import "host" "panic" (func $panic))
+    (import "host" "exit" (func $exit))
+    (import "host" "wait" (func $wait))
+    (import "host" "stop" (func $stop))
+    (memory (export "memory") 3 20)
+    (table (export "table") 4 64 funcref)
+    (elem (i32.const 1) $size)
+    (global $secret (export "secret") (mut i64) (i64.const 7))
+    (global $vector (mut v128) (v128.const i64x2 1 2))
+    (data (i32.const 70000) "an image that is written over")
+    (data $passive "passive")
+    (func $size (export "size") (result i32) (memory.size))
+    (func $deep (param $n i32) (param $s i64) (result i64) (local $a i64) (local $b i64)
+        (local.set $a (local.get $s)) (local.set $b (i64.add (local.get $s) (i64.const 0)))
+        (if (result i64) (i32.eqz (local.get $n)) (then (local.get $a))
+            (else (i64.xor (call $deep (i32.sub (local.get $n) (i32.const 1)) (local.get $a)) (local.get $b)))))
+    (func $fill (param $x i64) (local $s i64) (local $at i32)
+        (local.set $s (i64.mul (local.get $x) (i64.const 0x5eedface1dea1)))
+        (global.set $secret (local.get $s))
+        (global.set $vector (i64x2.splat (local.get $s)))
+        (drop (call $deep (i32.const 500) (local.get $s)))
+        (drop (memory.grow (i32.const 5)))
+        (loop $all
+            (i64.store (local.get $at) (local.get $s))
+            (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+            (br_if $all (i32.lt_u (local.get $at) (i32.mul (memory.size) (i32.const 65536)))))
+        (i64.store (i32.const 70000) (local.get $s))
+        (data.drop $passive)
+        (drop (table.grow (ref.func $size) (i32.const 10)))
+        (table.set (i32.const 0) (ref.func $size)))
+    (func (export "return") (param i64) (call $fill (local.get 0)))
+    (func (export "trap") (param i64) (call $fill (local.get 0)) (unreachable))
+    (func (export "divide") (param i64) (call $fill (local.get 0)) (drop (i32.div_u (i32.const 1) (i32.const 0))))
+    (func (export "overflow") (param i64) (call $fill (local.get 0)) (drop (call $deep (i32.const 100000000) (local.get 0))))
+    (func (export "out_of_bounds") (param i64) (call $fill (local.get 0)) (drop (i32.load (i32.const -4))))
+    (func (export "cut_fill") (param i64) (call $fill (local.get 0)) (memory.fill (i32.const 100) (i32.const 77) (i32.const 9000000)))
+    (func (export "fail") (param i64) (call $fill (local.get 0)) (call $fail))
+    (func (export "panic") (param i64) (call $fill (local.get 0)) (call $panic))
+    (func (export "exit") (param i64) (call $fill (local.get 0)) (call $exit))
+    (func (export "stop") (param i64) (call $fill (local.get 0)) (call $stop) (loop (br 0)))
+    (func (export "wait") (param i64) (call $fill (local.get 0)) (call $wait))
+    (func (export "nothing") (param i64))
+    ;; What a new instance has: a sum of all memory, and how much there is of everything.
+    (func (export "sum") (result i64) (local $at i32) (local $sum i64)
+        (loop $all
+            (local.set $sum (i64.add (i64.rotl (local.get $sum) (i64.const 1)) (i64.load (local.get $at))))
+            (local.set $at (i32.add (local.get $at) (i32.const 8)))
+            (br_if $all (i32.lt_u (local.get $at) (i32.mul (memory.size) (i32.const 65536)))))
+        (i64.add (local.get $sum) (i64.add (global.get $secret) (i64x2.extract_lane 0 (global.get $vector)))))
+    (func (export "tables") (result i32)
+        (i32.add (i32.mul (table.size) (i32.const 100))
+            (i32.add (ref.is_null (table.get (i32.const 0))) (i32.mul (i32.const 10) (ref.is_null (table.get (i32.const 1)))))))
+    (func (export "passive") (memory.init $passive (i32.const 0) (i32.const 0) (i32.const 7)))
+    (func (export "beyond") (param i32) (result i32) (i32.load (local.get 0))))"#;
+
+const ENDINGS: [&str; 12] = [
+    "return",
+    "trap",
+    "divide",
+    "overflow",
+    "out_of_bounds",
+    "cut_fill",
+    "fail",
+    "panic",
+    "exit",
+    "stop",
+    "wait",
+    "nothing",
+];
+
+fn linker() -> Linker<u32> {
+    let mut linker = Linker::<u32>::new();
+    linker.func_wrap("host", "fail", |_: Caller<'_, u32>| Err::<(), _>(HostError::message("no")));
+    linker.func_wrap("host", "panic", |_: Caller<'_, u32>| -> () { panic!("no") });
+    linker.func_wrap("host", "exit", |_: Caller<'_, u32>| Err::<(), _>(HostError::exit(3)));
+    linker.func_wrap("host", "stop", |_: Caller<'_, u32>| ());
+    linker.func_wrap_async("host", "wait", |_: Caller<'_, u32>, ()| {
+        Ok(Outcome::Wait(Wait::new(std::future::pending::<()>(), |_, ()| Ok(Outcome::Ready(())))))
+    });
+    linker
+}
+
+fn module(wat: &str, layout: MemoryLayout) -> Module {
+    load_with(wat, &Options { memory: layout, ..Options::default() })
+}
+
+fn limits(slots: u32) -> PoolLimits {
+    PoolLimits { store: Limits { stack_bytes: 256 << 10, ..Limits::default() }, ..PoolLimits::guarded(slots) }
+}
+
+/// Ends an instance in one of the ways; its store comes back.
+fn end(mut store: Store<u32>, instance: Instance, how: &str) {
+    let f = instance.typed_func::<i64, ()>(&store, how).unwrap();
+    match how {
+        "wait" => {
+            let mut call = pin!(f.call_async(&mut store, SEED));
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        "stop" => {
+            let handle = store.interrupt_handle();
+            let killer = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(10));
+                assert!(handle.interrupt());
+            });
+            assert!(matches!(f.call(&mut store, SEED), Err(CallError::Interrupted(_))));
+            killer.join().unwrap();
+        }
+        "return" | "nothing" => f.call(&mut store, SEED).unwrap(),
+        _ => drop(f.call(&mut store, SEED).unwrap_err()),
+    }
+}
+
+/// What can be seen of an instance.
+fn observe(store: &mut Store<u32>, instance: Instance) -> Vec<Val> {
+    let mut call = |name: &str| instance.get_func(&*store, name).unwrap().call(store, &[]).unwrap();
+    let mut seen = call("size");
+    for name in ["sum", "tables", "passive", "sum"] {
+        seen.extend(call(name));
+    }
+    seen
+}
+
+/// Addresses around a slot's memory, page by page, that hold the secret.
+fn secrets(around: std::ops::Range<u64>) -> Vec<u64> {
+    let memory = File::open("/proc/self/mem").unwrap();
+    let mut found = Vec::new();
+    for page in around.step_by(4096) {
+        let mut bytes = [0; 4096];
+        // Pages that cannot be read hold nothing.
+        if memory.read_exact_at(&mut bytes, page).is_err() {
+            continue;
+        }
+        let words = bytes.chunks_exact(8).map(|word| i64::from_le_bytes(word.try_into().unwrap()));
+        let inverse = inverse(FACTOR);
+        found.extend(words.zip(0u64..).filter(|(w, _)| w.wrapping_mul(inverse) == SEED).map(|(_, i)| page + i * 8));
+    }
+    found
+}
+
+/// The number that a factor's product with is 1, modulo 2^64 (Newton's iteration).
+fn inverse(factor: i64) -> i64 {
+    (0..6).fold(factor, |x, _| x.wrapping_mul(2i64.wrapping_sub(factor.wrapping_mul(x))))
+}
+
+#[test]
+fn a_recycled_instance_is_a_new_one_whatever_ended_the_last() {
+    for layout in [MemoryLayout::Guarded, MemoryLayout::Dense] {
+        let module = module(GUEST, layout);
+        let pre = linker().prepare(&module).unwrap();
+        let mut fresh = Store::new(0, Limits::default()).unwrap();
+        let instance = pre.instantiate(&mut fresh).unwrap();
+        let expected = observe(&mut fresh, instance);
+        for resident in [u64::MAX, 0] {
+            let pool = Pool::new(PoolLimits { resident_bytes_per_slot_max: resident, ..limits(1) }).unwrap();
+            for how in ENDINGS.into_iter().chain(ENDINGS) {
+                let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+                let memory = instance.get_memory(&store, "memory").unwrap();
+                let base = memory.data(&store).as_ptr() as u64;
+                let around = base - (512 << 10)..base + (20 << 16);
+                assert_eq!(observe(&mut store, instance), expected, "{layout:?}, before {how}");
+                drop(store);
+                let (store, instance) = pool.instantiate(&pre, 1).unwrap();
+                end(store, instance, how);
+                assert_eq!(secrets(around.clone()), [0; 0], "{layout:?}, after {how}");
+                assert_eq!(pool.idle(), 1, "{layout:?}, after {how}");
+                let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+                assert_eq!(instance.get_memory(&store, "memory").unwrap().data(&store).as_ptr() as u64, base);
+                assert_eq!(observe(&mut store, instance), expected, "{layout:?}, after {how}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_search_for_secrets_finds_them() {
+    let module = module(GUEST, MemoryLayout::Guarded);
+    let pre = linker().prepare(&module).unwrap();
+    let pool = Pool::new(limits(1)).unwrap();
+    let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+    instance.typed_func::<i64, ()>(&store, "return").unwrap().call(&mut store, SEED).unwrap();
+    let base = instance.get_memory(&store, "memory").unwrap().data(&store).as_ptr() as u64;
+    assert!(secrets(base..base + (8 << 16)).len() > 100, "in memory");
+    assert!(secrets(base - 4096..base).len() > 1, "in globals");
+    assert!(secrets(base - (512 << 10)..base - 4096).len() > 100, "on the stack");
+}
+
+#[test]
+fn memory_that_was_grown_before_is_out_of_bounds_again() {
+    for layout in [MemoryLayout::Guarded, MemoryLayout::Dense] {
+        let pre = linker().prepare(&module(GUEST, layout)).unwrap();
+        let pool = Pool::new(limits(1)).unwrap();
+        for _ in 0..3 {
+            let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+            let beyond = instance.typed_func::<i32, i32>(&store, "beyond").unwrap();
+            assert!(beyond.call(&mut store, 3 << 16).is_err());
+            assert_eq!(beyond.call(&mut store, (3 << 16) - 4).unwrap(), 0);
+            let memory = instance.get_memory(&store, "memory").unwrap();
+            memory.grow(&mut store, 2).unwrap();
+            assert_eq!(beyond.call(&mut store, 3 << 16).unwrap(), 0);
+            memory.data_mut(&mut store)[4 << 16] = 1;
+            assert_eq!(beyond.call(&mut store, 4 << 16).unwrap(), 1);
+            assert!(beyond.call(&mut store, 5 << 16).is_err());
+        }
+    }
+}
+
+#[test]
+fn a_pool_is_bounded_and_another_modules_idle_instance_gives_way() {
+    let pre = |wat: &str| linker().prepare(&module(wat, MemoryLayout::Guarded)).unwrap();
+    let first = pre(r#"(module (memory 1) (func (export "f") (result i32) (i32.const 1)))"#);
+    let second = pre(r#"(module (memory 2) (func (export "f") (result i32) (memory.size)))"#);
+    let call = |(mut store, instance): (Store<u32>, Instance)| {
+        let f = instance.typed_func::<(), i32>(&store, "f").unwrap();
+        f.call(&mut store, ()).unwrap()
+    };
+    let pool = Pool::new(limits(2)).unwrap();
+    let held = pool.instantiate(&first, 1).unwrap();
+    let other = pool.instantiate(&first, 1).unwrap();
+    let full = |pre: &InstancePre<u32>| match pool.instantiate_within(pre, 1, Duration::from_millis(5)) {
+        Err(InstantiateError::Native(NativeError::PoolExhausted { slots: 2 })) => true,
+        other => panic!("{:?}", other.map(|_| ())),
+    };
+    assert!(full(&first) && full(&second));
+    drop(other);
+    assert_eq!((pool.idle(), call(pool.instantiate(&second, 1).unwrap())), (1, 2));
+    assert_eq!(call(pool.instantiate(&first, 1).unwrap()), 1);
+    // Whoever waits gets the slot that another thread gives back.
+    let others = pool.instantiate(&first, 1).unwrap();
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| call(pool.instantiate_within(&second, 1, Duration::from_secs(60)).unwrap()));
+        std::thread::sleep(Duration::from_millis(20));
+        drop(others);
+        assert_eq!(waiter.join().unwrap(), 2);
+    });
+    assert_eq!(call(held), 1);
+}
+
+#[test]
+fn handles_of_an_earlier_use_are_refused_and_harm_nobody() {
+    let pre = linker().prepare(&module(GUEST, MemoryLayout::Guarded)).unwrap();
+    let pool = Pool::new(limits(1)).unwrap();
+    let (store, old) = pool.instantiate(&pre, 1).unwrap();
+    let (stale, size) = (store.interrupt_handle(), old.typed_func::<(), i32>(&store, "size").unwrap());
+    drop(store);
+    let (mut store, new) = pool.instantiate(&pre, 1).unwrap();
+    assert!(!stale.interrupt() && !stale.is_pending());
+    assert!(matches!(size.call(&mut store, ()), Err(CallError::BadCall(_))));
+    assert!(old.typed_func::<(), i32>(&store, "size").is_err());
+    assert_eq!(new.typed_func::<(), i32>(&store, "size").unwrap().call(&mut store, ()).unwrap(), 3);
+    // A request that came before the end is void after it.
+    assert!(store.interrupt_handle().interrupt());
+    drop(store);
+    let (mut store, new) = pool.instantiate(&pre, 1).unwrap();
+    assert_eq!(new.typed_func::<(), i32>(&store, "size").unwrap().call(&mut store, ()).unwrap(), 3);
+}
+
+#[test]
+fn instances_may_be_dropped_on_other_threads_and_after_their_pool() {
+    let pre = linker().prepare(&module(GUEST, MemoryLayout::Guarded)).unwrap();
+    let pool = Pool::new(limits(64)).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for round in 0..50 {
+                    let (mut store, instance) = pool.instantiate(&pre, round).unwrap();
+                    instance.typed_func::<i64, ()>(&store, "return").unwrap().call(&mut store, SEED).unwrap();
+                    let size = instance.typed_func::<(), i32>(&store, "size").unwrap();
+                    assert_eq!(size.call(&mut store, ()).unwrap(), 8);
+                    std::thread::spawn(move || drop(store)).join().unwrap();
+                }
+            });
+        }
+    });
+    let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+    drop(pool);
+    assert_eq!(observe(&mut store, instance).len(), 4);
+}
+
+#[test]
+fn a_store_that_got_more_instances_is_not_used_again() {
+    let pre = linker().prepare(&module(GUEST, MemoryLayout::Guarded)).unwrap();
+    let pool = Pool::new(limits(1)).unwrap();
+    let (mut store, _) = pool.instantiate(&pre, 1).unwrap();
+    pre.instantiate(&mut store.as_context_mut()).unwrap();
+    drop(store);
+    assert_eq!(pool.idle(), 0);
+    assert!(pool.instantiate(&pre, 1).is_ok());
+}
+
+#[test]
+fn what_does_not_fit_the_slots_is_refused_by_size() {
+    let pool = Pool::new(PoolLimits::dense(1, 1 << 20)).unwrap();
+    let pre = linker().prepare(&module(GUEST, MemoryLayout::Guarded)).unwrap();
+    let error = pool.instantiate(&pre, 1).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("an instance for the pool's slots"), "{error}");
+    let dense = linker().prepare(&module("(module (memory 1 4))", MemoryLayout::Dense)).unwrap();
+    assert!(pool.instantiate(&dense, 1).is_ok());
+}
