@@ -124,6 +124,7 @@ struct Shard {
 }
 
 /// Idle instances, by [`InstancePre`]; last in, first out.
+#[expect(clippy::vec_box, reason = "a core is large and is never moved: leases hold the box")]
 #[derive(Default)]
 struct Idle {
     by_module: HashMap<u64, Vec<Box<Core>>, BuildHasherDefault<IdHasher>>,

@@ -6,7 +6,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
-use selvedge_runtime::{GuestPtr, GuestValue};
+use selvedge_runtime::{GuestPtr, GuestValue, touch};
 
 use crate::errno::{Answer, Errno};
 use crate::limits::{BOUNCE_BYTES_MAX, IOVECS_MAX, PATH_BYTES_MAX};
@@ -78,7 +78,12 @@ pub(crate) fn buffers(mem: &[u8], iovecs: GuestPtr<Iovec>, count: u32) -> Answer
 
 /// The buffers of a write. They may overlap.
 pub(crate) fn gather<'m>(mem: &'m [u8], buffers: &[Range<usize>]) -> Vec<IoSlice<'m>> {
-    buffers.iter().map(|range| IoSlice::new(&mem[range.clone()])).collect()
+    let slice = |range: &Range<usize>| {
+        let bytes = &mem[range.clone()];
+        touch(bytes);
+        IoSlice::new(bytes)
+    };
+    buffers.iter().map(slice).collect()
 }
 
 /// Lets `read` fill buffers and returns how much it did. Buffers that lie in order and apart are filled where
@@ -95,6 +100,7 @@ pub(crate) fn scatter<E>(
     let mut slices = Vec::with_capacity(buffers.len());
     for range in buffers {
         let (buffer, after) = rest[range.start - at..].split_at_mut(range.len());
+        touch(buffer);
         slices.push(IoSliceMut::new(buffer));
         (rest, at) = (after, range.end);
     }
