@@ -83,8 +83,9 @@ impl InstanceData {
         self.dropped_elements.get(segment as usize).is_some_and(|dropped| *dropped)
     }
 
-    /// No segment is dropped by the guest.
-    fn undrop(&mut self) {
+    /// No segment is dropped by the guest, and its meter was given nothing.
+    fn renew(&mut self) {
+        self.meter_granted = 0;
         self.dropped_data.clear();
         self.dropped_elements.clear();
     }
@@ -163,7 +164,7 @@ impl Core {
         self.pending = None;
         self.depth = 0;
         self.externs.clear();
-        self.instances.iter_mut().for_each(InstanceData::undrop);
+        self.instances.iter_mut().for_each(InstanceData::renew);
         Ok(())
     }
 

@@ -117,7 +117,6 @@ pub(crate) fn set_up<T: 'static>(
     link_functions(core, slot, &targets);
     link_places(core, slot, &places);
     core.instances.push(InstanceData::new(module.clone(), targets, places));
-    core.begin_meter(slot);
     init_globals(core, slot, module)?;
     init_tables(core, slot, module)?;
     Ok(slot)
@@ -129,6 +128,7 @@ pub(crate) fn begin<T: 'static>(
     slot: SlotId,
     module: &Module,
 ) -> Result<Instance, InstantiateError> {
+    context.inner.core.begin_meter(slot);
     init_memories(&mut context.inner.core, slot, module)?;
     run_start(context, slot, module)?;
     Ok(Instance { store: context.inner.core.id, slot })

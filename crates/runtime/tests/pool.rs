@@ -322,3 +322,18 @@ fn what_does_not_fit_the_slots_is_refused_by_size() {
     let dense = linker().prepare(&module("(module (memory 1 4))", MemoryLayout::Dense)).unwrap();
     assert!(pool.instantiate(&dense, 1).is_ok());
 }
+
+#[test]
+fn each_use_has_a_meter_of_its_own() {
+    let options = Options { meter: true, ..Options::default() };
+    let module = load_with(r#"(module (func (export "f") (loop (br 0))) (func (export "g")))"#, &options);
+    let pre = linker().prepare(&module).unwrap();
+    let limits = limits(1);
+    let limits = PoolLimits { store: Limits { meter_max: 1000, ..limits.store }, ..limits };
+    let pool = Pool::new(limits).unwrap();
+    for name in ["f", "f", "g"] {
+        let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+        let result = instance.typed_func::<(), ()>(&store, name).unwrap().call(&mut store, ());
+        assert_eq!(result.is_ok(), name == "g", "{result:?}");
+    }
+}
