@@ -16,13 +16,13 @@ use crate::programs::{Built, build, output_folder};
 use crate::report::{Figure, Report};
 
 /// Runs the verb.
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(options: &Options, meter: bool) -> Result<()> {
     let runs = options.runs(11, 3);
     let programs = build(|name| options.wants(name))?;
     let mut report = Report::new("Run time of C programs, clang -O3 (CPU time, medians)", options.json);
     for program in &programs {
         eprintln!("bench: running {}", program.name);
-        report.add(compare(program, options.settings, runs).with_context(|| program.name.clone())?);
+        report.add(compare(program, options.settings, meter, runs).with_context(|| program.name.clone())?);
     }
     if let Some(mean) = Figure::mean("code/geometric mean".into(), report.figures()) {
         report.add(mean);
@@ -32,20 +32,33 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// One program in every contestant, in turns.
-fn compare(program: &Built, settings: Settings, runs: usize) -> Result<Figure> {
+fn compare(program: &Built, settings: Settings, meter: bool, runs: usize) -> Result<Figure> {
     let (_, expected) = run_native(&program.native)?;
     let wasm = fs::read(&program.wasm).with_context(|| format!("cannot read {}", program.wasm.display()))?;
     let peer = prepare(Contestant::Peer, settings, &program.name, &wasm)?;
     let ours = prepare(Contestant::Ours, settings, &program.name, &wasm)?;
+    let metered = if meter { Some(metered(settings, &program.name, &wasm)?) } else { None };
 
     let mut samplers: Vec<Sampler<'_>> = vec![
         Box::new(|| milliseconds(run_native(&program.native)?, expected, "native")),
         Box::new(|| milliseconds(run_guest(&*ours)?, expected, "ours")),
         Box::new(|| milliseconds(run_guest(&*peer)?, expected, "peer")),
     ];
+    if let Some([ours, peer]) = &metered {
+        samplers.push(Box::new(|| milliseconds(run_guest(&**ours)?, expected, "ours, metered,")));
+        samplers.push(Box::new(|| milliseconds(run_guest(&**peer)?, expected, "peer with fuel")));
+    }
     let medians = interleaved(&mut samplers, runs)?;
     let name = format!("code/{}", program.name);
-    Ok(Figure::new(name, Some(medians[1]), Some(medians[2]), "ms", runs).with_native(medians[0]))
+    let figure = Figure::new(name, Some(medians[1]), Some(medians[2]), "ms", runs).with_native(medians[0]);
+    Ok(if let [_, _, _, ours, peer] = medians[..] { figure.with_metered(ours, peer) } else { figure })
+}
+
+/// Both engines' code that counts what it executes.
+fn metered(settings: Settings, name: &str, wasm: &[u8]) -> Result<[Box<dyn Module>; 2]> {
+    let (settings, name) = (Settings { meter: true, ..settings }, format!("{name}-metered"));
+    let prepare = |contestant| prepare(contestant, settings, &name, wasm);
+    Ok([prepare(Contestant::Ours)?, prepare(Contestant::Peer)?])
 }
 
 /// Compiles a program, writes the artifact under `target/bench` and loads it.

@@ -32,7 +32,7 @@ impl Contestant {
     pub(crate) fn start(self, settings: Settings) -> Result<Box<dyn Engine>> {
         match self {
             Contestant::Ours => Ok(ours::start(settings)),
-            Contestant::Peer => peer::start(),
+            Contestant::Peer => peer::start(settings),
         }
     }
 }
@@ -47,6 +47,9 @@ pub(crate) struct Settings {
     /// How our code keeps the bounds of memories; the peer's relies on guards.
     #[arg(long, value_enum, default_value_t = Memory::Guarded)]
     pub(crate) memory: Memory,
+    /// Count what is executed.
+    #[arg(skip)]
+    pub(crate) meter: bool,
 }
 
 impl Settings {

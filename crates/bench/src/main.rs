@@ -35,7 +35,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Run time of C programs compiled to wasm, against the peer and native.
-    Code(Options),
+    Code {
+        #[command(flatten)]
+        options: Options,
+        /// Run metered code, too, and the peer's with its fuel, which counts roughly the same.
+        #[arg(long)]
+        meter: bool,
+    },
     /// Wall time, CPU time and peak memory of compiling modules of several sizes.
     Compile(Options),
     /// Cost of calls: host to guest, guest to host, indirect.
@@ -94,7 +100,7 @@ fn main() -> ExitCode {
 
 fn run(verb: &Verb) -> Result<()> {
     match verb {
-        Verb::Code(options) => code::run(options),
+        Verb::Code { options, meter } => code::run(options, *meter),
         Verb::Compile(options) => compile::run(options),
         Verb::Call(options) => call::run(options),
         Verb::Load(options) => load::run(options),

@@ -29,7 +29,7 @@ pub(crate) fn start(settings: Settings) -> Box<dyn engine::Engine> {
         engine::Memory::Guarded => selvedge_contract::MemoryLayout::Guarded,
         engine::Memory::Dense => selvedge_contract::MemoryLayout::Dense,
     };
-    Box::new(Engine(Options { cpu, memory, ..Options::default() }))
+    Box::new(Engine(Options { cpu, memory, meter: settings.meter, ..Options::default() }))
 }
 
 impl engine::Engine for Engine {

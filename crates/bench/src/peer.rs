@@ -7,7 +7,7 @@ use wasmtime::{Caller, Config, ExternType, Linker, OptLevel, Store, Val};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use crate::engine::{self, BAD_FILE};
+use crate::engine::{self, BAD_FILE, Settings};
 
 struct Engine(wasmtime::Engine);
 
@@ -18,10 +18,11 @@ struct Instance<T: 'static> {
     instance: wasmtime::Instance,
 }
 
-/// Starts Wasmtime: default settings, optimising for speed (its default too).
-pub(crate) fn start() -> Result<Box<dyn engine::Engine>> {
+/// Starts Wasmtime: default settings, optimising for speed (its default too), with fuel for metered code.
+pub(crate) fn start(settings: Settings) -> Result<Box<dyn engine::Engine>> {
     let mut config = Config::new();
     config.cranelift_opt_level(OptLevel::Speed);
+    config.consume_fuel(settings.meter);
     Ok(Box::new(Engine(wasmtime::Engine::new(&config)?)))
 }
 
@@ -46,6 +47,8 @@ fn deserialize(engine: &wasmtime::Engine, artifact: &Path) -> Result<wasmtime::M
 impl engine::Module for Module {
     fn instantiate(&self) -> Result<Box<dyn engine::Instance>> {
         let mut store = Store::new(self.0.engine(), ());
+        // Refused unless the code takes fuel.
+        let _ = store.set_fuel(u64::MAX);
         let instance = linker(&self.0)?.instantiate(&mut store, &self.0)?;
         if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut store, "_initialize") {
             initialize.call(&mut store, ())?;

@@ -12,6 +12,12 @@ pub(crate) struct Figure {
     pub(crate) peer: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) native: Option<f64>,
+    /// Ours, counting what it executes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metered: Option<f64>,
+    /// The peer's, taking fuel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fuel: Option<f64>,
     pub(crate) ratio: Option<f64>,
     pub(crate) unit: &'static str,
     pub(crate) runs: usize,
@@ -21,12 +27,18 @@ impl Figure {
     /// A figure of both engines; the ratio follows.
     pub(crate) fn new(name: String, ours: Option<f64>, peer: Option<f64>, unit: &'static str, runs: usize) -> Figure {
         let ratio = ours.zip(peer).map(|(ours, peer)| ours / peer);
-        Figure { name, ours, peer, native: None, ratio, unit, runs }
+        Figure { name, ours, peer, native: None, metered: None, fuel: None, ratio, unit, runs }
     }
 
     /// The same with native code as the limit beside it.
     pub(crate) fn with_native(mut self, native: f64) -> Figure {
         self.native = Some(native);
+        self
+    }
+
+    /// The same with metered code of both engines.
+    pub(crate) fn with_metered(mut self, ours: f64, peer: f64) -> Figure {
+        (self.metered, self.fuel) = (Some(ours), Some(peer));
         self
     }
 
@@ -39,6 +51,8 @@ impl Figure {
         };
         let mut mean = Figure::new(name, column(|f| f.ours), column(|f| f.peer), first.unit, first.runs);
         mean.native = column(|f| f.native);
+        mean.metered = column(|f| f.metered);
+        mean.fuel = column(|f| f.fuel);
         Some(mean)
     }
 }
@@ -86,10 +100,25 @@ impl Report {
     }
 }
 
-const HEADS: [&str; 9] = ["", "ours", "peer", "native", "unit", "ours/peer", "ours/native", "peer/native", "runs"];
+const COLUMNS: usize = 13;
+const HEADS: [&str; COLUMNS] = [
+    "",
+    "ours",
+    "peer",
+    "native",
+    "metered",
+    "fuel",
+    "unit",
+    "ours/peer",
+    "ours/native",
+    "peer/native",
+    "metered/ours",
+    "fuel/peer",
+    "runs",
+];
 
 fn table(title: &str, figures: &[Figure]) -> String {
-    let rows: Vec<[String; 9]> = figures.iter().map(row).collect();
+    let rows: Vec<[String; COLUMNS]> = figures.iter().map(row).collect();
     let width = |column: usize| {
         rows.iter().map(|row| row[column].chars().count()).chain([HEADS[column].len()]).max().unwrap_or(0)
     };
@@ -110,17 +139,21 @@ fn table(title: &str, figures: &[Figure]) -> String {
     out
 }
 
-fn row(figure: &Figure) -> [String; 9] {
+fn row(figure: &Figure) -> [String; COLUMNS] {
     let ratio = |a: Option<f64>, b: Option<f64>| a.zip(b).map_or("–".to_owned(), |(a, b)| format!("{:.2}", a / b));
     [
         figure.name.clone(),
         number(figure.ours),
         number(figure.peer),
         number(figure.native),
+        number(figure.metered),
+        number(figure.fuel),
         figure.unit.to_owned(),
         ratio(figure.ours, figure.peer),
         ratio(figure.ours, figure.native),
         ratio(figure.peer, figure.native),
+        ratio(figure.metered, figure.ours),
+        ratio(figure.fuel, figure.peer),
         figure.runs.to_string(),
     ]
 }
