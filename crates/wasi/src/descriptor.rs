@@ -54,7 +54,7 @@ pub(crate) struct Directory {
     pub(crate) access: DirAccess,
     /// The name it was granted under, if it was.
     pub(crate) preopen: Option<Arc<[u8]>>,
-    /// Opened once it is listed: the position of `dir` is shared with other stores.
+    /// Opened once a granted directory is listed: the position of its `dir` is shared with other stores.
     pub(crate) listing: Option<OwnedFd>,
 }
 

@@ -22,18 +22,16 @@ impl Directory {
     /// Fills `buffer` with entries from `cookie` on, the last one cut off if need be; returns how much it filled.
     /// Less than the buffer means that there are no more.
     fn list(&mut self, cookie: u64, buffer: &mut [u8]) -> Answer<usize> {
-        let listing = match self.listing.take() {
-            Some(listing) => listing,
-            None => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                rustix::fs::openat(&self.dir, c".", flags, Mode::empty())?
-            }
-        };
-        let listing = self.listing.insert(listing);
-        rustix::fs::seek(&*listing, SeekFrom::Start(cookie))?;
+        if self.preopen.is_some() && self.listing.is_none() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            self.listing = Some(rustix::fs::openat(&self.dir, c".", flags, Mode::empty())?);
+        }
+        // What the guest opened has a position of its own; another descriptor would be one that no limit counts.
+        let listing = self.listing.as_ref().map_or(self.dir.as_fd(), AsFd::as_fd);
+        rustix::fs::seek(listing, SeekFrom::Start(cookie))?;
         let capacity = buffer.len().clamp(LISTING_BYTES_MIN, LISTING_BYTES_MAX);
         let mut scratch = vec![MaybeUninit::uninit(); capacity];
-        let mut entries = RawDir::new(&*listing, &mut scratch);
+        let mut entries = RawDir::new(listing, &mut scratch);
         let mut used = 0;
         while used < buffer.len() {
             let Some(entry) = entries.next() else { break };

@@ -20,6 +20,8 @@ pub(crate) const SYMLINKS_MAX: u32 = 40;
 pub(crate) const PATH_COMPONENTS_MAX: usize = 8192;
 /// How often a resolution that lost a race with a rename is begun again by the kernel.
 pub(crate) const RESOLVE_RETRIES_MAX: u32 = 16;
+/// Most random bytes of one call; a tenth of a second's worth.
+pub(crate) const RANDOM_BYTES_MAX: u32 = 64 << 20;
 /// Random bytes are drawn in pieces of this size.
 pub(crate) const RANDOM_CHUNK_BYTES: usize = 1 << 20;
 

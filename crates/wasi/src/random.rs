@@ -5,7 +5,7 @@ use selvedge_runtime::{GuestPtr, touch};
 
 use crate::Wasi;
 use crate::errno::{Answer, Errno};
-use crate::limits::RANDOM_CHUNK_BYTES;
+use crate::limits::{RANDOM_BYTES_MAX, RANDOM_CHUNK_BYTES};
 
 /// Where random bytes come from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -53,7 +53,9 @@ fn split_mix(state: &mut u64) -> u64 {
 
 impl Wasi {
     pub(crate) fn random_get(&mut self, mem: &mut [u8], buffer: GuestPtr<u8>, len: u32) -> Answer {
-        self.random.fill(buffer.slice(len).bytes_mut(mem)?)
+        let buffer = buffer.slice(len).bytes_mut(mem)?;
+        // Nothing can interrupt it: more would keep the processor from who asks for it back.
+        if len > RANDOM_BYTES_MAX { Err(Errno::Inval) } else { self.random.fill(buffer) }
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::Stdio;
+use crate::limits::RANDOM_BYTES_MAX;
 use crate::types::Subscription;
 
 /// Addresses from which nothing of more than a few bytes can be.
@@ -66,6 +67,17 @@ fn buffers_may_overlap_each_other_and_the_result() {
     guest.wasi.complete(&mut guest.mem, |wasi, mem| wasi.fd_read(mem, 0, iovecs, 2, done)).unwrap();
     let at = DATA as usize;
     assert_eq!(guest.mem[at..at + 6], [b'a', b'd', 6, 0, 0, 0]);
+}
+
+#[test]
+fn random_bytes_are_drawn_in_bounded_amounts() {
+    // Gigabytes in one call kept an instance that was to be interrupted running for seconds.
+    let mut guest = Guest::new(DirAccess::ReadOnly);
+    let mut mem = vec![0; RANDOM_BYTES_MAX as usize + 1];
+    assert_eq!(guest.wasi.random_get(&mut mem, GuestPtr::new(0), RANDOM_BYTES_MAX + 1), Err(Errno::Inval));
+    assert!(mem[..4096].iter().all(|byte| *byte == 0));
+    guest.wasi.random_get(&mut mem, GuestPtr::new(0), 4096).unwrap();
+    assert!(mem[..4096].iter().any(|byte| *byte != 0));
 }
 
 #[test]

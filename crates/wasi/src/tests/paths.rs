@@ -1,4 +1,5 @@
 use super::*;
+use crate::descriptor::Kind;
 
 #[test]
 fn nothing_outside_is_reached() {
@@ -106,6 +107,9 @@ fn listings_go_through_any_buffer_and_survive_changes() {
         }
     }
     assert_eq!(removed, 500);
+    // No descriptor of the host's beside the one that is counted.
+    let Kind::Directory(listed) = &guest.wasi.table.any(fd).unwrap().kind else { panic!("no directory") };
+    assert!(listed.listing.is_none());
     assert_eq!(guest.list(ROOT, 4096).unwrap().len(), 7);
     let file = guest.open_to_read("file").unwrap();
     assert_eq!(guest.list(file, 4096), Err(Errno::Notdir));
