@@ -19,6 +19,7 @@ use crate::clocks::{Clocks, Time};
 use crate::descriptor::{Descriptor, Directory, Kind, Table};
 use crate::flags::{FdFlags, Rights};
 use crate::limits::{PREOPENS_MAX, STRINGS_BYTES_MAX};
+use crate::procfs;
 use crate::quota::{Meter, Quotas};
 use crate::random::Randomness;
 use crate::sock;
@@ -279,7 +280,8 @@ impl Preopen {
             Preopen::Tree { tree, name } => Kind::Tree(Opened::root(tree.clone(), index, name.clone())),
             Preopen::Dir { dir, name, access } => {
                 let (dir, preopen) = (dir.clone(), Some(name.clone()));
-                Kind::Directory(Directory { dir, access: *access, preopen, listing: None })
+                let harmless_dev = procfs::harmless_dev(&*dir);
+                Kind::Directory(Directory { dir, access: *access, harmless_dev, preopen, listing: None })
             }
         };
         Descriptor {

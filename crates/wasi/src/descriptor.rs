@@ -52,6 +52,8 @@ pub(crate) enum Root<'t> {
 pub(crate) struct Directory {
     pub(crate) dir: Arc<Dir>,
     pub(crate) access: DirAccess,
+    /// Its device, if files there are known to be the guest's to open; see [`crate::procfs`].
+    pub(crate) harmless_dev: Option<u64>,
     /// The name it was granted under, if it was.
     pub(crate) preopen: Option<Arc<[u8]>>,
     /// Opened once a granted directory is listed: the position of its `dir` is shared with other stores.

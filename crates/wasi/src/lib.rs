@@ -17,6 +17,7 @@
 //!   places for results before the deed: a call that answers an errno has written nothing.
 //! * **Rights shrink.** A descriptor has base and inheriting rights as the witx document says; every
 //!   use names the right it needs. A read-only grant is not a matter of rights but answers `EROFS`.
+//! * **Granting `/` grants no process.** Nothing on procfs is opened or read, wherever it is mounted.
 //! * **Nothing pretends.** What cannot be done answers the errno that says so.
 //! * **Bounded.** Every count a guest chooses has a cap in `limits`.
 //! * What may have to wait is an attempt, made again when its time has come: the guest is suspended meanwhile
@@ -46,6 +47,7 @@ mod path;
 mod pipe;
 mod poll;
 mod process;
+mod procfs;
 mod quota;
 mod random;
 mod readiness;

@@ -16,6 +16,7 @@ use crate::errno::{Answer, Errno};
 use crate::flags::{FdFlags, LookupFlags, OpenFlags, Rights};
 use crate::host::{HostFd, HostFile};
 use crate::memory::{GuestPath, check};
+use crate::procfs;
 use crate::resolve;
 use crate::tree::opened::Opened;
 use crate::types::FileType;
@@ -131,7 +132,7 @@ impl Request {
                 self.only_reading(find)?.open(dir, path)
             }
         }?;
-        self.describe(file, directory.access)
+        self.describe(file, directory)
     }
 
     /// Opens below a directory of a tree.
@@ -150,14 +151,21 @@ impl Request {
     }
 
     /// The descriptor of what was opened. Rights that mean nothing for it are dropped.
-    fn describe(&self, file: OwnedFd, access: DirAccess) -> Answer<Descriptor> {
-        let host_type = HostFileType::from_raw_mode(fstat(&file)?.st_mode);
+    fn describe(&self, file: OwnedFd, parent: &Directory) -> Answer<Descriptor> {
+        let stat = fstat(&file)?;
+        let harmless = parent.harmless_dev == Some(stat.st_dev) || !procfs::has(&file)?;
+        let access = parent.access;
+        let host_type = HostFileType::from_raw_mode(stat.st_mode);
         let filetype = FileType::from(host_type);
         if host_type == HostFileType::Directory {
             let dir = Arc::new(Dir::from_std_file(File::from(file)));
-            let kind = Kind::Directory(Directory { dir, access, preopen: None, listing: None });
+            let harmless_dev = harmless.then_some(stat.st_dev);
+            let kind = Kind::Directory(Directory { dir, access, harmless_dev, preopen: None, listing: None });
             let (base, inheriting) = (self.base.and(Rights::DIRECTORY), self.inheriting);
             return Ok(Descriptor { kind, filetype, flags: self.flags, base, inheriting });
+        }
+        if !harmless {
+            return Err(Errno::Acces);
         }
         let terminal = host_type == HostFileType::CharacterDevice && file.as_fd().is_terminal();
         let meaningful = if terminal { Rights::FILE.without(Rights::POSITION) } else { Rights::FILE };

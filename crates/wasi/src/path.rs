@@ -11,6 +11,7 @@ use crate::errno::{Answer, Errno};
 use crate::file::timestamps;
 use crate::flags::{LookupFlags, Rights};
 use crate::memory::{GuestPath, check};
+use crate::procfs;
 use crate::resolve::{self, Place};
 use crate::types::{FileType, Filestat};
 use crate::walk::{self, Located};
@@ -35,6 +36,9 @@ fn target(directory: &Directory, path: GuestPath<'_>) -> Answer<Vec<u8>> {
     let link = resolve::open_path(directory.dir.as_fd(), path, false)?;
     if FileType::from(&rustix::fs::fstat(&link)?) != FileType::SymbolicLink {
         return Err(Errno::Inval);
+    }
+    if procfs::has(&link)? {
+        return Err(Errno::Acces);
     }
     Ok(rustix::fs::readlinkat(&link, c"", Vec::new())?.into_bytes())
 }

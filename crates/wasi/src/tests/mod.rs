@@ -1,9 +1,11 @@
 //! The functions as a guest sees them: arguments in its memory, answers in errno.
 
+mod devices;
 mod files;
 mod hostile;
 mod paths;
 mod quotas;
+mod rights;
 mod streams;
 mod supplied;
 mod trees;
