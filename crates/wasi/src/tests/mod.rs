@@ -5,6 +5,7 @@ mod files;
 mod hostile;
 mod paths;
 mod quotas;
+mod race;
 mod rights;
 mod streams;
 mod supplied;
