@@ -34,6 +34,7 @@ enum Verb {
     Compile(verbs::compile::Args),
     Run(verbs::run::Args),
     Inspect(verbs::inspect::Args),
+    Verify(verbs::verify::Args),
     Wast(verbs::wast::Args),
 }
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Compile(args) => verbs::compile::main(&args),
         Verb::Run(args) => verbs::run::main(&args),
         Verb::Inspect(args) => verbs::inspect::main(&args),
+        Verb::Verify(args) => verbs::verify::main(&args),
         Verb::Wast(args) => verbs::wast::main(&args),
     };
     outcome.unwrap_or_else(|error| {

@@ -72,6 +72,13 @@ builtins! {
     IndirectCallFailed = 12, 3;
 }
 
+impl Builtin {
+    /// How many of its slots hold results when it returns.
+    pub fn results(self) -> usize {
+        usize::from(matches!(self, Builtin::MemoryGrow | Builtin::TableGet | Builtin::TableGrow))
+    }
+}
+
 /// A function reference as a guest value: null is 0, else `(instance + 1) << 32 | (function + 1)`, where
 /// `instance` numbers the instances of a store and `function` the module's functions, imports included.
 /// In a table's image the upper half is 0: "the instance that owns the table".

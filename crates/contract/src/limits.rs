@@ -81,10 +81,13 @@ pub const STACK_BYTES_MIN: usize = 16 << 10;
 pub const STACK_BYTES_MAX: usize = 1 << 30;
 /// Below the stack limit: room for a frame whose size the prologue does not check and for the stubs.
 pub const STACK_RESERVE_BYTES: usize = 8 << 10;
+/// Most stack that a function may use without comparing with the limit, if it calls nothing.
+pub const STACK_UNCHECKED_BYTES_MAX: usize = 1 << 10;
 /// Guard below a stack.
 pub const STACK_GUARD_BYTES: usize = 64 << 10;
 
 const _: () = assert!(STACK_RESERVE_BYTES < STACK_BYTES_MIN);
+const _: () = assert!(STACK_UNCHECKED_BYTES_MAX * 2 <= STACK_RESERVE_BYTES);
 const _: () = assert!(VMCTX_BYTES_MAX + GUARDED_GUARD_BYTES < i32::MAX as u64);
 const _: () = assert!(GUARDED_GUARD_BYTES.is_multiple_of(WASM_PAGE_BYTES));
 const _: () = assert!(TEXT_BYTES_MAX < i32::MAX as usize);

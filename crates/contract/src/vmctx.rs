@@ -22,6 +22,10 @@
 //! instance lives. All defined tables lie at fixed distances from the context, so that code reaches them
 //! without loading a base.
 
+mod field;
+
+pub use field::Field;
+
 use thiserror::Error;
 
 use crate::contract::{Contract, MemoryPlan, TablePlan};
@@ -327,7 +331,7 @@ mod tests {
     use super::*;
     use crate::contract::{ConstExpr, GlobalPlan, Interruption, Provenance};
     use crate::cpu::CpuFeatures;
-    use crate::types::{GlobalType, TableType, ValType};
+    use crate::types::{ExternType, FuncType, GlobalType, TableType, ValType};
 
     fn contract() -> Contract {
         let global = GlobalPlan { ty: GlobalType { value: ValType::I32, mutable: true }, init: ConstExpr::default() };
@@ -363,6 +367,44 @@ mod tests {
         assert_eq!(layout.table_entries(0), -(4096 + 12288));
         assert_eq!(layout.table_entries(1), -(4096 + 2 * 12288));
         assert_eq!(layout.context_bytes(), 4096 + 2 * 12288);
+    }
+
+    #[test]
+    fn every_offset_leads_back_to_its_field() {
+        let mut contract = contract();
+        let import = |ty| crate::contract::Import { module: "m".into(), name: "n".into(), ty };
+        let memory = crate::types::MemoryType { min_pages: 1, max_pages: None, memory64: false };
+        contract.imports = vec![
+            import(ExternType::Func(FuncType::default())),
+            import(ExternType::Func(FuncType::default())),
+            import(ExternType::Memory(memory)),
+            import(ExternType::Table(contract.tables[0].ty)),
+            import(ExternType::Global(contract.globals[0].ty)),
+        ];
+        contract.memories = vec![MemoryPlan {
+            ty: memory,
+            layout: crate::contract::MemoryLayout::Dense,
+            reservation_bytes: 1 << 16,
+            guard_bytes: 1 << 20,
+            pages_max: 1,
+        }];
+        let layout = VmLayout::new(&contract).unwrap();
+        let at = |offset| layout.field_at(offset);
+        for defined in 0..3 {
+            assert_eq!(at(layout.global(defined) + 8), Some(Field::Global { defined, offset: 8 }));
+        }
+        let bound = memory_def::BOUND as u32;
+        assert_eq!(at(layout.memory_def(0) + memory_def::BOUND), Some(Field::MemoryDef { defined: 0, offset: bound }));
+        let owner = table_def::OWNER as u32;
+        assert_eq!(at(layout.table_def(1) + table_def::OWNER), Some(Field::TableDef { defined: 1, offset: owner }));
+        assert_eq!(at(layout.import_global(0)), Some(Field::ImportGlobal(0)));
+        assert_eq!(at(layout.import_table(0)), Some(Field::ImportTable(0)));
+        assert_eq!(at(layout.import_memory(0)), Some(Field::ImportMemory(0)));
+        assert_eq!(at(layout.import_function(1) + 8), Some(Field::ImportFunction { import: 1, offset: 8 }));
+        assert_eq!(at(header::STACK_LIMIT), Some(Field::StackLimit));
+        for hidden in [header::ACTIVATION, header::INSTANCE, -64, -7, 0, layout.import_function(0) - 8] {
+            assert_eq!(at(hidden), None, "{hidden}");
+        }
     }
 
     #[test]

@@ -274,6 +274,12 @@ pub enum LoadError {
         /// Which.
         missing: CpuFeatures,
     },
+    /// Its code is not known to keep its contract. Its maker's fault, the compiler's or an attacker's.
+    #[error("the artifact is refused: {0}")]
+    Unproved(Box<selvedge_verifier::Report>),
+    /// The file cannot be read. The operator's to mend.
+    #[error("the artifact cannot be read: {0}")]
+    Read(std::io::Error),
     /// The operating system refused. The operator's to mend.
     #[error(transparent)]
     Native(#[from] NativeError),

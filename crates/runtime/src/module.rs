@@ -3,11 +3,15 @@
 //! Loading does nothing per function: large tables are read where and when they are needed, through
 //! checked accessors.
 
+use std::fs::File;
+use std::io::Read;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use selvedge_contract::artifact::{ArtifactIndex, TextFunction};
 use selvedge_contract::cpu::CpuFeatures;
+use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
 use selvedge_contract::types::{ExternType, FuncType};
 use selvedge_contract::{Contract, Export, Extern, Import};
 use selvedge_native::{ArtifactFile, Code};
@@ -109,6 +113,27 @@ impl Module {
             let index = checked_index(&file)?;
             Code::publish(file, index)?
         };
+        Ok(Module::new(code))
+    }
+
+    /// Loads an artifact whoever made it: its machine code is proved to keep its contract before it is mapped.
+    ///
+    /// What is proved is a private copy, read once; nobody can change it afterwards. Proving takes time in
+    /// proportion to the code, on as many threads as are given.
+    ///
+    /// # Errors
+    /// As [`Module::load_trusted`], and if the code cannot be proved.
+    #[allow(unsafe_code)]
+    pub fn load_untrusted<'a>(source: impl Into<Source<'a>>, threads: NonZeroUsize) -> Result<Module, LoadError> {
+        let file = match source.into() {
+            Source::File(path) => ArtifactFile::from_bytes(&read_bounded(path)?)?,
+            Source::Bytes(bytes) => ArtifactFile::from_bytes(bytes)?,
+        };
+        let index = checked_index(&file)?;
+        selvedge_verifier::verify(file.bytes(), &index, threads).map_err(LoadError::Unproved)?;
+        // SAFETY: the index was read from the very bytes that are published, which are sealed; the verifier has
+        // just proved that they keep their contract and that their tables are true.
+        let code = unsafe { Code::publish(file, index)? };
         Ok(Module::new(code))
     }
 
@@ -236,6 +261,14 @@ fn by_name(exports: &[Export]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..exports.len() as u32).collect();
     order.sort_by(|a, b| exports[*a as usize].name.cmp(&exports[*b as usize].name));
     order
+}
+
+/// A file's bytes; a file that is too large is not read.
+fn read_bounded(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(LoadError::Read)?;
+    file.take(ARTIFACT_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(LoadError::Read)?;
+    Ok(bytes)
 }
 
 /// Everything that is checked without trusting the artifact or reading it whole.

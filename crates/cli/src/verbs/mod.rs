@@ -3,4 +3,5 @@
 pub(crate) mod compile;
 pub(crate) mod inspect;
 pub(crate) mod run;
+pub(crate) mod verify;
 pub(crate) mod wast;

@@ -1,0 +1,270 @@
+//! Instructions on general registers: the list, and those that only move.
+
+use iced_x86::{ConditionCode, Mnemonic, OpKind};
+
+use super::arithmetic::Op;
+use super::{Exec, general};
+use crate::report::{Checked, Rule, Violation, ensure};
+use crate::state::Flags;
+use crate::state::reg::{RAX, RDX, RSP};
+use crate::value::{Cell, Num, Ptr, Region, Value, mask};
+
+/// Bytes of a jump table's entry.
+const JUMP_ENTRY: u32 = 4;
+
+impl Exec<'_, '_> {
+    /// Executes an instruction on general registers; `false` if it is none.
+    pub(super) fn general(&mut self) -> Checked<bool> {
+        match self.insn.mnemonic() {
+            Mnemonic::Mov => self.mov()?,
+            Mnemonic::Movzx => self.zero_extend()?,
+            Mnemonic::Movsx | Mnemonic::Movsxd => self.sign_extend()?,
+            Mnemonic::Lea => self.lea()?,
+            Mnemonic::Push => self.push()?,
+            Mnemonic::Pop => self.pop()?,
+            Mnemonic::Xchg => self.exchange()?,
+            Mnemonic::Nop => {}
+            Mnemonic::Cmp => self.compare()?,
+            Mnemonic::Test => self.test()?,
+            Mnemonic::Add => self.binary(Op::Add)?,
+            Mnemonic::Sub => self.binary(Op::Sub)?,
+            Mnemonic::And => self.binary(Op::And)?,
+            Mnemonic::Or => self.binary(Op::Or)?,
+            Mnemonic::Xor => self.binary(Op::Xor)?,
+            Mnemonic::Adc | Mnemonic::Sbb => self.with_carry()?,
+            Mnemonic::Inc | Mnemonic::Dec => self.step_by_one()?,
+            Mnemonic::Neg | Mnemonic::Not => self.unary()?,
+            Mnemonic::Shl | Mnemonic::Shr | Mnemonic::Sar | Mnemonic::Rol | Mnemonic::Ror => self.shift()?,
+            Mnemonic::Shld | Mnemonic::Shrd => self.double_shift()?,
+            Mnemonic::Imul => self.imul()?,
+            Mnemonic::Mul => self.wide_multiply()?,
+            Mnemonic::Div | Mnemonic::Idiv => self.divide()?,
+            Mnemonic::Cwde => self.extend_rax(2, 4)?,
+            Mnemonic::Cdqe => self.extend_rax(4, 8)?,
+            Mnemonic::Cdq => self.sign_of_rax(4)?,
+            Mnemonic::Cqo => self.sign_of_rax(8)?,
+            Mnemonic::Bswap => self.opaque(&[0], false)?,
+            Mnemonic::Bsf | Mnemonic::Bsr => self.bit_scan()?,
+            Mnemonic::Tzcnt | Mnemonic::Lzcnt | Mnemonic::Popcnt => self.count_bits()?,
+            Mnemonic::Bt => self.bit_test()?,
+            Mnemonic::Blsi | Mnemonic::Blsmsk | Mnemonic::Blsr => self.opaque(&[1], true)?,
+            Mnemonic::Andn | Mnemonic::Bzhi => self.opaque(&[1, 2], true)?,
+            Mnemonic::Sarx | Mnemonic::Shlx | Mnemonic::Shrx => self.shift_apart()?,
+            Mnemonic::Rorx => self.opaque(&[1], false)?,
+            Mnemonic::Mulx => self.mulx()?,
+            _ if self.insn.condition_code() == ConditionCode::None => return Ok(false),
+            _ if self.insn.op_count() == 1 => self.set()?,
+            _ => self.conditional_move()?,
+        }
+        Ok(true)
+    }
+
+    fn mov(&mut self) -> Checked {
+        let size = self.size(0)?;
+        let cell = self.read_as(1, size)?;
+        self.write(0, cell)
+    }
+
+    fn zero_extend(&mut self) -> Checked {
+        let size = self.size(1)?;
+        let cell = self.read_as(1, size)?;
+        self.write(0, Cell { value: cell.value.truncate(size), ..cell })
+    }
+
+    fn sign_extend(&mut self) -> Checked {
+        let size = self.size(1)?;
+        if let Some(jump) = self.jump_entry(size)? {
+            return self.write(0, Cell::new(jump));
+        }
+        let cell = self.read_as(1, size)?;
+        let target = self.size(0)?;
+        self.write(0, extended(cell, size, target))
+    }
+
+    /// An entry of the jump table at a known place, by an index that is known to be small.
+    fn jump_entry(&mut self, size: usize) -> Checked<Option<Value>> {
+        let indexed = self.insn.op1_kind() == OpKind::Memory && self.insn.memory_index_scale() == JUMP_ENTRY;
+        let (Some((base, 8)), Some((index, 8))) = (general(self.insn.memory_base()), general(self.insn.memory_index()))
+        else {
+            return Ok(None);
+        };
+        let Value::Ptr(Ptr { to: Region::Text, lo, hi, .. }) = self.state.regs[base].value else { return Ok(None) };
+        if !indexed || lo != hi || size != JUMP_ENTRY as usize || self.insn.memory_displacement64() != 0 {
+            return Ok(None);
+        }
+        let index = self.state.regs[index].value.num();
+        let count = index.hi.checked_add(1).filter(|count| *count <= u64::from(self.walk.len() / JUMP_ENTRY));
+        let Some(count) = count.filter(|_| lo >= 0 && index.bytes == 8) else {
+            return Err(Violation::new(Rule::JumpTable, "the index is not bounded by the table's length"));
+        };
+        Ok(Some(Value::Jump(lo as u32, count as u32)))
+    }
+
+    fn lea(&mut self) -> Checked {
+        let value = self.effective()?;
+        let Some((register, size)) = self.register(0) else { return self.denied() };
+        self.write_register((register, size), Cell::new(value.truncate(size)))
+    }
+
+    fn push(&mut self) -> Checked {
+        let Some((register, 8)) = self.register(0) else { return self.denied() };
+        let cell = self.read_register((register, 8));
+        let at = self.state.rsp() - 8;
+        self.state.regs[RSP] = Cell::new(Value::Ptr(Ptr::exact(Region::Frame, at)));
+        self.frame_range(at, 8)?;
+        self.state.frame.write(at, 8, cell);
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Checked {
+        let Some((register, 8)) = self.register(0) else { return self.denied() };
+        let at = self.state.rsp();
+        self.frame_range(at, 8)?;
+        let cell = self.state.frame.read(at, 8);
+        let above = Value::Ptr(Ptr::exact(Region::Frame, at + 8));
+        self.check_stack_pointer(above)?;
+        self.state.regs[RSP] = Cell::new(above);
+        self.write_register((register, 8), cell)
+    }
+
+    fn exchange(&mut self) -> Checked {
+        let (Some(a), Some(b)) = (self.register(0), self.register(1)) else { return self.denied() };
+        let (first, second) = (self.read_register(a), self.read_register(b));
+        self.write_register(a, second)?;
+        self.write_register(b, first)
+    }
+
+    /// `cwde`, `cdqe`.
+    fn extend_rax(&mut self, from: usize, to: usize) -> Checked {
+        let cell = self.read_register((RAX, from));
+        self.write_register((RAX, to), extended(cell, from, to))
+    }
+
+    /// `cdq`, `cqo`: all bits of `rdx` are the sign of `rax`.
+    fn sign_of_rax(&mut self, size: usize) -> Checked {
+        let shown = usize::from(self.read_register((RAX, size)).value.readable()) >= size;
+        self.write_register((RDX, size), Cell::new(opaque(shown)))
+    }
+
+    /// An instruction whose result may be anything, made of all bytes of what it reads; it writes operand 0.
+    pub(super) fn opaque(&mut self, sources: &[u32], flags: bool) -> Checked {
+        let mut shown = true;
+        for operand in sources {
+            let size = match self.insn.op_kind(*operand) {
+                OpKind::Register | OpKind::Memory => self.size(*operand)?,
+                _ => 8,
+            };
+            shown &= usize::from(self.read(*operand)?.value.readable()) >= size;
+        }
+        if flags {
+            self.set_flags(shown);
+        }
+        self.write(0, Cell::new(opaque(shown)))
+    }
+
+    /// Shifts that read one register and write another, by the low byte of a third.
+    fn shift_apart(&mut self) -> Checked {
+        let size = self.size(0)?;
+        let value = usize::from(self.read_as(1, size)?.value.readable()) >= size;
+        let count = self.read_as(2, 1)?.value.readable() >= 1;
+        self.write(0, Cell::new(opaque(value && count)))
+    }
+
+    fn count_bits(&mut self) -> Checked {
+        let size = self.size(1)?;
+        let shown = usize::from(self.read_as(1, size)?.value.readable()) >= size;
+        self.set_flags(shown);
+        let count = if shown { Value::Num(Num::up_to(64)) } else { Value::SECRET };
+        self.write(0, Cell::new(count))
+    }
+
+    /// If all bits are 0, the flags say so and the register stays as it was.
+    fn bit_scan(&mut self) -> Checked {
+        let Some(register @ (number, size)) = self.register(0) else { return self.denied() };
+        let shown = usize::from(self.read_as(1, size)?.value.readable()) >= size;
+        let found = Value::Num(Num::up_to(63));
+        self.write_register(register, Cell::new(Value::SECRET))?;
+        let Cell { id, .. } = self.named(number);
+        self.state.flags = if shown { Flags::Scan(id, Cell::new(found)) } else { Flags::Secret };
+        Ok(())
+    }
+
+    fn bit_test(&mut self) -> Checked {
+        // In memory, a bit offset from a register reaches beyond the operand.
+        if self.insn.op0_kind() == OpKind::Memory && self.insn.op1_kind() != OpKind::Immediate8 {
+            return self.denied();
+        }
+        let size = self.size(0)?;
+        let a = self.read_as(0, size)?;
+        let b = self.read_as(1, size)?;
+        self.set_flags(usize::from(a.value.readable().min(b.value.readable())) >= size);
+        Ok(())
+    }
+
+    /// Reads `rax`, and whether it may be looked at.
+    pub(super) fn rax_is_readable(&mut self, size: usize) -> bool {
+        usize::from(self.read_register((RAX, size)).value.readable()) >= size
+    }
+
+    fn mulx(&mut self) -> Checked {
+        let size = self.size(2)?;
+        let source = usize::from(self.read_as(2, size)?.value.readable()) >= size;
+        let shown = source && usize::from(self.read_register((RDX, size)).value.readable()) >= size;
+        self.write(1, Cell::new(opaque(shown)))?;
+        self.write(0, Cell::new(opaque(shown)))
+    }
+
+    fn divide(&mut self) -> Checked {
+        use selvedge_contract::trap::TrapCode;
+        let size = self.size(0)?;
+        if size < 4 {
+            return self.denied();
+        }
+        let entry = self.walk.trap(self.at);
+        let listed = matches!(entry, Some(TrapCode::IntegerDivisionByZero | TrapCode::IntegerOverflow));
+        if !listed || self.insn.op0_kind() == OpKind::Memory {
+            return Err(Violation::new(Rule::Trap, "it may fault, but the trap table does not call it a division"));
+        }
+        let divisor = usize::from(self.read_as(0, size)?.value.readable()) >= size;
+        let high = usize::from(self.read_register((RDX, size)).value.readable()) >= size;
+        let shown = divisor && high && self.rax_is_readable(size);
+        ensure(shown, Rule::Secret, "whether it faults depends on what may not be read")?;
+        self.set_flags(true);
+        self.write_register((RAX, size), Cell::ANY)?;
+        self.write_register((RDX, size), Cell::ANY)
+    }
+
+    /// One operand: the product of it and `rax` in `rdx` and `rax`.
+    pub(super) fn wide_multiply(&mut self) -> Checked {
+        let size = self.size(0)?;
+        if size < 4 {
+            return self.denied();
+        }
+        let source = usize::from(self.read_as(0, size)?.value.readable()) >= size;
+        let shown = source && self.rax_is_readable(size);
+        self.set_flags(shown);
+        self.write_register((RAX, size), Cell::new(opaque(shown)))?;
+        self.write_register((RDX, size), Cell::new(opaque(shown)))
+    }
+
+    /// Arithmetic on part of the flags: `inc` and `dec` leave the carry.
+    pub(super) fn keep_flags(&mut self, readable: bool) {
+        let known = self.state.flags != Flags::Secret;
+        self.set_flags(readable && known);
+    }
+}
+
+/// Anything, to be read or not.
+pub(super) fn opaque(shown: bool) -> Value {
+    if shown { Value::ANY } else { Value::SECRET }
+}
+
+/// A cell's low bytes, sign-extended to so many and zero-extended from there.
+fn extended(cell: Cell, from: usize, to: usize) -> Cell {
+    let num = cell.value.truncate(from).num();
+    if num.hi <= mask(from) >> 1 {
+        return Cell { value: Value::Num(num), ..cell };
+    }
+    let bytes = if usize::from(num.bytes) >= from { 8 } else { num.bytes };
+    Cell::new(Value::Num(Num { lo: 0, hi: mask(to), zeros: num.zeros.min(8 * from as u8 - 1), bytes }))
+}

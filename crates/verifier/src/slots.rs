@@ -1,0 +1,186 @@
+//! What is known of the frame, eight bytes at a time: shared between states until one of them writes.
+
+use std::rc::Rc;
+
+use crate::value::{Cell, Num, Value};
+
+const CHUNK: usize = 8;
+/// Bytes of a slot.
+const SLOT: i64 = 8;
+
+/// Slots from `top` downwards. What was never written, or lies below, is secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Slots {
+    top: i64,
+    chunks: Vec<Option<Rc<[Cell; CHUNK]>>>,
+}
+
+impl Slots {
+    /// Slots below `top`, a multiple of 8.
+    pub(crate) fn new(top: i64) -> Slots {
+        Slots { top, chunks: Vec::new() }
+    }
+
+    /// How much a copy costs.
+    pub(crate) fn weight(&self) -> usize {
+        self.chunks.len()
+    }
+
+    fn index(&self, at: i64) -> (usize, usize) {
+        let nth = ((self.top - SLOT - at) / SLOT) as usize;
+        (nth / CHUNK, nth % CHUNK)
+    }
+
+    fn slot(&self, at: i64) -> Cell {
+        let (chunk, nth) = self.index(at);
+        match self.chunks.get(chunk) {
+            Some(Some(cells)) => cells[nth],
+            _ => Cell::SECRET,
+        }
+    }
+
+    fn set_slot(&mut self, at: i64, cell: Cell) {
+        let (chunk, nth) = self.index(at);
+        if chunk >= self.chunks.len() {
+            self.chunks.resize(chunk + 1, None);
+        }
+        let cells = self.chunks[chunk].get_or_insert_with(|| Rc::new([Cell::SECRET; CHUNK]));
+        if cells[nth] != cell {
+            Rc::make_mut(cells)[nth] = cell;
+        }
+    }
+
+    /// Reads up to eight bytes, which lie below the top.
+    pub(crate) fn read(&self, at: i64, size: usize) -> Cell {
+        let start = at.div_euclid(SLOT) * SLOT;
+        let skip = (at - start) as usize;
+        if skip == 0 && size == 8 {
+            return self.slot(at);
+        }
+        if skip + size > 8 {
+            return Cell::new(Value::Num(Num::partly(self.readable(at, size) as u8).truncate(size)));
+        }
+        let num = self.slot(start).value.num();
+        if skip == 0 {
+            return Cell::new(Value::Num(num.truncate(size)));
+        }
+        let bytes = usize::from(num.bytes).saturating_sub(skip).min(size);
+        Cell::new(Value::Num(Num::partly(bytes as u8).truncate(size)))
+    }
+
+    /// How many of these bytes, from the first on, may be looked at.
+    pub(crate) fn readable(&self, at: i64, size: usize) -> usize {
+        let mut done = 0;
+        while done < size {
+            let here = at + done as i64;
+            let start = here.div_euclid(SLOT) * SLOT;
+            let skip = (here - start) as usize;
+            let wanted = (8 - skip).min(size - done);
+            let bytes = usize::from(self.slot(start).value.readable()).saturating_sub(skip).min(wanted);
+            done += bytes;
+            if bytes < wanted {
+                break;
+            }
+        }
+        done
+    }
+
+    /// Writes up to eight bytes.
+    pub(crate) fn write(&mut self, at: i64, size: usize, cell: Cell) {
+        if at.rem_euclid(SLOT) == 0 && size == 8 {
+            return self.set_slot(at, cell);
+        }
+        self.fill(at, size, usize::from(cell.value.readable()).min(size));
+    }
+
+    /// Overwrites bytes with numbers, of which the first `readable` may be looked at.
+    pub(crate) fn fill(&mut self, at: i64, size: usize, readable: usize) {
+        let mut done = 0;
+        while done < size {
+            let here = at + done as i64;
+            let start = here.div_euclid(SLOT) * SLOT;
+            let skip = (here - start) as usize;
+            let len = (8 - skip).min(size - done);
+            let shown = readable.saturating_sub(done).min(len);
+            let old = usize::from(self.slot(start).value.readable());
+            let bytes = match (old < skip, shown == len) {
+                (true, _) => old,
+                (false, true) => old.max(skip + len),
+                (false, false) => skip + shown,
+            };
+            self.set_slot(start, Cell::new(Value::Num(Num::partly(bytes as u8))));
+            done += len;
+        }
+    }
+
+    /// Forgets everything below: a callee has been there.
+    pub(crate) fn forget_below(&mut self, at: i64) {
+        let keep = ((self.top - at).max(0) / SLOT) as usize;
+        self.chunks.truncate(keep.div_ceil(CHUNK));
+        for nth in keep..self.chunks.len() * CHUNK {
+            if let Some(Some(cells)) = self.chunks.get_mut(nth / CHUNK) {
+                Rc::make_mut(cells)[nth % CHUNK] = Cell::SECRET;
+            }
+        }
+    }
+
+    /// Keeps what holds of both; says whether anything changed.
+    pub(crate) fn join(&mut self, new: &Slots) -> bool {
+        let mut changed = self.chunks.len() > new.chunks.len();
+        self.chunks.truncate(new.chunks.len());
+        for (old, new) in self.chunks.iter_mut().zip(&new.chunks) {
+            let (Some(cells), Some(others)) = (&mut *old, new) else {
+                changed |= old.is_some();
+                *old = None;
+                continue;
+            };
+            if !Rc::ptr_eq(cells, others) {
+                changed |= join_chunk(cells, others);
+            }
+        }
+        changed
+    }
+}
+
+fn join_chunk(cells: &mut Rc<[Cell; CHUNK]>, others: &Rc<[Cell; CHUNK]>) -> bool {
+    let mut changed = false;
+    for nth in 0..CHUNK {
+        let (old, new) = (cells[nth], others[nth]);
+        if old != new {
+            let joined = old.join(new);
+            if joined != old {
+                Rc::make_mut(cells)[nth] = joined;
+                changed = true;
+            }
+        }
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partial_writes_show_no_more_than_was_written() {
+        let mut slots = Slots::new(16);
+        slots.write(-16, 4, Cell::ANY);
+        assert_eq!((slots.readable(-16, 8), slots.read(-16, 4).value.readable()), (4, 8));
+        assert!(slots.read(-16, 8).value.readable() < 8);
+        slots.write(-12, 4, Cell::ANY);
+        assert_eq!(slots.readable(-16, 16), 8);
+        slots.write(-14, 1, Cell::SECRET);
+        assert_eq!(slots.readable(-16, 8), 2);
+        assert_eq!(slots.readable(-13, 1), 0, "what follows a secret byte is not tracked");
+    }
+
+    #[test]
+    fn a_callee_leaves_nothing_below() {
+        let mut slots = Slots::new(8);
+        (1..40).for_each(|n| slots.write(-8 * n, 8, Cell::new(Value::Saved(3))));
+        slots.forget_below(-80);
+        assert_eq!(slots.read(-80, 8).value, Value::Saved(3));
+        assert_eq!(slots.read(-88, 8), Cell::SECRET);
+        assert_eq!(slots.read(-200, 8), Cell::SECRET);
+    }
+}

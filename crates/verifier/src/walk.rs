@@ -1,0 +1,383 @@
+//! One function: its instructions, found from its start, its blocks, and the way to a fixed point.
+//!
+//! Nothing says beforehand what is code: instructions are those that the proof reaches. Each byte gets one
+//! meaning, once. A block is a place that a branch leads to; executing one goes on until the code ends or
+//! another block begins, whose state then takes part. Lowest first, which in our compiler's order of
+//! blocks is nearly always the only time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::Range;
+
+use iced_x86::{Decoder, DecoderOptions, Instruction};
+use selvedge_contract::artifact::{FunctionRecord, TextFunction};
+use selvedge_contract::trap::TrapCode;
+
+use crate::convention::{Convention, Place};
+use crate::exec::Exec;
+use crate::facts::Facts;
+use crate::report::{Checked, Refusal, Rule, Violation, describe, disassemble, ensure};
+use crate::slots::Slots;
+use crate::state::reg::{self, RDI, RDX, RSI, RSP};
+use crate::state::{Flags, State, Vector};
+use crate::value::{Cell, Num, Ptr, Region, Value};
+
+/// Instructions that may be looked at for each byte of a function, revisits included.
+const STEPS_PER_BYTE: u64 = 32;
+/// The same for the smallest.
+const STEPS_MIN: u64 = 4096;
+/// Chunks of frames that all states of a function may hold together: a few hundred megabytes if none is shared.
+const CHUNKS_MAX: usize = 1 << 24;
+/// Bytes of a function: names of values hold an offset.
+const FUNCTION_BYTES_MAX: usize = 1 << 26;
+
+/// Meanings of bytes; from [`FIRST_BLOCK`] on, a block starts here.
+const UNKNOWN: u32 = 0;
+const START: u32 = 1;
+const INSIDE: u32 = 2;
+const DATA: u32 = 3;
+const TABLE: u32 = 4;
+const FIRST_BLOCK: u32 = 5;
+
+/// Who calls the function, and what it may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role<'a> {
+    /// A guest function; of a host thunk, its import.
+    Guest(&'a Convention, Option<u32>),
+    /// An entry trampoline for guest functions of this convention, with so many values.
+    Entry(&'a Convention, usize),
+    /// It is only entered by mistake, whatever the registers hold.
+    BadCall,
+}
+
+/// What was counted on the way.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Instructions.
+    pub instructions: u64,
+    /// How often they were looked at.
+    pub steps: u64,
+    /// Accesses to linear memories.
+    pub heap_accesses: u64,
+    /// Calls through tables.
+    pub indirect_calls: u64,
+}
+
+struct Block {
+    start: u32,
+    state: State,
+    queued: bool,
+}
+
+struct TrapEntry {
+    at: u32,
+    code: Option<TrapCode>,
+    used: bool,
+}
+
+/// A function being proved.
+pub(crate) struct Walk<'a> {
+    pub(crate) facts: &'a Facts<'a>,
+    pub(crate) role: Role<'a>,
+    pub(crate) counts: Counts,
+    /// Where it starts in text.
+    pub(crate) start: u32,
+    code: &'a [u8],
+    meaning: Vec<u32>,
+    blocks: Vec<Block>,
+    queue: BinaryHeap<Reverse<u32>>,
+    traps: Vec<TrapEntry>,
+    chunks: usize,
+}
+
+/// Proves a text function.
+pub(crate) fn prove(facts: &Facts<'_>, number: usize) -> Result<Counts, Box<Refusal>> {
+    let record = facts.records[number];
+    let mut instruction = Instruction::default();
+    let mut at = 0;
+    let mut before = None;
+    let refuse = |violation: Box<Violation>, at: u32, instruction: &Instruction, before: Option<&State>| {
+        Box::new(Refusal {
+            function: facts.counts.at(number),
+            name: None,
+            offset: record.text_offset + at,
+            instruction: disassemble(instruction),
+            rule: violation.rule,
+            detail: violation.detail,
+            state: before.map(describe).unwrap_or_default(),
+        })
+    };
+    let mut walk = Walk::new(facts, number, record).map_err(|v| refuse(v, 0, &instruction, None))?;
+    match walk.run(&mut at, &mut instruction, &mut before) {
+        Ok(()) => Ok(walk.counts),
+        Err(violation) => Err(refuse(violation, at, &instruction, before.as_ref())),
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(facts: &'a Facts<'a>, number: usize, record: FunctionRecord) -> Checked<Walk<'a>> {
+        let range = record.text_offset as usize..record.text_end() as usize;
+        let code = facts.text.get(range).unwrap_or_default();
+        ensure(!code.is_empty(), Rule::Bytes, "the function has no code")?;
+        ensure(code.len() <= FUNCTION_BYTES_MAX, Rule::Budget, "the function is too large")?;
+        let mut walk = Walk {
+            facts,
+            role: role(facts, number, record)?,
+            counts: Counts::default(),
+            start: record.text_offset,
+            code,
+            meaning: vec![UNKNOWN; code.len()],
+            blocks: Vec::new(),
+            queue: BinaryHeap::new(),
+            traps: traps(facts, record)?,
+            chunks: 0,
+        };
+        let state = walk.entry_state();
+        walk.reach(0, &state)?;
+        Ok(walk)
+    }
+
+    /// Bytes of the function.
+    pub(crate) fn len(&self) -> u32 {
+        self.code.len() as u32
+    }
+
+    /// Looks at blocks until nothing new is learnt, then at what is left over.
+    fn run(&mut self, at: &mut u32, instruction: &mut Instruction, before: &mut Option<State>) -> Checked {
+        let budget = (self.code.len() as u64 * STEPS_PER_BYTE).max(STEPS_MIN);
+        let code = self.code;
+        let mut decoder = Decoder::with_ip(64, code, self.start.into(), DecoderOptions::NONE);
+        while let Some(Reverse(start)) = self.queue.pop() {
+            let block = &mut self.blocks[(self.meaning[start as usize] - FIRST_BLOCK) as usize];
+            block.queued = false;
+            let mut state = block.state.clone();
+            *at = start;
+            loop {
+                self.decode(&mut decoder, *at, instruction)?;
+                self.counts.steps += 1;
+                ensure(self.counts.steps <= budget, Rule::Budget, "looking at this function takes too long")?;
+                let result = Exec { walk: self, state: &mut state, insn: instruction, at: *at }.step();
+                match result {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(violation) => {
+                        *before = Some(state);
+                        return Err(violation);
+                    }
+                }
+                *at += instruction.len() as u32;
+                if self.meaning.get(*at as usize).is_none_or(|meaning| *meaning >= FIRST_BLOCK) {
+                    self.reach((*at).into(), &state)?;
+                    break;
+                }
+            }
+        }
+        *instruction = Instruction::default();
+        self.account(at)
+    }
+
+    /// Decodes the instruction at an offset and gives its bytes their meaning.
+    fn decode(&mut self, decoder: &mut Decoder<'_>, at: u32, instruction: &mut Instruction) -> Checked {
+        let start = at as usize;
+        if decoder.position() != start {
+            decoder.set_position(start).map_err(|_| Violation::new(Rule::Branch, "beyond the function"))?;
+            decoder.set_ip(u64::from(self.start) + u64::from(at));
+        }
+        decoder.decode_out(instruction);
+        ensure(!instruction.is_invalid(), Rule::Instruction, "these bytes are no instruction")?;
+        if self.meaning[start] == START {
+            return Ok(());
+        }
+        let one = matches!(self.meaning[start], UNKNOWN | FIRST_BLOCK..);
+        ensure(one, Rule::Bytes, "this is the middle of another instruction, or data")?;
+        let inside = start + 1..start + instruction.len();
+        let free = self.meaning[inside.clone()].iter().all(|meaning| matches!(*meaning, UNKNOWN | INSIDE));
+        ensure(free, Rule::Bytes, "another instruction, or data, starts inside this one")?;
+        crate::encoding::check(&self.code[start..start + instruction.len()])?;
+        if self.meaning[start] == UNKNOWN {
+            self.meaning[start] = START;
+        }
+        self.counts.instructions += 1;
+        self.meaning[inside].fill(INSIDE);
+        Ok(())
+    }
+
+    /// Control may come to this offset from the function's start with this state.
+    pub(crate) fn reach(&mut self, offset: i64, state: &State) -> Checked {
+        let inside = usize::try_from(offset).ok().filter(|at| *at < self.code.len());
+        let Some(at) = inside else {
+            return Err(Violation::new(Rule::Branch, "control leaves the function here without a call or return"));
+        };
+        let meaning = self.meaning[at];
+        ensure(!matches!(meaning, INSIDE | DATA | TABLE), Rule::Branch, "this leads into an instruction, or to data")?;
+        if meaning < FIRST_BLOCK {
+            self.chunks += state.frame.weight() + state.area.weight();
+            ensure(self.chunks <= CHUNKS_MAX, Rule::Budget, "the function has too many blocks for its frame")?;
+            self.meaning[at] = FIRST_BLOCK + self.blocks.len() as u32;
+            self.blocks.push(Block { start: at as u32, state: state.clone(), queued: true });
+            self.queue.push(Reverse(at as u32));
+            return Ok(());
+        }
+        let block = &mut self.blocks[(meaning - FIRST_BLOCK) as usize];
+        let changed = block.state.join(state, meeting(block.start));
+        if changed && !block.queued {
+            block.queued = true;
+            self.queue.push(Reverse(block.start));
+        }
+        Ok(())
+    }
+
+    /// Bytes of the function that are read as constants; `range` is of offsets in text.
+    pub(crate) fn data(&mut self, range: Range<i64>) -> Checked<&'a [u8]> {
+        self.claim(range, DATA)
+    }
+
+    /// Bytes of the function that are a jump table.
+    pub(crate) fn table(&mut self, range: Range<i64>) -> Checked<&'a [u8]> {
+        self.claim(range, TABLE)
+    }
+
+    fn claim(&mut self, range: Range<i64>, wanted: u32) -> Checked<&'a [u8]> {
+        let from = usize::try_from(range.start - i64::from(self.start)).ok();
+        let to = usize::try_from(range.end - i64::from(self.start)).ok();
+        let found = from.zip(to).filter(|(from, to)| from < to && *to <= self.code.len());
+        let Some((from, to)) = found else {
+            return Err(Violation::new(Rule::Constant, "what is read lies outside the function"));
+        };
+        let meanings = &mut self.meaning[from..to];
+        let free = meanings.iter().all(|meaning| *meaning == UNKNOWN || *meaning == wanted);
+        ensure(free, Rule::Bytes, "what is read as data here is code, or data of another kind")?;
+        meanings.fill(wanted);
+        Ok(&self.code[from..to])
+    }
+
+    /// The trap table's entry for an instruction that may trap.
+    pub(crate) fn trap(&mut self, at: u32) -> Option<TrapCode> {
+        let nth = self.traps.binary_search_by_key(&at, |entry| entry.at).ok()?;
+        let entry = &mut self.traps[nth];
+        entry.used = true;
+        entry.code
+    }
+
+    /// Every trap entry belongs to an instruction that may trap, every byte has a meaning.
+    fn account(&mut self, at: &mut u32) -> Checked {
+        if let Some(entry) = self.traps.iter().find(|entry| !entry.used) {
+            *at = entry.at;
+            return Err(Violation::new(Rule::Trap, "the trap table has an entry for what cannot trap"));
+        }
+        let is_code = |meaning: &u32| matches!(*meaning, START | INSIDE | FIRST_BLOCK..);
+        let end = self.meaning.iter().rposition(is_code).map_or(0, |last| last + 1);
+        let mut from = 0;
+        while let Some(lost) = self.meaning[from..end].iter().position(|meaning| *meaning == UNKNOWN) {
+            let lost = from + lost;
+            let known = self.meaning[lost..].iter().position(|meaning| *meaning != UNKNOWN);
+            from = known.map_or(end, |known| lost + known);
+            if !self.is_idle(lost, from) {
+                *at = lost as u32;
+                return Err(Violation::new(Rule::Bytes, "nothing leads to these bytes, but code follows them"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether bytes that nothing leads to are entries of a jump table that its index never takes, or jumps to
+    /// what is known.
+    fn is_idle(&self, start: usize, end: usize) -> bool {
+        let after_table = start.checked_sub(1).is_some_and(|before| self.meaning[before] == TABLE);
+        let entries = if after_table { (end - start) / 4 } else { 0 };
+        (0..=entries).any(|entries| self.are_jumps(start + 4 * entries, end))
+    }
+
+    fn are_jumps(&self, start: usize, end: usize) -> bool {
+        let mut decoder = Decoder::with_ip(64, &self.code[start..end], start as u64, DecoderOptions::NONE);
+        let is_jump = |instruction: Instruction| {
+            let target = instruction.near_branch_target() as usize;
+            instruction.is_jmp_short_or_near()
+                && self.meaning.get(target).is_some_and(|meaning| matches!(*meaning, START | FIRST_BLOCK..))
+        };
+        decoder.iter().all(is_jump)
+    }
+
+    fn entry_state(&self) -> State {
+        let mut regs = [Cell::SECRET; 16];
+        regs[RSP].value = Value::Ptr(Ptr::exact(Region::Frame, 0));
+        for saved in reg::SAVED {
+            regs[saved].value = Value::Saved(saved as u8);
+        }
+        let (stack_bytes, area_bytes) = match self.role {
+            Role::Guest(convention, _) => (convention.stack_bytes, convention.area_bytes),
+            Role::Entry(..) | Role::BadCall => (0, 0),
+        };
+        let mut frame = Slots::new(8 + i64::from(stack_bytes));
+        frame.write(0, 8, Cell::new(Value::Return));
+        let mut state = State {
+            regs,
+            vectors: [Vector::SECRET; 16],
+            flags: Flags::Secret,
+            frame,
+            area: Slots::new(area_bytes.into()),
+            compared: i64::MAX,
+            epoch: 0,
+        };
+        match self.role {
+            Role::Guest(convention, _) => guest_parameters(convention, &mut state),
+            Role::Entry(..) => {
+                state.regs[RDI].value = Value::Ptr(Ptr::exact(Region::Context, 0));
+                state.regs[RSI].value = Value::EntryCode;
+                state.regs[RDX].value = Value::Ptr(Ptr::exact(Region::Values, 0));
+            }
+            Role::BadCall => {}
+        }
+        state
+    }
+}
+
+fn guest_parameters(convention: &Convention, state: &mut State) {
+    state.regs[convention.context].value = Value::Ptr(Ptr::exact(Region::Context, 0));
+    if convention.area_bytes > 0 {
+        state.regs[Convention::AREA].value = Value::Ptr(Ptr::exact(Region::Area, 0));
+    }
+    for (place, bytes) in &convention.params {
+        match *place {
+            Place::General(reg) => state.regs[reg].value = Value::Num(Num::partly(*bytes)),
+            Place::Vector(reg) => state.vectors[reg] = Vector::passed(*bytes),
+            Place::Memory(at) => state.frame.fill(8 + i64::from(at), (*bytes).into(), (*bytes).into()),
+        }
+    }
+}
+
+/// The epoch that begins where paths meet; that of a call is even.
+fn meeting(start: u32) -> u32 {
+    start << 1 | 1
+}
+
+fn role<'a>(facts: &'a Facts<'a>, number: usize, record: FunctionRecord) -> Checked<Role<'a>> {
+    let untyped = || Violation::new(Rule::Metadata, "the function's type does not exist");
+    match facts.counts.at(number) {
+        Some(TextFunction::Entry(ty)) => {
+            let ty = facts.contract.types.get(ty as usize).ok_or_else(untyped)?;
+            let convention = facts.conventions.get(record.ty as usize).ok_or_else(untyped)?;
+            Ok(Role::Entry(convention, ty.params.len().max(ty.results.len())))
+        }
+        Some(TextFunction::BadCall) => Ok(Role::BadCall),
+        Some(function) => {
+            let import = if let TextFunction::HostThunk(import) = function { Some(import) } else { None };
+            Ok(Role::Guest(facts.guest_convention(number).ok_or_else(untyped)?, import))
+        }
+        None => Err(untyped()),
+    }
+}
+
+fn traps(facts: &Facts<'_>, record: FunctionRecord) -> Checked<Vec<TrapEntry>> {
+    let table = &facts.traps;
+    let (mut low, mut high) = (0, table.len());
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let before = table.get(middle).is_some_and(|(at, _)| at < record.text_offset);
+        if before { low = middle + 1 } else { high = middle }
+    }
+    let entries = (low..table.len()).map_while(|nth| table.get(nth).filter(|(at, _)| *at < record.text_end()));
+    let entry =
+        |(at, code): (u32, u8)| TrapEntry { at: at - record.text_offset, code: TrapCode::from_byte(code), used: false };
+    Ok(entries.map(entry).collect())
+}
