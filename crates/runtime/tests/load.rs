@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use selvedge_compiler::{Options, compile};
@@ -32,6 +33,26 @@ fn a_file_is_mapped_and_runs() {
     assert_eq!(instance.typed_func::<(), i32>(&store, "f").unwrap().call(&mut store, ()).unwrap(), 7);
     let memory = instance.get_memory(&store, "memory").unwrap();
     assert_eq!(&memory.data(&store)[..6], b"image\0");
+}
+
+#[test]
+fn an_untrusted_artifact_is_proved_or_refused() {
+    let mut bytes = artifact();
+    let path = temporary("untrusted", &bytes);
+    let loaded =
+        [Module::load_untrusted(path.as_path(), NonZeroUsize::MIN), Module::load_untrusted(&bytes, NonZeroUsize::MIN)];
+    std::fs::remove_file(&path).unwrap();
+    for module in loaded {
+        let mut store = Store::new((), Limits::default()).unwrap();
+        let instance = Linker::new().instantiate(&mut store, &module.unwrap()).unwrap();
+        assert_eq!(instance.typed_func::<(), i32>(&store, "f").unwrap().call(&mut store, ()).unwrap(), 7);
+    }
+    // The function returns before it has a result: whatever the host left in the register would be it.
+    let text = ArtifactIndex::read(&bytes).unwrap().text();
+    bytes[text.start] = 0xc3;
+    let refused = Module::load_untrusted(&bytes, NonZeroUsize::MIN).unwrap_err();
+    assert!(matches!(refused, LoadError::Unproved(_)), "{refused}");
+    assert!(refused.to_string().contains("rule 16"), "{refused}");
 }
 
 #[test]

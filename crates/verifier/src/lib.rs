@@ -44,7 +44,7 @@
 //! 8. *Frame* accesses lie at known places between the stack pointer and the end of the function's
 //!    parameters on the stack; or in the area for results.
 //! 9. *Context* fields are read at their offset and width ([`selvedge_contract::vmctx::Field`]); only
-//!    mutable globals are written, no wider than they are.
+//!    mutable globals are written, no wider than they are, and the meter by metered code.
 //! 10. *Table* entries are read, never written, through an index that is bounded by the table's.
 //! 11. *Constants* are read from the function's own bytes that are no code.
 //! 18. *Traps.* What may fault has an entry in the trap table that says why; what cannot has none.
@@ -52,7 +52,7 @@
 //!     every address, is only moved and restored: never stored, passed, returned or branched on.
 //! 20. *Budget.* The proof takes bounded time and memory, or the function is refused.
 //!
-//! What is not proved: that the code does what the WebAssembly says; anything about timing; anything about
+//! What is not proved: that the code does what the WebAssembly says, or that metered code counts what it does; anything about timing; anything about
 //! misprediction but where it is said above. AVX-512 and 32-byte vectors are refused.
 //!
 //! [`STACK_UNCHECKED_BYTES_MAX`]: selvedge_contract::limits::STACK_UNCHECKED_BYTES_MAX

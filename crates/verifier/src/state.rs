@@ -93,8 +93,8 @@ impl State {
     pub(crate) fn rsp(&self) -> i64 {
         match self.regs[reg::RSP].value {
             Value::Ptr(Ptr { to: Region::Frame, lo, .. }) => lo,
-            // Whatever writes the stack pointer keeps it in the frame.
-            _ => i64::MAX,
+            // Whatever writes the stack pointer keeps it in the frame; if not, nothing is above it.
+            _ => 1 << 40,
         }
     }
 

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use iced_x86::{Decoder, DecoderOptions, Instruction};
 use selvedge_contract::artifact::{FunctionRecord, TextFunction};
-use selvedge_contract::trap::TrapCode;
+use selvedge_contract::trap::{TrapCode, TrapSite};
 
 use crate::convention::{Convention, Place};
 use crate::exec::Exec;
@@ -219,6 +219,8 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let block = &mut self.blocks[(meaning - FIRST_BLOCK) as usize];
+        let same = block.state.regs[RSP].value == state.regs[RSP].value;
+        ensure(same, Rule::Frame, "the stack pointer depends on the way that led here")?;
         let changed = block.state.join(state, meeting(block.start));
         if changed && !block.queued {
             block.queued = true;
@@ -377,7 +379,10 @@ fn traps(facts: &Facts<'_>, record: FunctionRecord) -> Checked<Vec<TrapEntry>> {
         if before { low = middle + 1 } else { high = middle }
     }
     let entries = (low..table.len()).map_while(|nth| table.get(nth).filter(|(at, _)| *at < record.text_end()));
-    let entry =
-        |(at, code): (u32, u8)| TrapEntry { at: at - record.text_offset, code: TrapCode::from_byte(code), used: false };
+    let entry = |(at, code): (u32, u8)| TrapEntry {
+        at: at - record.text_offset,
+        code: TrapSite::from_byte(code).map(|site| site.code),
+        used: false,
+    };
     Ok(entries.map(entry).collect())
 }

@@ -21,7 +21,7 @@ type Patch = (usize, Vec<u8>);
 
 impl Subject {
     fn new(memory: MemoryLayout) -> Subject {
-        let options = Options { memory, memory_max_bytes: Some(1 << 20), ..Options::default() };
+        let options = Options { memory, ..Options::default() };
         let artifact = compile(include_bytes!("modules/shapes.wat"), &options, &()).expect("it compiles");
         let index = ArtifactIndex::read(&artifact).expect("it is an artifact");
         Subject { artifact, index }
@@ -104,14 +104,16 @@ fn what_the_compiler_wrote_is_proved() {
     for subject in Subject::both() {
         let proof = verify(&subject.artifact, &subject.index, NonZeroUsize::MIN);
         let proof = proof.unwrap_or_else(|report| panic!("{report}"));
-        assert!(proof.counts.heap_accesses > 5 && proof.counts.indirect_calls == 3);
+        assert!(proof.counts.heap_accesses >= 5 && proof.counts.indirect_calls == 3);
     }
 }
 
 #[test]
 fn a_clamp_dropped_or_inverted() {
     kill(12, |subject, function| {
-        let clamps = function.iter().filter(|i| matches!(i.mnemonic(), Mnemonic::Cmova | Mnemonic::Cmovb));
+        // The 32-bit ones choose an entry of a jump table: without them, the last.
+        let wide = |i: &&Instruction| (Register::RAX..=Register::R15).contains(&i.op0_register());
+        let clamps = function.iter().filter(|i| matches!(i.mnemonic(), Mnemonic::Cmova | Mnemonic::Cmovb)).filter(wide);
         clamps.flat_map(|i| [subject.nothing(i), subject.inverted(i)]).collect()
     });
 }
@@ -167,9 +169,11 @@ fn an_index_that_is_not_zero_extended() {
 fn a_call_beside_its_function() {
     kill(8, |subject, function| {
         each(function, |i| {
-            let mut bytes = subject.bytes(i);
-            bytes[1] = bytes[1].wrapping_add(1);
-            (i.mnemonic() == Mnemonic::Call && i.op0_kind() == OpKind::NearBranch64).then(|| (i.ip() as usize, bytes))
+            (i.mnemonic() == Mnemonic::Call && i.op0_kind() == OpKind::NearBranch64).then(|| {
+                let mut bytes = subject.bytes(i);
+                bytes[1] = bytes[1].wrapping_add(1);
+                (i.ip() as usize, bytes)
+            })
         })
     });
 }

@@ -17,7 +17,9 @@ pub enum Field {
     Raise,
     /// [`header::FUNCREF_BASE`].
     FuncrefBase,
-    /// In the cell of one of the module's own globals: the only thing that code may write here.
+    /// [`header::METER`], which metered code may write.
+    Meter,
+    /// In the cell of one of the module's own globals, which code may write if it is mutable.
     Global { defined: u32, offset: u32 },
     /// In the definition of one of its own memories.
     MemoryDef { defined: u32, offset: u32 },
@@ -42,6 +44,7 @@ impl VmLayout {
             header::BUILTIN => return Some(Field::Builtin),
             header::RAISE => return Some(Field::Raise),
             header::FUNCREF_BASE => return Some(Field::FuncrefBase),
+            header::METER => return Some(Field::Meter),
             _ => {}
         }
         // Each kind ends where the next begins, in the order of the picture above.

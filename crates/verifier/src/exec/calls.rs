@@ -176,21 +176,26 @@ impl<'a> Exec<'_, 'a> {
         self.state.epoch = (self.at + 1) << 1;
     }
 
-    fn host_arguments(&mut self) -> Checked<u32> {
+    fn host_context(&self) -> Checked {
         let context = self.state.regs[RDI].value == OWN_CONTEXT;
-        ensure(context, Rule::HostCall, "the host is not given the function's own context")?;
+        ensure(context, Rule::HostCall, "the host is not given the function's own context")
+    }
+
+    fn host_arguments(&mut self) -> Checked<u32> {
+        self.host_context()?;
         let number = self.state.regs[RSI].value.truncate(4).num().is_exact();
         number.map(|n| n as u32).ok_or_else(|| Violation::new(Rule::HostCall, "the number in esi is not known"))
     }
 
     /// A host thunk's call of its import.
     fn host_call(&mut self) -> Checked {
-        let distance = self.host_arguments()?;
+        self.host_context()?;
         let facts = self.walk.facts;
         let Role::Guest(_, Some(import)) = self.walk.role else {
             return Err(Violation::new(Rule::HostCall, "only host thunks may call the host's functions"));
         };
-        let own = facts.layout.host_call_distance(import) == distance;
+        let slot = Value::exact(i64::from(facts.layout.import_function(import)) as u64);
+        let own = self.state.regs[RSI].value == slot;
         let ty = facts.imports.get(import as usize).and_then(|ty| facts.contract.types.get(*ty as usize));
         let Some(ty) = ty.filter(|_| own) else {
             return Err(Violation::new(Rule::HostCall, "this leads to another slot than that of the thunk's import"));
