@@ -144,10 +144,10 @@ impl Slots {
 
 fn join_chunk(cells: &mut Rc<[Cell; CHUNK]>, others: &Rc<[Cell; CHUNK]>) -> bool {
     let mut changed = false;
-    for nth in 0..CHUNK {
-        let (old, new) = (cells[nth], others[nth]);
-        if old != new {
-            let joined = old.join(new);
+    for (nth, new) in others.iter().enumerate() {
+        let old = cells[nth];
+        if old != *new {
+            let joined = old.join(*new);
             if joined != old {
                 Rc::make_mut(cells)[nth] = joined;
                 changed = true;

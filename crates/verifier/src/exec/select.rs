@@ -130,12 +130,13 @@ impl Exec<'_, '_> {
         };
         // A constant that others are compared with is no better known afterwards; the entry of a jump table
         // that it stands for must keep the rules even if it is never taken.
-        let (relation, other) = match () {
-            () if is(a) => (relation, b.value),
-            () if is(b) && (!exact || matches!(a.value, Value::UpTo(..))) => (relation.swapped(), a.value),
-            () => return cell.value,
-        };
-        at_most(cell.value, relation, other, size)
+        if is(a) {
+            at_most(cell.value, relation, b.value, size)
+        } else if is(b) && (!exact || matches!(a.value, Value::UpTo(..))) {
+            at_most(cell.value, relation.swapped(), a.value, size)
+        } else {
+            cell.value
+        }
     }
 
     /// The code of an entry if its signature matches, else the stub for bad calls.
