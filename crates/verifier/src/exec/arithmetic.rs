@@ -166,10 +166,8 @@ fn combine(op: Op, a: Num, b: Num, size: usize) -> Value {
 }
 
 fn shift_left(value: Value, by: u8, size: usize) -> Value {
-    if let (Value::UpTo(bound, 0), 8) = (value, size) {
-        if by <= crate::value::Bound::ENTRY_SHIFT {
-            return Value::UpTo(bound, by);
-        }
+    if let (Value::UpTo(bound, 0), 8, ..=crate::value::Bound::ENTRY_SHIFT) = (value, size, by) {
+        return Value::UpTo(bound, by);
     }
     let num = value.num();
     let zeros = (num.zeros + by).min(63);

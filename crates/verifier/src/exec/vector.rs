@@ -82,7 +82,7 @@ impl Exec<'_, '_> {
             Shape::PackedFrom => self.whole(1).and_then(|whole| self.set_vector(all_if(whole))),
             Shape::Scalar(bytes, merges) => self.scalar(bytes, bytes, merges),
             Shape::Convert(from, to) => self.scalar(from, to, false),
-            Shape::ToGeneral(bytes) => self.to_general(bytes, 0),
+            Shape::ToGeneral(bytes) => self.lane_to_general(bytes, 0),
             Shape::Extract(bytes) => self.extract(bytes),
             Shape::Insert(bytes) => self.insert(bytes),
             Shape::InsertSingle => self.insert_single(),
@@ -204,7 +204,7 @@ impl Exec<'_, '_> {
             return self.store_vector(bytes);
         }
         if self.register(0).is_some() {
-            return self.to_general(bytes, 0);
+            return self.lane_to_general(bytes, 0);
         }
         let shown = self.shown(1)?;
         self.set_vector(shown | !low(bytes))
@@ -290,7 +290,7 @@ impl Exec<'_, '_> {
     }
 
     /// A lane of operand 1 to a general register or memory.
-    fn to_general(&mut self, bytes: usize, nth: usize) -> Checked {
+    fn lane_to_general(&mut self, bytes: usize, nth: usize) -> Checked {
         let shown = lane(self.shown(1)?, bytes, nth, 0) == low(bytes);
         let cell = Cell::new(super::general::opaque(shown));
         if self.insn.op0_kind() == OpKind::Memory {
@@ -302,10 +302,10 @@ impl Exec<'_, '_> {
 
     fn extract(&mut self, bytes: usize) -> Checked {
         if bytes == 16 {
-            return self.to_general(16, 0);
+            return self.lane_to_general(16, 0);
         }
         let nth = self.constant()? % (16 / bytes);
-        self.to_general(bytes, nth)
+        self.lane_to_general(bytes, nth)
     }
 
     fn insert(&mut self, bytes: usize) -> Checked {
