@@ -125,8 +125,9 @@ impl Arena {
     /// # Errors
     /// As [`Arena::new`].
     pub fn in_pool(pool: &Arc<Pool>, profile: Vec<u64>) -> Result<Arena, NativeError> {
-        let arena = Arena::new(ArenaLimits { stack_bytes: pool.limits().stack_bytes })?;
-        Ok(Arena { pool: Some((pool.clone(), profile)), ..arena })
+        let mut arena = Arena::new(ArenaLimits { stack_bytes: pool.limits().stack_bytes })?;
+        arena.pool = Some((pool.clone(), profile));
+        Ok(arena)
     }
 
     /// Remembers the first instance as it is: what [`Arena::recycle`] goes back to.
@@ -488,6 +489,13 @@ impl Arena {
         let (at, element) = slot.entry_offset(defined, index);
         assert_eq!(element, RefType::Extern, "the table holds host references");
         slot.write(at, handle);
+    }
+}
+
+impl Drop for Arena {
+    /// Whoever still has a handle learns that nobody is there.
+    fn drop(&mut self) {
+        self.control.renew();
     }
 }
 

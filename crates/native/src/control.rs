@@ -158,25 +158,30 @@ impl Control {
         self.signal.renew();
         // Whoever waits has to be asked for again; most often nobody did.
         if self.has_waker.swap(false, Ordering::Relaxed) {
-            *self.waker() = None;
+            drop(self.take_waker());
         }
     }
 
     /// Remembers whom a request wakes.
     pub(crate) fn set_waker(&self, waker: &Waker) {
         self.has_waker.store(true, Ordering::Relaxed);
-        let mut slot = self.waker();
-        if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            *slot = Some(waker.clone());
+        if !self.waker().as_ref().is_some_and(|old| old.will_wake(waker)) {
+            let new = waker.clone();
+            let old = self.waker().replace(new);
+            drop(old);
         }
     }
 
     /// Wakes and forgets whoever waits.
     pub(crate) fn wake(&self) {
-        let waker = self.waker().take();
-        if let Some(waker) = waker {
+        if let Some(waker) = self.take_waker() {
             waker.wake();
         }
+    }
+
+    /// Wakers run code of others when they are cloned, woken or dropped: never under the lock.
+    fn take_waker(&self) -> Option<Waker> {
+        self.waker().take()
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {

@@ -123,6 +123,22 @@ impl Arena {
         unsafe { std::slice::from_raw_parts_mut(call.values, call.count) }
     }
 
+    /// The host call that the suspended guest waits in goes on, until [`Arena::pause_host_call`]: what it calls runs
+    /// below the guest that waits, as what any host function calls.
+    ///
+    /// # Panics
+    /// If no call is suspended.
+    pub fn resume_host_call(&mut self) {
+        let state = self.state_mut();
+        assert!(state.waiting.is_some() && state.depth == 0, "a call is suspended");
+        state.depth = 1;
+    }
+
+    /// The host call has ended, or waits again.
+    pub fn pause_host_call(&mut self) {
+        self.state_mut().depth = 0;
+    }
+
     /// Gives up a call that is suspended: it never goes on. Returns its return addresses, innermost first.
     pub fn abandon(&mut self) -> Vec<u64> {
         let state = self.state_mut();
@@ -266,7 +282,13 @@ fn run_nested<H: Host>(
     let (saved, stack_top) = (state.entry(), state.guest_rsp & !15);
     let current = thread::set_current(control);
     state.lend::<H>(view);
+    // SAFETY: as in `run`.
+    let signal = unsafe { (*control).signal() };
+    // None is inside if the host call that enters was suspended.
+    let outer = signal.thread();
+    signal.set_thread(thread::number());
     let why = switch(control.cast(), stack_top);
+    signal.set_thread(outer);
     thread::set_current(current);
     // SAFETY: as in `run`.
     let state = unsafe { &mut *(*control).state() };

@@ -52,6 +52,11 @@ impl Signal {
         self.thread.store(thread, Ordering::Release);
     }
 
+    /// The thread that runs guest code, for its owner.
+    pub(crate) fn thread(&self) -> i32 {
+        self.thread.load(Ordering::Relaxed)
+    }
+
     /// Begins a new generation, without a request. Only the owner does: no lock is needed, as a request that comes
     /// in between fails to find its generation or is overwritten.
     pub(crate) fn renew(&self) {

@@ -103,8 +103,8 @@ impl Pool {
         let _change = POOLS_CHANGE.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = POOLS.iter().find(|entry| entry.low.load(Ordering::Relaxed) == 0);
         let entry = entry.ok_or(NativeError::Limit { what: "the list of pools", bytes: 65, min: 0, max: 64 })?;
-        entry.pool.store(Arc::as_ptr(self).cast_mut(), Ordering::Relaxed);
-        entry.high.store(self.base + self.bytes(), Ordering::Relaxed);
+        entry.pool.store(Arc::as_ptr(self).cast_mut(), Ordering::Release);
+        entry.high.store(self.base + self.bytes(), Ordering::Release);
         // Last: whoever sees it sees the rest.
         entry.low.store(self.base, Ordering::Release);
         Ok(())
@@ -129,8 +129,8 @@ impl Pool {
     }
 
     fn open(&self, address: u64) -> bool {
-        let index = (address - self.base) / self.stride;
-        let Some(pages) = self.pages.get(index as usize) else { return false };
+        let index = address.checked_sub(self.base).map(|offset| offset / self.stride);
+        let Some(pages) = index.and_then(|index| self.pages.get(index as usize)) else { return false };
         // SAFETY: a slot's pages are in the list only while they live, and someone touches the slot, so its owner
         // does not drop it now.
         unsafe { pages.load(Ordering::Acquire).as_ref() }.is_some_and(|pages| pages.open(address))
@@ -143,7 +143,7 @@ impl Drop for Pool {
         let own: *mut Pool = self;
         if let Some(entry) = POOLS.iter().find(|entry| entry.pool.load(Ordering::Relaxed) == own) {
             entry.low.store(0, Ordering::Release);
-            entry.pool.store(ptr::null_mut(), Ordering::Relaxed);
+            entry.pool.store(ptr::null_mut(), Ordering::Release);
         }
         release(self.base, self.bytes());
     }
@@ -154,11 +154,16 @@ impl Drop for Pool {
 pub(crate) fn open_page(address: u64) -> bool {
     POOLS.iter().any(|entry| {
         let low = entry.low.load(Ordering::Acquire);
-        if low == 0 || !(low..entry.high.load(Ordering::Relaxed)).contains(&address) {
+        if low == 0 || !(low..entry.high.load(Ordering::Acquire)).contains(&address) {
+            return false;
+        }
+        let pool = entry.pool.load(Ordering::Acquire);
+        // The entry of a pool that is touched stays as it is; one that changes just now is another's.
+        if entry.low.load(Ordering::Relaxed) != low {
             return false;
         }
         // SAFETY: the pool lives while addresses of it are touched: its slots keep it.
-        unsafe { entry.pool.load(Ordering::Relaxed).as_ref() }.is_some_and(|pool| pool.open(address))
+        unsafe { pool.as_ref() }.is_some_and(|pool| pool.open(address))
     })
 }
 

@@ -90,7 +90,8 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
         let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
         let access = signal == libc::SIGSEGV || signal == libc::SIGBUS;
         let address = (*info).si_addr() as u64;
-        if access && pool::open_page(address) {
+        // Markers raise SIGSEGV alone; SIGBUS (a file that lost its end) would come again and again.
+        if signal == libc::SIGSEGV && pool::open_page(address) {
             return;
         }
         let control = thread::current();

@@ -266,11 +266,21 @@ impl Slot {
     /// Opens more of memory 0. What an instance before has opened is only marked, and needs no change of mappings.
     fn open_window(&self, from: u64, to: u64) -> Result<(), NativeError> {
         let known = self.window.load(Ordering::Relaxed).clamp(from, to);
-        if !pages::unguard(from..known) {
-            self.open(from, known - from)?;
+        let opened = self.open(known, to - known);
+        if opened.is_err() || !pages::unguard(from..known) {
+            // Nothing may stay open beyond the memory's size: no bounds are checked there.
+            self.close_window(from, to)?;
+            return opened.and(Err(refused("open memory")));
         }
-        self.open(known, to - known)?;
         self.window.fetch_max(to, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Closes all of memory 0 from an address on, up to `to` and to what was ever opened.
+    fn close_window(&self, from: u64, to: u64) -> Result<(), NativeError> {
+        let opened = self.window.load(Ordering::Relaxed).max(to);
+        self.close(from..opened)?;
+        self.window.fetch_min(from, Ordering::Relaxed);
         Ok(())
     }
 
@@ -315,8 +325,7 @@ impl Slot {
         if grown.is_empty() || pages::guard(grown.clone()) {
             return Ok(());
         }
-        self.window.store(grown.start, Ordering::Relaxed);
-        self.close(grown)
+        self.close_window(grown.start, grown.end)
     }
 
     /// Maps inaccessible memory over part of the slot.

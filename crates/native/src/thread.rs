@@ -88,7 +88,6 @@ fn stack_floor() -> usize {
 /// A signal stack, in use while the thread lives.
 struct SignalStack {
     base: *mut c_void,
-    previous: libc::stack_t,
 }
 
 impl SignalStack {
@@ -99,26 +98,66 @@ impl SignalStack {
         let bytes = SIGNAL_STACK_BYTES as u64;
         let base = base.map_err(|source| NativeError::Memory { what: "map a signal stack", bytes, source })?;
         let stack = libc::stack_t { ss_sp: base, ss_flags: 0, ss_size: SIGNAL_STACK_BYTES };
-        let mut previous = MaybeUninit::<libc::stack_t>::uninit();
-        // SAFETY: `stack` describes memory that is ours until drop, which first takes it out of use; `previous` is
-        // written on success.
+        // SAFETY: `stack` describes memory that is ours until drop, which first takes it out of use.
         unsafe {
-            if libc::sigaltstack(&stack, previous.as_mut_ptr()) != 0 {
+            if libc::sigaltstack(&stack, std::ptr::null_mut()) != 0 {
                 let _ = munmap(base, SIGNAL_STACK_BYTES);
                 return Err(NativeError::Signals(rustix::io::Errno::INVAL));
             }
-            Ok(SignalStack { base, previous: previous.assume_init() })
         }
+        Ok(SignalStack { base })
     }
 }
 
 impl Drop for SignalStack {
+    /// Signals may still come to a thread that ends. What was there before is not put back: whose it was may have
+    /// unmapped it by now, as the standard library does.
     fn drop(&mut self) {
-        // SAFETY: the thread ends and runs no handler on this stack; what was there before is put back, and then
-        // nothing refers to the mapping.
+        let none = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+        // SAFETY: the thread runs no handler on this stack; once no stack is in use, or another's already is, nothing
+        // refers to the mapping.
         unsafe {
-            libc::sigaltstack(&self.previous, std::ptr::null_mut());
+            if current_stack().is_some_and(|stack| stack.ss_sp == self.base) {
+                libc::sigaltstack(&none, std::ptr::null_mut());
+            }
             let _ = munmap(self.base, SIGNAL_STACK_BYTES);
         }
+    }
+}
+
+/// The signal stack that this thread uses, as the kernel knows it.
+fn current_stack() -> Option<libc::stack_t> {
+    let mut current = MaybeUninit::<libc::stack_t>::uninit();
+    // SAFETY: nothing is changed; `current` is written on success, and read only then.
+    unsafe { (libc::sigaltstack(std::ptr::null(), current.as_mut_ptr()) == 0).then(|| current.assume_init()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks, when its thread ends, for the signal stack.
+    struct Last(std::sync::mpsc::Sender<i32>);
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            self.0.send(current_stack().unwrap().ss_flags).unwrap();
+        }
+    }
+
+    // The standard library gives its signal stack back before a thread's values are dropped; ours used to put that
+    // one in use again, and a late interruption found no stack.
+    #[test]
+    fn a_thread_that_ends_has_no_signal_stack() {
+        thread_local!(static LAST: RefCell<Option<Last>> = const { RefCell::new(None) });
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            // Made before the signal stack, and so dropped after it.
+            LAST.with(|last| *last.borrow_mut() = Some(Last(sender)));
+            prepare().unwrap();
+            assert_eq!(current_stack().unwrap().ss_size, SIGNAL_STACK_BYTES);
+        });
+        assert_eq!(receiver.recv().unwrap(), libc::SS_DISABLE);
+        thread.join().unwrap();
     }
 }

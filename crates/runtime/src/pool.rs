@@ -114,6 +114,13 @@ struct Common {
     freed_lock: Mutex<()>,
 }
 
+/// Longest wait for a slot.
+const PATIENCE_MAX: Duration = Duration::from_secs(365 * 86_400);
+/// Modules that are remembered even if few instances are idle.
+const MODULES_MIN: usize = 64;
+/// Modules whose pages are remembered.
+const PROFILES_MAX: usize = 1024;
+
 /// Idle instances. On cache lines of its own.
 #[repr(align(128))]
 struct Shard {
@@ -153,6 +160,25 @@ impl Hasher for IdHasher {
     }
 }
 
+impl Idle {
+    fn pop(&mut self, pre: u64) -> Option<Box<Core>> {
+        let core = self.by_module.get_mut(&pre)?.pop()?;
+        self.count -= 1;
+        self.resident_pages -= core.home.as_ref().map_or(0, |home| home.resident_pages);
+        Some(core)
+    }
+
+    fn push(&mut self, pre: u64, resident_pages: u64, core: Box<Core>) {
+        self.by_module.entry(pre).or_default().push(core);
+        self.count += 1;
+        self.resident_pages += resident_pages;
+        // Modules come and go: whose instances are gone is forgotten.
+        if self.by_module.len() > 2 * self.count + MODULES_MIN {
+            self.by_module.retain(|_, cores| !cores.is_empty());
+        }
+    }
+}
+
 impl Shard {
     fn lock(&self) -> MutexGuard<'_, Idle> {
         // Nothing below leaves it half changed.
@@ -160,17 +186,14 @@ impl Shard {
     }
 
     fn pop(&self, pre: u64) -> Option<Box<Core>> {
-        let mut idle = self.lock();
-        let core = idle.by_module.get_mut(&pre)?.pop()?;
-        idle.count -= 1;
-        idle.resident_pages -= core.home.as_ref().map_or(0, |home| home.resident_pages);
-        Some(core)
+        self.lock().pop(pre)
     }
 
     /// Takes any idle instance.
     fn pop_any(&self) -> Option<Box<Core>> {
-        let pre = *self.lock().by_module.iter().find(|(_, cores)| !cores.is_empty())?.0;
-        self.pop(pre)
+        let mut idle = self.lock();
+        let pre = *idle.by_module.iter().find(|(_, cores)| !cores.is_empty())?.0;
+        idle.pop(pre)
     }
 }
 
@@ -232,7 +255,7 @@ impl Pool {
         let shared = &self.0.0;
         let core = match shared.own_shard().pop(pre.id()) {
             Some(core) => core,
-            None => shared.find_or_set_up(pre)?,
+            None => shared.find_or_set_up(pre).inspect_err(|error| shared.failed(error))?,
         };
         start(core, pre, data)
     }
@@ -248,26 +271,25 @@ impl Pool {
         patience: Duration,
     ) -> Result<(Store<T>, Instance), InstantiateError> {
         let shared = &self.0.0;
-        let until = Instant::now() + patience;
+        // An instant so far away may not exist.
+        let until = Instant::now() + patience.min(PATIENCE_MAX);
         shared.common.waiting.fetch_add(1, Ordering::SeqCst);
         let core = shared.wait(pre, until);
         shared.common.waiting.fetch_sub(1, Ordering::SeqCst);
-        start(core?, pre, data)
+        start(core.inspect_err(|error| shared.failed(error))?, pre, data)
     }
 }
 
 /// The rest of instantiation, which is new each time.
-fn start<T: 'static>(
-    mut core: Box<Core>,
-    pre: &InstancePre<T>,
-    data: T,
-) -> Result<(Store<T>, Instance), InstantiateError> {
+fn start<T: 'static>(core: Box<Core>, pre: &InstancePre<T>, data: T) -> Result<(Store<T>, Instance), InstantiateError> {
+    // From here on whatever fails gives it back to the pool.
+    let mut core = Lease(Some(core));
     core.id = StoreId::next();
     if std::mem::take(&mut core.tables_are_null) {
         init_tables(&mut core, FIRST, pre.module())?;
         core.arena.tables_are_initial();
     }
-    let mut store = Store { inner: Inner { waiting: None, core: Lease(Some(core)), data } };
+    let mut store = Store { inner: Inner { waiting: None, core, data } };
     let instance = begin(&mut store.as_context_mut(), FIRST, pre.module())?;
     Ok((store, instance))
 }
@@ -276,6 +298,13 @@ impl Shared {
     #[inline]
     fn own_shard(&self) -> &Arc<Shard> {
         &self.shards[thread_number() % self.shards.len()]
+    }
+
+    /// An instance that could not be set up may have held a slot meanwhile, and others seen none.
+    fn failed(&self, error: &InstantiateError) {
+        if !matches!(error, InstantiateError::Native(NativeError::PoolExhausted { .. })) {
+            self.common.slot_freed();
+        }
     }
 
     /// Finds an idle instance of the module in any shard, or sets up a slot.
@@ -334,6 +363,15 @@ impl Common {
         self.profiles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes what pages a module touches. It is but a hint: when there are too many, all are learned anew.
+    fn remember(&self, pre: u64, profile: Vec<u64>) {
+        let mut profiles = self.profiles();
+        if profiles.len() >= PROFILES_MAX && !profiles.contains_key(&pre) {
+            profiles.clear();
+        }
+        profiles.insert(pre, profile);
+    }
+
     /// Tells whoever waits that a slot may be had.
     #[inline]
     fn slot_freed(&self) {
@@ -354,7 +392,6 @@ impl Shard {
         if let Some(core) = self.keep(core) {
             drop(core);
         }
-        self.common.slot_freed();
     }
 
     /// Keeps an idle instance, or returns it if there are enough.
@@ -364,9 +401,7 @@ impl Shard {
         if idle.closed || idle.resident_pages + resident_pages > self.resident_pages_max {
             return Some(core);
         }
-        idle.by_module.entry(pre).or_default().push(core);
-        idle.count += 1;
-        idle.resident_pages += resident_pages;
+        idle.push(pre, resident_pages, core);
         None
     }
 
@@ -381,7 +416,7 @@ impl Shard {
         let Some(home) = &mut core.home else { return };
         home.resident_pages = if too_many { 0 } else { pages };
         if !too_many {
-            self.common.profiles().insert(home.pre, profile);
+            self.common.remember(home.pre, profile);
         }
     }
 }
@@ -435,18 +470,25 @@ impl DerefMut for Lease {
     }
 }
 
+/// Says, at last, that a slot may be had.
+struct Freed(Arc<Shard>);
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.0.common.slot_freed();
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(mut core) = self.0.take() else { return };
+        let Some(core) = self.0.take() else { return };
         let Some(home) = &core.home else { return };
         // The shard's own count of references: one for all would go from processor to processor.
-        let shard = home.shared.own_shard().clone();
-        match core.recycle() {
-            Ok(()) => shard.put_back(core),
-            Err(_) => {
-                drop(core);
-                shard.common.slot_freed();
-            }
+        let freed = Freed(home.shared.own_shard().clone());
+        // Dropped before it says so, also when an object of the guest's panics as it is dropped.
+        let mut core = core;
+        if core.recycle().is_ok() {
+            freed.0.put_back(core);
         }
     }
 }

@@ -205,8 +205,11 @@ impl<'a, T: 'static> Running<'a, T> {
     fn finish(&mut self, step: Step<T>) -> Result<Option<Waiting<T>>, CallError> {
         self.store.inner.waiting = None;
         let mut values = [0; TYPED_VALUES_MAX];
+        self.store.inner.core.arena.resume_host_call();
         let context = &mut self.store.as_context_mut();
-        match catch_unwind(AssertUnwindSafe(|| step(context, &mut values))) {
+        let done = catch_unwind(AssertUnwindSafe(|| step(context, &mut values)));
+        self.store.inner.core.arena.pause_host_call();
+        match done {
             Ok(Ok(None)) => {
                 let into = self.store.inner.core.arena.suspended_values();
                 into.iter_mut().zip(values).for_each(|(slot, value)| *slot = value);

@@ -337,3 +337,73 @@ fn each_use_has_a_meter_of_its_own() {
         assert_eq!(result.is_ok(), name == "g", "{result:?}");
     }
 }
+
+/// An object whose end goes wrong.
+struct Panics;
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        panic!("an object of the host's panics");
+    }
+}
+
+#[test]
+fn an_object_that_panics_as_it_is_dropped_costs_no_slot() {
+    let pre = linker().prepare(&module(GUEST, MemoryLayout::Guarded)).unwrap();
+    let pool = Pool::new(limits(1)).unwrap();
+    for _ in 0..3 {
+        let (mut store, _) = pool.instantiate_within(&pre, 1, Duration::MAX).unwrap();
+        store.insert_extern(Panics).unwrap();
+        let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(store)));
+        assert!(dropped.is_err());
+    }
+    let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+    assert_eq!(observe(&mut store, instance).len(), 4);
+}
+
+#[test]
+fn handles_of_a_dropped_store_say_that_nobody_is_there() {
+    let pre = linker().prepare(&module(GUEST, MemoryLayout::Guarded)).unwrap();
+    let pool = Pool::new(limits(1)).unwrap();
+    let pooled = pool.instantiate(&pre, 1).unwrap().0;
+    for store in [pooled, Store::new(1, Limits::default()).unwrap()] {
+        let handle = store.interrupt_handle();
+        drop(store);
+        assert!(!handle.interrupt() && !handle.is_pending());
+    }
+}
+
+// Growth that failed half way had opened what an instance before had grown: no bounds are checked there.
+#[test]
+fn growth_that_fails_opens_nothing() {
+    const NAME: &str = "growth_that_fails_opens_nothing";
+    if std::env::var_os("SELVEDGE_TEST_LITTLE_MEMORY").is_none() {
+        // The limit is the process's: another than the one that the other tests run in.
+        let limited = "ulimit -d 300000 && exec \"$0\" --exact \"$1\"";
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", limited]).arg(std::env::current_exe().unwrap()).arg(NAME);
+        let output = command.env("SELVEDGE_TEST_LITTLE_MEMORY", "1").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        return;
+    }
+    let guest = r#"(module (memory 1 20000)
+        (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+        (func (export "load") (param i32) (result i32) (i32.load (local.get 0)))
+        (func (export "store") (param i32) (i32.store (local.get 0) (i32.const 77))))"#;
+    let pre = linker().prepare(&module(guest, MemoryLayout::Guarded)).unwrap();
+    let pool = Pool::new(limits(1)).unwrap();
+    for _ in 0..3 {
+        let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+        let grow = instance.typed_func::<i32, i32>(&store, "grow").unwrap();
+        let load = instance.typed_func::<i32, i32>(&store, "load").unwrap();
+        let fill = instance.typed_func::<i32, ()>(&store, "store").unwrap();
+        assert_eq!(grow.call(&mut store, 19000).unwrap(), -1, "there is not so much memory");
+        assert!(load.call(&mut store, 3 << 16).is_err() && load.call(&mut store, 18000 << 16).is_err());
+        assert_eq!(grow.call(&mut store, 9).unwrap(), 1);
+        assert_eq!(load.call(&mut store, 3 << 16).unwrap(), 0);
+        fill.call(&mut store, 3 << 16).unwrap();
+        assert_eq!(grow.call(&mut store, 19000).unwrap(), -1);
+        assert_eq!(load.call(&mut store, 3 << 16).unwrap(), 77);
+        assert!(load.call(&mut store, 10 << 16).is_err());
+    }
+}

@@ -259,3 +259,110 @@ fn what_fails_after_waiting_ends_the_call_with_a_backtrace() {
         assert_eq!(instance.typed_func::<(), i32>(&store, "g").unwrap().call(&mut store, ()).unwrap(), 5);
     }
 }
+
+/// A linker whose `again` waits, and then calls the guest's `inner`.
+fn calls_back() -> Linker<Gate> {
+    let mut linker = linker();
+    linker.func_wrap_async("host", "again", |caller: Caller<'_, Gate>, ()| {
+        let gate = caller.data().clone();
+        Ok(Outcome::Wait(Wait::new(gate, |mut caller: Caller<'_, Gate>, ()| {
+            let inner = caller.instance().get_func(&caller, "inner").ok_or_else(|| HostError::message("no inner"))?;
+            let [Val::I32(n)] = inner.call(&mut caller, &[])?[..] else { return Err(HostError::message("no number")) };
+            Ok(Outcome::Ready(n))
+        })))
+    });
+    linker
+}
+
+fn guest_called_back(inner: &str) -> String {
+    format!(
+        r#"(module
+        (import "host" "again" (func $again (result i32)))
+        (import "host" "wait" (func $wait (param i32 i64) (result i64 i32)))
+        (func $deep (param $n i32) (param $kept i64) (result i64)
+            (if (result i64) (i32.eqz (local.get $n))
+                (then (i64.extend_i32_u (call $again)))
+                (else (i64.add (local.get $kept)
+                    (call $deep (i32.sub (local.get $n) (i32.const 1)) (i64.add (local.get $kept) (i64.const 1)))))))
+        (func (export "f") (result i64) (call $deep (i32.const 3) (i64.const 10)))
+        (func (export "g") (result i32) (i32.const 5))
+        (func (export "inner") (result i32) {inner}))"#
+    )
+}
+
+// A host function that had waited and then called the guest, to have memory for its results as an example, gave up
+// the very call that it was part of, and panicked.
+#[test]
+fn a_function_that_has_waited_may_call_the_guest() {
+    let waits = "(call $wait (i32.const 1) (i64.const 2)) (drop) (i32.wrap_i64)";
+    for (inner, expected) in [("(i32.const 7)", Ok(7)), (waits, Ok(3)), ("(unreachable)", Err(()))] {
+        let mut store = Store::new(Gate::default(), Limits::default()).unwrap();
+        let instance = calls_back().instantiate(&mut store, &load(guest_called_back(inner))).unwrap();
+        let f = instance.typed_func::<(), i64>(&store, "f").unwrap();
+        let gate = store.data().clone();
+        for _ in 0..2 {
+            let mut call = pin!(f.call_async(&mut store, ()));
+            let first = poll(call.as_mut());
+            gate.open();
+            let Poll::Ready(result) = (if first.is_pending() { poll(call) } else { first }) else { panic!("gate") };
+            assert_eq!(result.map_err(drop), expected.map(|n| n + 33), "{inner}");
+        }
+        assert_eq!(instance.typed_func::<(), i32>(&store, "g").unwrap().call(&mut store, ()).unwrap(), 5);
+    }
+}
+
+#[test]
+fn what_a_function_that_has_waited_calls_is_interrupted() {
+    let mut store = Store::new(Gate::default(), Limits::default()).unwrap();
+    let module = load(guest_called_back("(loop (br 0)) (unreachable)"));
+    let instance = calls_back().instantiate(&mut store, &module).unwrap();
+    store.data().open();
+    let handle = store.interrupt_handle();
+    let killer = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(handle.interrupt());
+    });
+    let f = instance.typed_func::<(), i64>(&store, "f").unwrap();
+    let Poll::Ready(Err(error)) = poll(pin!(f.call_async(&mut store, ()))) else { panic!("interrupted") };
+    assert!(error.to_string().contains("interrupted"), "{error}");
+    killer.join().unwrap();
+    assert_eq!(instance.typed_func::<(), i32>(&store, "g").unwrap().call(&mut store, ()).unwrap(), 5);
+}
+
+/// A waker that interrupts when it is dropped: as one that keeps a task alive may, whose end stops what it started.
+struct Stopper(selvedge_runtime::InterruptHandle);
+
+impl Wake for Stopper {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.0.interrupt();
+    }
+}
+
+// Wakers were dropped under the lock that a request takes.
+#[test]
+fn a_waker_may_interrupt_as_it_is_dropped() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let tester = std::thread::spawn(move || {
+        let mut linker = linker();
+        linker.func_wrap_async("host", "again", |_: Caller<'_, Gate>, ()| {
+            // It keeps no waker.
+            Ok(Outcome::Wait(Wait::new(std::future::pending::<()>(), |_, ()| Ok(Outcome::Ready(0)))))
+        });
+        let mut store = Store::new(Gate::default(), Limits::default()).unwrap();
+        let instance = linker.instantiate(&mut store, &load(GUEST)).unwrap();
+        let waker = Waker::from(Arc::new(Stopper(store.interrupt_handle())));
+        let deep = instance.typed_func::<i32, i32>(&store, "deep").unwrap();
+        let mut call = Box::pin(deep.call_async(&mut store, 2));
+        assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        // Another waker takes its place.
+        let Poll::Ready(Err(CallError::Interrupted(_))) = poll(call.as_mut()) else { panic!("interrupted") };
+        sender.send(()).unwrap();
+    });
+    receiver.recv_timeout(Duration::from_secs(60)).expect("it does not wait for itself");
+    tester.join().unwrap();
+}
