@@ -502,3 +502,22 @@ pub fn touch(memory: &[u8]) {
         std::hint::black_box(*byte);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use selvedge_native::ArenaLimits;
+
+    #[test]
+    fn modules_that_are_gone_are_forgotten() {
+        let (mut idle, common) = (Idle::default(), Common::default());
+        for pre in 0..10_000 {
+            let arena = Arena::new(ArenaLimits::default()).unwrap();
+            idle.push(pre, 3, Box::new(Core::new(arena, Limits::default())));
+            assert!(idle.pop(pre).is_some() && idle.pop(pre).is_none());
+            common.remember(pre, vec![1]);
+        }
+        assert!(idle.by_module.len() <= MODULES_MIN + 2 && idle.count == 0);
+        assert!(common.profiles().len() <= PROFILES_MAX);
+    }
+}

@@ -1,5 +1,5 @@
 //! Interruptions at random times, against instances at every stage: each is obeyed once or void, and none harms
-//! another instance. `SELVEDGE_KILLS` says how many instances.
+//! another instance. `SELVEDGE_KILLS` says how many instances; without it, 100,000 or what five seconds are enough for.
 
 mod common;
 
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
+use std::time::{Duration, Instant};
 
 use common::load;
 use selvedge_runtime::{
@@ -35,8 +36,12 @@ const GUEST: &str = r#"(module
 
 const ENDLESS: [&str; 4] = ["loop", "calls", "fills", "waits"];
 
-fn kills() -> u64 {
-    std::env::var("SELVEDGE_KILLS").map_or(40_000, |kills| kills.parse().expect("SELVEDGE_KILLS is a number"))
+/// How many instances, and how long at most: on a machine that is busy otherwise each takes a turn of the scheduler.
+fn kills() -> (u64, Duration) {
+    match std::env::var("SELVEDGE_KILLS") {
+        Ok(kills) => (kills.parse().expect("SELVEDGE_KILLS is a number"), Duration::MAX),
+        Err(_) => (100_000, Duration::from_secs(5)),
+    }
 }
 
 /// Xorshift: replays from its seed.
@@ -155,7 +160,7 @@ fn bystander(pool: &Pool, pre: &InstancePre<()>, over: &AtomicBool) -> u64 {
         assert_eq!(sum.call(&mut store, 1_000).unwrap(), 500_500);
         runs += 1;
         // There are few processors: the others need them.
-        std::thread::sleep(std::time::Duration::from_micros(200));
+        std::thread::sleep(Duration::from_micros(200));
     }
     runs
 }
@@ -163,12 +168,17 @@ fn bystander(pool: &Pool, pre: &InstancePre<()>, over: &AtomicBool) -> u64 {
 #[test]
 fn every_kill_is_obeyed_once_or_void_and_harms_nobody_else() {
     let (pool, pre) = (pool(8), prepared());
-    let (shared, kills) = (Shared::default(), kills());
+    let (shared, (most, patience), begin) = (Shared::default(), kills(), Instant::now());
+    let mut kills = 0;
     let obeyed = std::thread::scope(|scope| {
         let killer = scope.spawn(|| kill(&shared, Random(0x5eed)));
         let other = scope.spawn(|| bystander(&pool, &pre, &shared.over));
         let mut random = Random(0xace1);
-        let obeyed = (0..kills).filter(|_| live(&pool, &pre, &mut random, &shared)).count() as u64;
+        let mut obeyed = 0;
+        while kills < most && begin.elapsed() < patience {
+            obeyed += u64::from(live(&pool, &pre, &mut random, &shared));
+            kills += 1;
+        }
         shared.over.store(true, Ordering::Relaxed);
         killer.join().unwrap();
         assert!(other.join().unwrap() > 0);
@@ -201,7 +211,8 @@ fn only_those_that_are_meant_are_killed_among_many_that_are_suspended() {
     let mut context = Context::from_waker(Waker::noop());
     let mut tasks: Vec<_> = (0..64).map(|_| task(&pool, &pre)).collect();
     tasks.iter_mut().for_each(|(_, task)| assert!(task.as_mut().poll(&mut context).is_pending()));
-    for _ in 0..kills() / 10 {
+    let ((kills, patience), begin) = (kills(), Instant::now());
+    for _ in (0..kills / 25).take_while(|_| begin.elapsed() < patience) {
         let meant: Vec<bool> = tasks.iter().map(|_| random.below(4) == 0).collect();
         std::thread::scope(|scope| {
             let asked = tasks.iter().zip(&meant).filter(|(_, meant)| **meant).map(|((handle, _), _)| handle.clone());
