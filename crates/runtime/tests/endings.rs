@@ -210,8 +210,11 @@ fn touch(store: &mut Store<u32>, instance: Instance, random: &mut Random) -> Str
     }
 }
 
+/// Bytes of memories; everything else.
+type Snapshot = (Vec<Vec<u8>>, Vec<String>);
+
 /// Everything that can be seen of an instance without running it.
-fn snapshot(store: &Store<u32>, instance: Instance) -> (Vec<Vec<u8>>, Vec<String>) {
+fn snapshot(store: &Store<u32>, instance: Instance) -> Snapshot {
     let memories = names(store, instance, |item| matches!(item, Item::Memory(_)));
     let bytes = memories.iter().map(|name| instance.get_memory(store, name).unwrap().data(store).to_vec()).collect();
     let plain = |value: Val| match value {
@@ -235,7 +238,7 @@ fn snapshot(store: &Store<u32>, instance: Instance) -> (Vec<Vec<u8>>, Vec<String
 }
 
 /// One life, up to its end; what was seen on the way. The same seed does the same.
-fn live(store: &mut Store<u32>, instance: Instance, seed: u64) -> Vec<(String, (Vec<Vec<u8>>, Vec<String>))> {
+fn live(store: &mut Store<u32>, instance: Instance, seed: u64) -> Vec<(String, Snapshot)> {
     let mut random = Random(seed);
     let is_action = |name: &String| name != "one" && name != "two";
     let functions: Vec<_> =
