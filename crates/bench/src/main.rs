@@ -7,6 +7,7 @@ mod call;
 mod code;
 mod compile;
 mod engine;
+mod instances;
 mod load;
 mod measure;
 mod modules;
@@ -50,6 +51,8 @@ enum Verb {
     Load(Options),
     /// Cost of system calls: clocks, writing, opening, reading, listing.
     Wasi(Options),
+    /// Cost of a fresh instance: made, called, dropped; on two threads; in rotation; suspended and resumed.
+    Instances(Options),
     /// Compiles one module once and prints what it cost: what `compile` starts as a child.
     #[command(hide = true)]
     CompileOnce {
@@ -105,6 +108,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Call(options) => call::run(options),
         Verb::Load(options) => load::run(options),
         Verb::Wasi(options) => wasi::run(options),
+        Verb::Instances(options) => instances::run(options),
         Verb::CompileOnce { engine, module, settings } => compile::once(*engine, module, *settings),
     }
 }

@@ -1,13 +1,18 @@
 //! All use of Selvedge.
 
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context as Task, Poll, Waker};
 
 use anyhow::{Context, Result};
 use selvedge_compiler::{Cpu, Options};
-use selvedge_runtime::{ExternType, Limits, Linker, Source, Store, Val};
+use selvedge_runtime::{
+    Caller, ExternType, InstancePre, Limits, Linker, Outcome, Pool, PoolLimits, Source, Store, Val, Wait,
+};
 use selvedge_wasi::{DirAccess, Wasi};
 
 use crate::engine::{self, BAD_FILE, Settings};
+use crate::instances::{Cycles, batches};
 
 struct Engine(Options);
 
@@ -20,6 +25,10 @@ struct Instance<T: 'static> {
 
 /// Starts Selvedge with its defaults, but for what `settings` say about the code.
 pub(crate) fn start(settings: Settings) -> Box<dyn engine::Engine> {
+    Box::new(engine(settings))
+}
+
+fn engine(settings: Settings) -> Engine {
     let cpu = match settings.cpu {
         engine::Cpu::Baseline => Cpu::Baseline,
         engine::Cpu::X86_64V3 => Cpu::X86_64V3,
@@ -29,7 +38,7 @@ pub(crate) fn start(settings: Settings) -> Box<dyn engine::Engine> {
         engine::Memory::Guarded => selvedge_contract::MemoryLayout::Guarded,
         engine::Memory::Dense => selvedge_contract::MemoryLayout::Dense,
     };
-    Box::new(Engine(Options { cpu, memory, meter: settings.meter, ..Options::default() }))
+    Engine(Options { cpu, memory, meter: settings.meter, ..Options::default() })
 }
 
 impl engine::Engine for Engine {
@@ -110,5 +119,82 @@ impl<T: 'static> engine::Instance for Instance<T> {
             }
             Ok(sum)
         }))
+    }
+}
+
+/// A pool with the defaults, and a module in it.
+struct Pooled {
+    pool: Pool,
+    pre: InstancePre<()>,
+    export: Option<&'static str>,
+}
+
+/// Compiles a module for a pool.
+pub(crate) fn pool(wasm: &[u8], export: Option<&'static str>, settings: Settings) -> Result<Box<dyn Cycles>> {
+    let module = load_fresh(&engine(settings).0, wasm)?;
+    let pre = linker(&module).prepare(&module)?;
+    Ok(Box::new(Pooled { pool: Pool::new(PoolLimits::guarded(300))?, pre, export }))
+}
+
+#[allow(unsafe_code)]
+fn load_fresh(options: &Options, wasm: &[u8]) -> Result<selvedge_runtime::Module> {
+    let artifact = selvedge_compiler::compile(wasm, options, &())?;
+    // SAFETY: the bytes are what the compiler has just returned.
+    Ok(unsafe { selvedge_runtime::Module::load_trusted(&artifact) }?)
+}
+
+impl Pooled {
+    fn make(&self, call: bool) -> Result<Store<()>> {
+        let (mut store, instance) = self.pool.instantiate(&self.pre, ())?;
+        if let Some(export) = self.export.filter(|_| call) {
+            instance.typed_func::<(), ()>(&store, export)?.call(&mut store, ())?;
+        }
+        Ok(store)
+    }
+}
+
+impl Cycles for Pooled {
+    fn cycle(&self, call: bool) -> Result<()> {
+        self.make(call).map(drop)
+    }
+
+    fn rotate(&self, held: usize, count: usize) -> Result<Vec<f64>> {
+        let mut stores = (0..held).map(|_| self.make(true)).collect::<Result<std::collections::VecDeque<_>>>()?;
+        batches(count, || {
+            stores.pop_front();
+            stores.push_back(self.make(true)?);
+            Ok(())
+        })
+    }
+}
+
+/// Nanoseconds for a guest to be suspended in a host call and to go on, in a loop of so many.
+pub(crate) fn suspend(wasm: &[u8], switches: i32, settings: Settings) -> Result<f64> {
+    let module = load_fresh(&engine(settings).0, wasm)?;
+    let mut linker = Linker::new();
+    linker.func_wrap_async("host", "wait", |_: Caller<'_, ()>, ()| {
+        Ok(Outcome::Wait(Wait::new(Twice(false), |_, ()| Ok(Outcome::Ready(())))))
+    });
+    let mut store = Store::new((), Limits::default())?;
+    let run = linker.instantiate(&mut store, &module)?.typed_func::<i32, ()>(&store, "run")?;
+    let mut call = std::pin::pin!(run.call_async(&mut store, switches));
+    let mut context = Task::from_waker(Waker::noop());
+    let start = std::time::Instant::now();
+    loop {
+        if let Poll::Ready(result) = call.as_mut().poll(&mut context) {
+            result?;
+            return Ok(start.elapsed().as_nanos() as f64 / f64::from(switches));
+        }
+    }
+}
+
+/// Ready when it is asked again.
+struct Twice(bool);
+
+impl Future for Twice {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
     }
 }

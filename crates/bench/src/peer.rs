@@ -3,11 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use wasmtime::{Caller, Config, ExternType, Linker, OptLevel, Store, Val};
+use wasmtime::{
+    Caller, Config, Enabled, ExternType, InstanceAllocationStrategy, InstancePre, Linker, ModuleExport, OptLevel,
+    PoolingAllocationConfig, Store, Val,
+};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::engine::{self, BAD_FILE, Settings};
+use crate::instances::{Cycles, batches};
 
 struct Engine(wasmtime::Engine);
 
@@ -107,5 +111,55 @@ impl<T: 'static> engine::Instance for Instance<T> {
             }
             Ok(sum)
         }))
+    }
+}
+
+/// A module in Wasmtime's pooling allocator.
+struct Pooled {
+    engine: wasmtime::Engine,
+    pre: InstancePre<()>,
+    export: Option<ModuleExport>,
+}
+
+/// Compiles a module for a pool, with the settings that were found quickest.
+pub(crate) fn pool(wasm: &[u8], export: Option<&'static str>) -> Result<Box<dyn Cycles>> {
+    let mut pooling = PoolingAllocationConfig::default();
+    pooling.total_core_instances(300).total_memories(300).total_tables(300);
+    pooling.linear_memory_keep_resident(1 << 20).table_keep_resident(1 << 20);
+    pooling.pagemap_scan(if PoolingAllocationConfig::is_pagemap_scan_available() { Enabled::Yes } else { Enabled::No });
+    let mut config = Config::new();
+    config.cranelift_opt_level(OptLevel::Speed).memory_init_cow(true);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
+    let engine = wasmtime::Engine::new(&config)?;
+    let module = wasmtime::Module::new(&engine, wasm)?;
+    let pre = linker(&module)?.instantiate_pre(&module)?;
+    let export = export.map(|name| module.get_export_index(name).context("the export is there")).transpose()?;
+    Ok(Box::new(Pooled { engine, pre, export }))
+}
+
+impl Pooled {
+    fn make(&self, call: bool) -> Result<Store<()>> {
+        let mut store = Store::new(&self.engine, ());
+        let instance = self.pre.instantiate(&mut store)?;
+        if let Some(export) = self.export.filter(|_| call) {
+            let run = instance.get_module_export(&mut store, &export).and_then(|export| export.into_func());
+            run.context("it is a function")?.typed::<(), ()>(&store)?.call(&mut store, ())?;
+        }
+        Ok(store)
+    }
+}
+
+impl Cycles for Pooled {
+    fn cycle(&self, call: bool) -> Result<()> {
+        self.make(call).map(drop)
+    }
+
+    fn rotate(&self, held: usize, count: usize) -> Result<Vec<f64>> {
+        let mut stores = (0..held).map(|_| self.make(true)).collect::<Result<std::collections::VecDeque<_>>>()?;
+        batches(count, || {
+            stores.pop_front();
+            stores.push_back(self.make(true)?);
+            Ok(())
+        })
     }
 }

@@ -73,6 +73,18 @@ pub(crate) fn build(wanted: impl Fn(&str) -> bool) -> Result<Vec<Built>> {
     build_all(&programs, &packages, &out)
 }
 
+/// Builds the request handler of `bench instances`, a reactor, and returns its bytes.
+pub(crate) fn build_handler() -> Result<Vec<u8>> {
+    let out = output_folder().join("programs");
+    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
+    let (source, wasm) = (programs_folder().join("handler.c"), out.join("handler.wasm"));
+    let mut clang = Command::new("clang");
+    clang.args(["--target=wasm32-wasi", "-O3", "-mexec-model=reactor", "-Wl,--strip-debug"]);
+    clang.arg(&source).arg("-o").arg(&wasm);
+    compile(clang, &[source], &wasm)?;
+    fs::read(&wasm).with_context(|| format!("cannot read {}", wasm.display()))
+}
+
 fn build_all(programs: &[Program], packages: &HashMap<String, PathBuf>, out: &Path) -> Result<Vec<Built>> {
     let queue = Mutex::new(programs.iter());
     let worker = || {

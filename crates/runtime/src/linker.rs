@@ -232,7 +232,7 @@ impl<T: 'static> InstancePre<T> {
 
 impl<T: 'static> Imports<T> {
     /// Checks the items of instances, once there is a store.
-    fn check(&self, module: &Module, core: &Core) -> Result<(), LinkError> {
+    pub(crate) fn check(&self, module: &Module, core: &Core) -> Result<(), LinkError> {
         if self.only_host_functions() {
             return Ok(());
         }

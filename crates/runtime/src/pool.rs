@@ -333,6 +333,8 @@ impl Shared {
         let profile = self.common.profiles().get(&pre.id()).cloned().unwrap_or_default();
         let arena = Arena::in_pool(&self.slots, profile)?;
         let mut core = Box::new(Core::new(arena, self.limits.store));
+        // Items of instances belong to other stores: only host functions pass.
+        pre.imports().check(pre.module(), &core)?;
         set_up(&mut core, pre.module(), pre.imports())?;
         core.arena.seal();
         let accounted = (core.memory_bytes, core.table_elements);

@@ -407,3 +407,18 @@ fn growth_that_fails_opens_nothing() {
         assert!(load.call(&mut store, 10 << 16).is_err());
     }
 }
+
+#[test]
+fn what_belongs_to_a_store_cannot_be_imported_in_a_pool() {
+    let exporter = module(r#"(module (memory (export "m") 1) (func (export "f")))"#, MemoryLayout::Guarded);
+    let mut other = Store::new(0, Limits::default()).unwrap();
+    let instance = Linker::new().instantiate(&mut other, &exporter).unwrap();
+    let pool = Pool::new(limits(1)).unwrap();
+    for import in [r#"(import "x" "m" (memory 1))"#, r#"(import "x" "f" (func))"#] {
+        let mut linker = linker();
+        linker.instance(&other, "x", instance);
+        let pre = linker.prepare(&module(&format!("(module {import})"), MemoryLayout::Guarded)).unwrap();
+        let error = pool.instantiate(&pre, 1).map(|_| ()).unwrap_err();
+        assert!(matches!(error, InstantiateError::Link(_)), "{error}");
+    }
+}

@@ -1,0 +1,180 @@
+//! `bench instances`: what a fresh instance costs, made, called and dropped, beside the peer's pooling allocator.
+//!
+//! The peer runs with the best settings found for it: pooling, copy-on-write images, 1 MiB kept resident, pages
+//! scanned where the kernel can. Cycles are timed in batches of eight, and both engines take turns.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::Options;
+use crate::programs::build_handler;
+use crate::report::{Figure, Report};
+use crate::{ours, peer};
+
+/// Cycles that are timed together.
+const BATCH: usize = 8;
+/// Batches of one engine before the other's turn.
+const TURN: usize = 500;
+/// Instances held while the oldest is replaced.
+const ROTATION: usize = 256;
+/// Suspensions that are timed together.
+const SWITCHES: i32 = 100_000;
+
+/// A module ready for one instance after the other.
+pub(crate) trait Cycles: Sync {
+    /// Makes an instance, calls an exported `() -> ()` if one is named, and drops it.
+    fn cycle(&self, call: bool) -> Result<()>;
+
+    /// The same with so many instances held, the oldest dropped each time; returns nanoseconds a cycle, by batches.
+    fn rotate(&self, held: usize, batches: usize) -> Result<Vec<f64>>;
+}
+
+/// What is made: the figure's name, the module, the export that is called.
+struct Case {
+    name: &'static str,
+    wasm: Vec<u8>,
+    export: Option<&'static str>,
+}
+
+/// 17 pages and 10 KiB of data, as a small C program has.
+const TRIVIAL: &str = r#"(module (memory (export "memory") 17) (data (i32.const 1048576) "0123456789abcdef")
+    (data (i32.const 1058800) "fedcba9876543210") (func (export "run")))"#;
+
+const SUSPENDED: &str = r#"(module (import "host" "wait" (func $wait)) (func (export "run") (param i32)
+    (loop (call $wait) (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))"#;
+
+/// Runs the verb.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let turns = options.runs(20, 4);
+    let mut report = Report::new("A fresh instance (wall time)", options.json);
+    for case in cases()?.iter().filter(|case| options.wants(case.name)) {
+        let pools: [Box<dyn Cycles>; 2] =
+            [ours::pool(&case.wasm, case.export, options.settings)?, peer::pool(&case.wasm, case.export)?];
+        hot(&mut report, case, &pools, turns)?;
+        if case.export.is_some() {
+            two_threads(&mut report, case.name, &pools, turns)?;
+        }
+    }
+    if options.wants("rotation_256") {
+        let case = &cases()?[2];
+        let pools = [ours::pool(&case.wasm, case.export, options.settings)?, peer::pool(&case.wasm, case.export)?];
+        rotation(&mut report, &pools, turns)?;
+    }
+    if options.wants("fiber_switch") {
+        let wasm = wat::parse_str(SUSPENDED).context("the guest that suspends")?;
+        let samples =
+            (0..=turns).map(|_| ours::suspend(&wasm, SWITCHES, options.settings)).collect::<Result<Vec<_>>>()?;
+        report.add(Figure::new("fiber_switch".into(), Some(percentile(samples, 50)), None, "ns", turns));
+    }
+    ensure!(!report.figures().is_empty(), "nothing here has that name");
+    report.finish();
+    Ok(())
+}
+
+fn cases() -> Result<[Case; 3]> {
+    let empty = Case { name: "instantiate_empty", wasm: wat::parse_str("(module)")?, export: None };
+    let trivial = Case { name: "cycle_trivial_hot", wasm: wat::parse_str(TRIVIAL)?, export: Some("run") };
+    let hello = Case { name: "cycle_wasi_hello_hot", wasm: build_handler()?, export: Some("run") };
+    Ok([empty, trivial, hello])
+}
+
+/// The middle and the slow end of cycles on one thread.
+fn hot(report: &mut Report, case: &Case, pools: &[Box<dyn Cycles>; 2], turns: usize) -> Result<()> {
+    let mut samples = [Vec::new(), Vec::new()];
+    for turn in 0..=turns {
+        for (pool, samples) in pools.iter().zip(&mut samples) {
+            for _ in 0..TURN {
+                let start = Instant::now();
+                for _ in 0..BATCH {
+                    pool.cycle(case.export.is_some())?;
+                }
+                // The first turn warms up.
+                if turn > 0 {
+                    samples.push(start.elapsed().as_nanos() as f64 / BATCH as f64);
+                }
+            }
+        }
+    }
+    let [ours, peer] = samples;
+    for (percent, suffix) in [(50, ""), (99, "/p99")] {
+        let of = |samples: &[f64]| Some(percentile(samples.to_vec(), percent));
+        let name = format!("{}{suffix}", case.name);
+        report.add(Figure::new(name, of(&ours), of(&peer), "ns", turns * TURN));
+    }
+    Ok(())
+}
+
+/// Cycles of two threads at once against those of one, in the same time.
+fn two_threads(report: &mut Report, name: &str, pools: &[Box<dyn Cycles>; 2], turns: usize) -> Result<()> {
+    let time = Duration::from_millis(100);
+    let mut figures = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
+    for _ in 0..turns.div_ceil(2) {
+        for (pool, figures) in pools.iter().zip(&mut figures) {
+            for (threads, figure) in (1..).zip(figures) {
+                let cycles = throughput(&**pool, threads, time)?;
+                figure.push(time.as_nanos() as f64 / cycles as f64);
+            }
+        }
+    }
+    let [ours, peer] = figures.map(|figures| figures.map(|samples| percentile(samples, 50)));
+    let scaling = |[one, two]: [f64; 2]| one / two;
+    report.note(&format!(
+        "{name}: two threads do {:.2} times what one does; the peer's {:.2} times",
+        scaling(ours),
+        scaling(peer)
+    ));
+    report.add(Figure::new(format!("{name}_2_threads"), Some(ours[1]), Some(peer[1]), "ns", turns.div_ceil(2)));
+    Ok(())
+}
+
+/// How many cycles so many threads do together.
+fn throughput(pool: &dyn Cycles, threads: usize, time: Duration) -> Result<u64> {
+    let (done, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let work = || {
+        let mut cycles = 0;
+        while !over.load(Ordering::Relaxed) {
+            pool.cycle(true)?;
+            cycles += 1;
+        }
+        done.fetch_add(cycles, Ordering::Relaxed);
+        anyhow::Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        std::thread::sleep(time);
+        over.store(true, Ordering::Relaxed);
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker returns its errors"))
+    })?;
+    Ok(done.into_inner())
+}
+
+/// Cycles through many instances, cold in the processor's caches.
+fn rotation(report: &mut Report, pools: &[Box<dyn Cycles>; 2], turns: usize) -> Result<()> {
+    let mut samples = [Vec::new(), Vec::new()];
+    for _ in 0..turns {
+        for (pool, samples) in pools.iter().zip(&mut samples) {
+            samples.extend(pool.rotate(ROTATION, TURN)?);
+        }
+    }
+    let [ours, peer] = samples.map(|samples| Some(percentile(samples, 50)));
+    report.add(Figure::new("rotation_256".into(), ours, peer, "ns", turns * TURN));
+    Ok(())
+}
+
+/// Times batches of a cycle.
+pub(crate) fn batches(count: usize, mut cycle: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    (0..count)
+        .map(|_| {
+            let start = Instant::now();
+            (0..BATCH).try_for_each(|_| cycle())?;
+            Ok(start.elapsed().as_nanos() as f64 / BATCH as f64)
+        })
+        .collect()
+}
+
+fn percentile(mut samples: Vec<f64>, percent: usize) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples[(samples.len() - 1) * percent / 100]
+}
