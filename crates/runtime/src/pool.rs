@@ -16,6 +16,9 @@
 //! Memory of a pooled instance that nothing has touched yet is protected, and opened when it is touched, by
 //! the guest or by Rust code. A *system call* that is given such memory fails with `EFAULT`: touch each page
 //! first ([`touch`]).
+//!
+//! The stack is protected likewise: a handler of the embedder's for a signal that may come while a guest runs has to
+//! be installed with `SA_ONSTACK`, or the kernel finds no room for its frame and ends the process.
 
 use std::cell::Cell;
 use std::collections::HashMap;
