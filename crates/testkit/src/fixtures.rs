@@ -1,6 +1,6 @@
 //! Modules from text, in one call.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use selvedge_compiler::Options;
 use selvedge_contract::MemoryLayout;
 use selvedge_runtime::{Instance, Limits, Linker, Module, Store};
@@ -36,7 +36,7 @@ pub fn compile(wasm: impl AsRef<[u8]>, layout: MemoryLayout) -> Result<Vec<u8>> 
 /// # Errors
 /// If it does not compile or load.
 pub fn module(wasm: impl AsRef<[u8]>, layout: MemoryLayout) -> Result<Module> {
-    crate::load(&compile(wasm, layout)?).context("loading what was just compiled")
+    module_with(wasm, &options(layout))
 }
 
 /// Compiles and loads a module, in text or binary, with options of one's own.
@@ -44,7 +44,7 @@ pub fn module(wasm: impl AsRef<[u8]>, layout: MemoryLayout) -> Result<Module> {
 /// # Errors
 /// If it does not compile or load.
 pub fn module_with(wasm: impl AsRef<[u8]>, options: &Options) -> Result<Module> {
-    crate::load(&selvedge_compiler::compile(wasm.as_ref(), options, &())?).context("loading what was just compiled")
+    crate::compile_and_load(wasm.as_ref(), options)
 }
 
 /// Compiles, loads and instantiates a module without imports, in a store of its own.

@@ -30,7 +30,7 @@ impl Library {
     fn open(case: &Case, module: &Path, layout: MemoryLayout) -> Result<Library> {
         let wasm = std::fs::read(module).with_context(|| format!("reading {}", module.display()))?;
         let options = Options { memory: layout, ..Options::default() };
-        let mut module = crate::load(&selvedge_compiler::compile(&wasm, &options, &())?)?;
+        let mut module = crate::compile_and_load(&wasm, &options)?;
         if let Some(export) = &case.preinit {
             module = initialised(&module, export, &case.preinit_allow)?;
         }

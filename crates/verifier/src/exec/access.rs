@@ -127,6 +127,8 @@ impl Exec<'_, '_> {
                 self.global(cell, ptr, size, write)
             }
             Region::Values => self.values(ptr, size),
+            Region::MemoryDef(_) if !write => imported_size(ptr, memory_def::SIZE, size),
+            Region::TableDef(_) if !write => imported_size(ptr, table_def::SIZE, size),
             _ if write => Err(Violation::new(Rule::Context, "this may not be written")),
             _ => undeclared(),
         }
@@ -156,6 +158,9 @@ impl Exec<'_, '_> {
                 let cell = self.walk.facts.global(defined);
                 self.global(cell, Ptr::exact(Region::Context, offset.into()), size, write)
             }
+            // A size may be looked at as a float's bits, too.
+            Some(Field::MemoryDef { offset, .. }) if !write => size_field(offset, memory_def::SIZE, size),
+            Some(Field::TableDef { offset, .. }) if !write => size_field(offset, table_def::SIZE, size),
             // How much it counts is between the guest and the host: no one else's safety hangs on it.
             Some(Field::Meter) if self.walk.facts.contract.metered && size == 8 => Ok(()),
             _ if write => Err(Violation::new(Rule::Context, "this may not be written")),
@@ -309,6 +314,16 @@ fn pointer(to: Region) -> Value {
 }
 
 /// The only field of a table's definition that every code may read.
+/// Reading the size in a definition, and nothing else of it.
+fn size_field(at: u32, field: i32, size: usize) -> Checked {
+    if i64::from(at) == i64::from(field) && matches!(size, 4 | 8) { Ok(()) } else { undeclared() }
+}
+
+/// The same of a definition in another context.
+fn imported_size(ptr: Ptr, field: i32, size: usize) -> Checked {
+    ptr.is_exact().and_then(|at| u32::try_from(at).ok()).map_or_else(undeclared, |at| size_field(at, field, size))
+}
+
 fn table_size(at: i64, size: usize) -> Checked<Value> {
     match (i32::try_from(at), size) {
         (Ok(table_def::SIZE), 4 | 8) => Ok(number(size).value),

@@ -237,12 +237,16 @@ impl Exec<'_, '_> {
     /// One operand: the product of it and `rax` in `rdx` and `rax`.
     pub(super) fn wide_multiply(&mut self) -> Checked {
         let size = self.size(0)?;
-        if size < 4 {
+        if size == 2 {
             return self.denied();
         }
         let source = usize::from(self.read_as(0, size)?.value.readable()) >= size;
         let shown = source && self.rax_is_readable(size);
         self.set_flags(shown);
+        if size == 1 {
+            // The whole product is in ax.
+            return self.write_register((RAX, 2), Cell::new(opaque(shown)));
+        }
         self.write_register((RAX, size), Cell::new(opaque(shown)))?;
         self.write_register((RDX, size), Cell::new(opaque(shown)))
     }

@@ -103,9 +103,11 @@ impl Exec<'_, '_> {
         if !memory || size < 16 || tolerant || shape == Shape::Move {
             return Ok(());
         }
-        // Text is mapped on a page.
+        // Text and contexts lie on pages.
         let aligned = match self.effective()? {
-            Value::Ptr(Ptr { to: Region::Text, lo, hi, zeros, .. }) => lo % 16 == 0 && (lo == hi || zeros >= 4),
+            Value::Ptr(Ptr { to: Region::Text | Region::Context, lo, hi, zeros, .. }) => {
+                lo % 16 == 0 && (lo == hi || zeros >= 4)
+            }
             _ => false,
         };
         ensure(aligned, Rule::Address, "its memory operand must be aligned, which is not known")
