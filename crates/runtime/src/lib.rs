@@ -18,7 +18,8 @@
 //!   length and pointer from a guest is an allegation until checked ([`GuestPtr`]).
 //! * Host code that panics ends the call, not the process ([`CallError::HostPanic`]).
 //! * The compiler is not here and must never be: an artifact is all there is.
-//! * `unsafe` is one block, in [`Module::load_trusted`]; the machine itself is the `native` crate's.
+//! * `unsafe` is where code is published, in [`Module::load_trusted`] on the caller's word and in
+//!   [`Module::load_untrusted`] on a proof; the machine itself is the `native` crate's.
 //!
 //! Host functions run on the host's stack and may call back into the guest through their [`Caller`]. There are
 //! three ways to define one: [`Linker::func_wrap`] from Rust types, [`Linker::func_new`] of any type, and
