@@ -3,6 +3,7 @@
 //! The peer runs with the best settings found for it: pooling, copy-on-write images, 1 MiB kept resident, pages
 //! scanned where the kernel can. Cycles are timed in batches of eight, and both engines take turns.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -163,15 +164,18 @@ fn rotation(report: &mut Report, pools: &[Box<dyn Cycles>; 2], turns: usize) -> 
     Ok(())
 }
 
-/// Times batches of a cycle.
-pub(crate) fn batches(count: usize, mut cycle: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
-    (0..count)
-        .map(|_| {
-            let start = Instant::now();
-            (0..BATCH).try_for_each(|_| cycle())?;
-            Ok(start.elapsed().as_nanos() as f64 / BATCH as f64)
-        })
-        .collect()
+/// Times batches of cycles through `held` instances, the oldest dropped each time: what [`Cycles::rotate`] does.
+pub(crate) fn rotate<S>(held: usize, batches: usize, make: impl Fn() -> Result<S>) -> Result<Vec<f64>> {
+    let mut stores = (0..held).map(|_| make()).collect::<Result<VecDeque<_>>>()?;
+    let mut batch = || {
+        let start = Instant::now();
+        for _ in 0..BATCH {
+            stores.pop_front();
+            stores.push_back(make()?);
+        }
+        Ok(start.elapsed().as_nanos() as f64 / BATCH as f64)
+    };
+    (0..batches).map(|_| batch()).collect()
 }
 
 fn percentile(mut samples: Vec<f64>, percent: usize) -> f64 {

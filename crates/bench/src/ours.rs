@@ -12,7 +12,7 @@ use selvedge_runtime::{
 use selvedge_wasi::{DirAccess, Wasi};
 
 use crate::engine::{self, BAD_FILE, Settings};
-use crate::instances::{Cycles, batches};
+use crate::instances::{Cycles, rotate};
 
 struct Engine(Options);
 
@@ -158,13 +158,8 @@ impl Cycles for Pooled {
         self.make(call).map(drop)
     }
 
-    fn rotate(&self, held: usize, count: usize) -> Result<Vec<f64>> {
-        let mut stores = (0..held).map(|_| self.make(true)).collect::<Result<std::collections::VecDeque<_>>>()?;
-        batches(count, || {
-            stores.pop_front();
-            stores.push_back(self.make(true)?);
-            Ok(())
-        })
+    fn rotate(&self, held: usize, batches: usize) -> Result<Vec<f64>> {
+        rotate(held, batches, || self.make(true))
     }
 }
 

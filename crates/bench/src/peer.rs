@@ -11,7 +11,7 @@ use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::engine::{self, BAD_FILE, Settings};
-use crate::instances::{Cycles, batches};
+use crate::instances::{Cycles, rotate};
 
 struct Engine(wasmtime::Engine);
 
@@ -154,12 +154,7 @@ impl Cycles for Pooled {
         self.make(call).map(drop)
     }
 
-    fn rotate(&self, held: usize, count: usize) -> Result<Vec<f64>> {
-        let mut stores = (0..held).map(|_| self.make(true)).collect::<Result<std::collections::VecDeque<_>>>()?;
-        batches(count, || {
-            stores.pop_front();
-            stores.push_back(self.make(true)?);
-            Ok(())
-        })
+    fn rotate(&self, held: usize, batches: usize) -> Result<Vec<f64>> {
+        rotate(held, batches, || self.make(true))
     }
 }

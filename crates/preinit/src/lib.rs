@@ -30,7 +30,6 @@ mod freeze;
 mod image;
 mod references;
 mod run;
-mod watch;
 
 pub use allow::{Allow, UnknownImport};
 pub use error::PreinitError;

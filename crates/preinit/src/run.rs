@@ -5,13 +5,12 @@ use std::time::Duration;
 use selvedge_contract::limits::{PREINIT_OUTPUT_BYTES_MAX, PREINIT_SECONDS_DEFAULT};
 use selvedge_contract::types::ExternType;
 use selvedge_contract::{Contract, Extern};
-use selvedge_runtime::{CallError, Instance, InstantiateError, Limits, Module, Store};
+use selvedge_runtime::{CallError, Deadline, Instance, InstantiateError, Limits, Module, Store};
 use selvedge_wasi::{Buffer, Wasi};
 
 use crate::allow::{self, Allow, Refused};
 use crate::error::PreinitError;
 use crate::freeze::{freeze, functions_only};
-use crate::watch::Watch;
 
 /// What a reactor's constructors are called through.
 const INITIALIZE: &str = "_initialize";
@@ -61,9 +60,13 @@ pub fn initialise(module: &Module, options: &Options) -> Result<Vec<u8>, Preinit
     functions_only(module.contract())?;
     let calls = calls(module, options.export.as_deref())?;
     let mut store = Store::new(allow::wasi(&options.output)?, options.limits)?;
-    let watch = Watch::start(store.interrupt_handle(), options.timeout).map_err(PreinitError::Watch)?;
+    let handle = store.interrupt_handle();
+    let deadline = Deadline::start(options.timeout, move || {
+        handle.interrupt();
+    })
+    .map_err(PreinitError::Watch)?;
     let instance = run(&mut store, module, &calls, options).map_err(|error| explain(error, options.timeout))?;
-    drop(watch);
+    drop(deadline);
     let spent: Vec<Extern> = calls.iter().filter_map(|name| module.contract().export(name)).collect();
     freeze(&store, instance, &spent, &options.as_flags())
 }

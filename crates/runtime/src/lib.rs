@@ -32,6 +32,7 @@ mod builtins;
 mod call;
 mod context;
 mod core;
+mod deadline;
 mod error;
 mod externref;
 mod func;
@@ -57,6 +58,7 @@ mod value;
 
 pub use backtrace::{Backtrace, Frame, SourceLine};
 pub use context::{AsContext, AsContextMut, Context, ContextMut};
+pub use deadline::Deadline;
 pub use error::{BadCall, CallError, HostError, InstantiateError, LoadError, Trap};
 pub use externref::ExternRef;
 pub use func::{Func, TypedFunc};

@@ -6,7 +6,7 @@ mod common;
 use std::future::Future;
 use std::task::{Context, Waker};
 
-use common::load_with;
+use common::{Random, load_with};
 use selvedge_compiler::Options;
 use selvedge_contract::MemoryLayout;
 use selvedge_runtime::{
@@ -101,29 +101,14 @@ fn shapes() -> Vec<String> {
     shapes
 }
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    /// Often small, often near a page's edge.
-    fn number(&mut self) -> i32 {
-        match self.below(5) {
-            0 => self.below(6) as i32,
-            1 => self.below(70) as i32,
-            2 => (self.below(7) << 16) as i32 - self.below(6) as i32,
-            3 => self.below(400_000) as i32,
-            _ => self.next() as i32,
-        }
+/// Often small, often near a page's edge.
+fn number(random: &mut Random) -> i32 {
+    match random.below(5) {
+        0 => random.below(6) as i32,
+        1 => random.below(70) as i32,
+        2 => (random.below(7) << 16) as i32 - random.below(6) as i32,
+        3 => random.below(400_000) as i32,
+        _ => random.next() as i32,
     }
 }
 
@@ -148,8 +133,8 @@ fn names(store: &Store<u32>, instance: Instance, kind: fn(&Item) -> bool) -> Vec
 
 /// One function of the guest's is called; how that ended.
 fn call(store: &mut Store<u32>, instance: Instance, random: &mut Random, functions: &[String]) -> String {
-    let name = &functions[random.below(functions.len())];
-    let params = [Val::I32(random.number()), Val::I32(random.number())];
+    let name = &functions[random.below(functions.len() as u64) as usize];
+    let params = [Val::I32(number(random)), Val::I32(number(random))];
     let function = instance.get_func(&*store, name).unwrap();
     if name == "wait" {
         let polled = {
@@ -171,7 +156,7 @@ fn call(store: &mut Store<u32>, instance: Instance, random: &mut Random, functio
 /// One thing that the host does to an instance.
 fn touch(store: &mut Store<u32>, instance: Instance, random: &mut Random) -> String {
     let memory = |store: &Store<u32>, n: usize| instance.get_memory(store, &format!("m{n}"));
-    let (m, number) = (memory(store, random.below(3)), random.number());
+    let (m, number) = (memory(store, random.below(3) as usize), number(random));
     match (random.below(8), m) {
         (0, Some(memory)) => {
             let bytes = memory.data_mut(store);

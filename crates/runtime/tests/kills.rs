@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use common::load;
+use common::{Random, load};
 use selvedge_runtime::{
     CallError, Caller, Instance, InstancePre, InterruptHandle, Limits, Linker, Outcome, Pool, PoolLimits, Store, Wait,
 };
@@ -44,24 +44,8 @@ fn kills() -> (u64, Duration) {
     }
 }
 
-/// Xorshift: replays from its seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn pause(&mut self, most: u64) {
-        (0..self.below(most)).for_each(|_| std::hint::spin_loop());
-    }
+fn pause(random: &mut Random, most: u64) {
+    (0..random.below(most)).for_each(|_| std::hint::spin_loop());
 }
 
 fn prepared() -> InstancePre<()> {
@@ -115,7 +99,7 @@ fn kill(shared: &Shared, mut random: Random) {
             std::thread::yield_now();
             continue;
         };
-        random.pause(400);
+        pause(&mut random, 400);
         shared.asked.fetch_add(u64::from(handle.interrupt()), Ordering::Relaxed);
         stale.push(handle);
         if stale.len() == 16 {
@@ -132,7 +116,7 @@ fn live(pool: &Pool, pre: &InstancePre<()>, random: &mut Random, shared: &Shared
     let (mut store, instance) = pool.instantiate(pre, ()).unwrap();
     let handle = store.interrupt_handle();
     *shared.target.lock().unwrap() = Some(handle.clone());
-    random.pause(200);
+    pause(random, 200);
     if random.below(4) == 0 {
         // It ends by itself, before the request, or because of it, or with one that is void.
         let brief = instance.typed_func::<(), ()>(&store, "brief").unwrap();

@@ -48,3 +48,19 @@ pub fn start_trap(result: Result<Instance, InstantiateError>) -> TrapCode {
         other => panic!("expected a trap, got {other:?}"),
     }
 }
+
+/// Xorshift (Marsaglia 2003): replays from its seed.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
