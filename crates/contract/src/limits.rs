@@ -50,8 +50,8 @@ pub const NAME_BYTES_MAX: usize = 100_000;
 pub const GUARDED_RESERVATION_BYTES: u64 = 4 << 30;
 /// Guard after a guarded memory; constant offsets below it need no check.
 pub const GUARDED_GUARD_BYTES: u64 = 32 << 20;
-/// Guard after a dense memory.
-pub const DENSE_GUARD_BYTES: u64 = 1 << 20;
+/// Guard after a dense memory: as little as lets neighbouring accesses share a bounds check.
+pub const DENSE_GUARD_BYTES: u64 = 8 << 10;
 /// Largest reservation of a dense or 64-bit memory.
 pub const RESERVATION_BYTES_MAX: u64 = 64 << 30;
 /// Reservation of a 64-bit or dense memory that declares no maximum.

@@ -331,6 +331,7 @@ mod tests {
     use super::*;
     use crate::contract::{ConstExpr, GlobalPlan, Interruption, Provenance};
     use crate::cpu::CpuFeatures;
+    use crate::limits::DENSE_GUARD_BYTES;
     use crate::types::{ExternType, FuncType, GlobalType, TableType, ValType};
 
     fn contract() -> Contract {
@@ -385,7 +386,7 @@ mod tests {
             ty: memory,
             layout: crate::contract::MemoryLayout::Dense,
             reservation_bytes: 1 << 16,
-            guard_bytes: 1 << 20,
+            guard_bytes: DENSE_GUARD_BYTES,
             pages_max: 1,
         }];
         let layout = VmLayout::new(&contract).unwrap();

@@ -1,21 +1,33 @@
 //! Linear memory: addresses, scalar loads and stores, and what the host does to whole memories.
 //!
-//! An address is `base + index + displacement`. The index is clamped unless whatever it is it stays
-//! within the reservation; the displacement is the operator's offset if that stays within the guard,
-//! otherwise it is added to the index before. So every access lies in the memory or faults, even if
-//! branches are mispredicted: there are none.
+//! An address is `base + index + offset`. The index is clamped, unless whatever it is the sum stays within the
+//! reservation and its guard: to the bound less the offset's *class*, the offset rounded down, so that accesses
+//! near each other share one clamp; what is left of the offset stays within the guard. So every access lies in
+//! the memory or faults, even if branches are mispredicted: there are none.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, InstructionData, Opcode, Type, Value, types};
 use selvedge_contract::abi::Builtin;
-use selvedge_contract::limits::{RESERVATION_BYTES_MAX, WASM_PAGE_BYTES};
+use selvedge_contract::limits::{DENSE_GUARD_BYTES, RESERVATION_BYTES_MAX, WASM_PAGE_BYTES};
 use selvedge_contract::vmctx::{Reach, memory_def};
 use wasmparser::{MemArg, MemArgTarget};
 
 use super::meter::Amount;
 use super::{Address, Translator, flags};
 use crate::module::MemoryAccess;
+
+/// Offsets are rounded down to this: what is left of them, and an access after it, fits into every guard.
+const OFFSET_CLASS_BYTES: u64 = 4 << 10;
+/// Classes beyond this do not fit an instruction's displacement.
+const DISPLACEMENT_CLASS_MAX: u64 = (1 << 31) - OFFSET_CLASS_BYTES;
+const _: () = assert!(OFFSET_CLASS_BYTES + 16 <= DENSE_GUARD_BYTES);
+
+/// An index within its bounds, and how much of the operator's offset is in it already.
+struct Index {
+    value: Value,
+    holds: u64,
+}
 
 fn memory_index(memarg: &MemArg) -> u32 {
     match memarg.target {
@@ -38,14 +50,14 @@ impl<'m> Translator<'m, '_> {
         let index = self.pop();
         let index = self.loaded_wide(index).unwrap_or_else(|| self.widen(index));
         let near = memarg.offset.checked_add(u64::from(bytes)).is_some_and(|end| end <= access.guard_bytes);
-        let (far, offset) = if near { (0, memarg.offset as i32) } else { (memarg.offset, 0) };
+        let class = if near { 0 } else { memarg.offset & !(OFFSET_CLASS_BYTES - 1) };
         let index = match access.bound {
-            Some(bound) => self.within(index, far, bound, access.memory64),
-            None => self.within_definition(index, far, memory),
+            Some(bound) => self.within(index, class, bound, access.memory64),
+            None => self.within_definition(index, class, memory),
         };
         let base = self.memory_base(memory);
-        let base = self.ins().iadd(base, index);
-        Address { base, offset, flags: self.heap_flags() }
+        let base = self.ins().iadd(base, index.value);
+        Address { base, offset: (memarg.offset - index.holds) as i32, flags: self.heap_flags() }
     }
 
     /// A 32-bit value that was loaded, extended without a sign by the load itself. Loads do that anyway, but
@@ -77,31 +89,50 @@ impl<'m> Translator<'m, '_> {
         Some(wide)
     }
 
-    /// `index + far`, or the bound if that is more.
-    fn within(&mut self, index: Value, far: u64, bound: u64, memory64: bool) -> Value {
-        let Some(limit) = bound.checked_sub(far) else { return self.number(bound) };
-        let unreachable = !memory64 && limit >= u64::from(u32::MAX);
-        let index = if unreachable {
+    /// The index, but so little that index and class are at most the bound.
+    fn within(&mut self, index: Value, class: u64, bound: u64, memory64: bool) -> Index {
+        // Nothing is in bounds. A limit of 0 would be a test for zero, and no clamp to the verifier.
+        let Some(limit) = bound.checked_sub(class).filter(|limit| *limit > 0) else {
+            return Index { value: self.number(bound), holds: class };
+        };
+        let most = self.known_index(index).or((!memory64).then_some(u32::MAX.into()));
+        let index = if most.is_some_and(|most| most <= limit) {
             index
         } else {
             let limit = self.number(limit);
             self.clamp(index, limit)
         };
-        if far == 0 { index } else { self.ins().iadd_imm_u(index, far as i64) }
+        if class <= DISPLACEMENT_CLASS_MAX {
+            return Index { value: index, holds: 0 };
+        }
+        Index { value: self.ins().iadd_imm_u(index, class as i64), holds: class }
+    }
+
+    /// What an index is, if it is a constant.
+    fn known_index(&self, index: Value) -> Option<u64> {
+        let dfg = &self.builder.func.dfg;
+        match dfg.insts[dfg.value_def(dfg.resolve_aliases(index)).inst()?] {
+            InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } => {
+                let bits = dfg.value_type(index).bits();
+                Some(imm.bits() as u64 & (u64::MAX >> (64 - bits)))
+            }
+            InstructionData::Unary { opcode: Opcode::Uextend, arg } => self.known_index(arg),
+            _ => None,
+        }
     }
 
     /// The same with a bound that only the memory's definition knows.
-    fn within_definition(&mut self, index: Value, far: u64, memory: u32) -> Value {
+    fn within_definition(&mut self, index: Value, class: u64, memory: u32) -> Index {
         let bound = self.memory_field(memory, memory_def::BOUND);
-        if far > RESERVATION_BYTES_MAX {
-            return bound;
+        if class > RESERVATION_BYTES_MAX {
+            return Index { value: bound, holds: class };
         }
         let index = self.clamp(index, bound);
-        if far == 0 {
-            return index;
+        if class == 0 {
+            return Index { value: index, holds: 0 };
         }
-        let sum = self.ins().iadd_imm_u(index, far as i64);
-        self.clamp(sum, bound)
+        let sum = self.ins().iadd_imm_u(index, class as i64);
+        Index { value: self.clamp(sum, bound), holds: class }
     }
 
     fn clamp(&mut self, index: Value, limit: Value) -> Value {
