@@ -9,6 +9,7 @@ mod artifact;
 mod cache;
 mod disassemble;
 mod files;
+mod jailed;
 mod load;
 mod options;
 mod progress;
@@ -19,6 +20,11 @@ mod watchdog;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use selvedge_native::jail::{Allocator, COMPILE_CHILD};
+
+/// The system's; in the jail, memory that runs short is told apart from a crash.
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 /// Compiles WebAssembly ahead of time and runs it.
 #[derive(Parser)]
@@ -32,6 +38,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Compile(verbs::compile::Args),
+    /// What `compile --jailed` starts: compiles stdin to stdout, in the jail
+    #[command(name = COMPILE_CHILD, hide = true)]
+    CompileChild(verbs::compile::Args),
     Run(verbs::run::Args),
     Inspect(verbs::inspect::Args),
     Verify(verbs::verify::Args),
@@ -41,6 +50,7 @@ enum Verb {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Compile(args) => verbs::compile::main(&args),
+        Verb::CompileChild(args) => verbs::compile::child(&args),
         Verb::Run(args) => verbs::run::main(&args),
         Verb::Inspect(args) => verbs::inspect::main(&args),
         Verb::Verify(args) => verbs::verify::main(&args),

@@ -1,4 +1,4 @@
-//! Why a module was not compiled. All but [`CompileError::Codegen`] are the module's (or its author's)
+//! Why a module was not compiled. All but [`CompileError::Codegen`] and [`CompileError::Threads`] are the module's (or its author's)
 //! to mend.
 
 use std::fmt;
@@ -92,6 +92,9 @@ pub enum CompileError {
         /// Where.
         place: Place,
     },
+    /// Not one thread could be started. The machine's, or a limit on the process.
+    #[error("no thread could be started to compile on: {0}; memory or the number of threads is limited too low")]
+    Threads(std::io::Error),
     /// The code generator failed: a bug in the compiler, or a limit of its own.
     #[error("no code could be generated{place}: {message}; please report this with the module")]
     Codegen {

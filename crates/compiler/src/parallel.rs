@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use selvedge_contract::limits::TEXT_BYTES_MAX;
 
@@ -69,16 +69,17 @@ pub(crate) fn compile_all(
 type Part = Vec<(u32, Code)>;
 
 fn run(work: &Work<'_>, threads: usize) -> Result<Vec<Part>, CompileError> {
-    let lost = |message: String| CompileError::Codegen { message, place: Place::default() };
+    let lost = |message: &str| CompileError::Codegen { message: message.into(), place: Place::default() };
     thread::scope(|scope| {
         let spawn = |_| thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || work.thread());
-        let workers: Vec<_> = (0..threads).map(spawn).collect();
-        let mut parts = Vec::new();
-        for worker in workers {
-            let worker = worker.map_err(|error| lost(format!("no thread could be started: {error}")))?;
-            parts.push(worker.join().map_err(|_| lost("a thread of the compiler panicked".into()))?);
+        let (workers, refused): (Vec<_>, Vec<_>) = (0..threads).map(spawn).partition(Result::is_ok);
+        // Fewer than asked for will do.
+        if let (true, Some(Err(error))) = (workers.is_empty(), refused.into_iter().next()) {
+            return Err(CompileError::Threads(error));
         }
-        Ok(parts)
+        let join =
+            |worker: ScopedJoinHandle<'_, Part>| worker.join().map_err(|_| lost("a thread of the compiler panicked"));
+        workers.into_iter().flatten().map(join).collect()
     })
 }
 

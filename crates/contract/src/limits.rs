@@ -73,6 +73,13 @@ pub const PREINIT_IMAGE_RUNS_MAX: usize = 1_000;
 /// Element segments that one table's contents may become before they are written as one, nulls included.
 pub const PREINIT_TABLE_RUNS_MAX: usize = 1_000;
 
+/// Memory that compiling in the jail may take, unless said otherwise.
+pub const JAIL_MEMORY_BYTES_DEFAULT: u64 = 4 << 30;
+/// CPU time of all its threads together, unless said otherwise, in seconds.
+pub const JAIL_CPU_SECONDS_DEFAULT: u64 = 300;
+/// So many times its CPU time may pass until it has ended: on a busy machine it waits for the processor.
+pub const JAIL_WALL_FACTOR: u64 = 10;
+
 /// Stack of an instance.
 pub const STACK_BYTES_DEFAULT: usize = 1 << 20;
 /// Smallest stack that can be asked for.

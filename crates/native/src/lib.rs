@@ -5,6 +5,8 @@
 //!     bytes          text     memory, context            switch.s, signals
 //! ```
 //!
+//! Beside it, the [`jail`]: what a process gives up before it looks at what strangers sent.
+//!
 //! Everything unsafe rests on one promise, made where code is published ([`Code::publish`]): *the text keeps
 //! its contract*. It touches only the slot whose context it is given, calls the host only through the
 //! context's stubs, and returns with the stack as it was. Given that, every other function here is safe
@@ -28,6 +30,7 @@ mod enter;
 mod error;
 mod host;
 mod interrupt;
+pub mod jail;
 mod pages;
 mod pool;
 mod region;

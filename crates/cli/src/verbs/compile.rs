@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use selvedge_contract::limits::{PREINIT_SECONDS_DEFAULT, WASM_BYTES_MAX};
 use selvedge_preinit::{Allow, PreinitError};
 
 use crate::artifact::Artifact;
+use crate::jailed::{self, JailArgs};
 use crate::options::{CompileArgs, size, time};
 use crate::progress::Bar;
 use crate::{disassemble, files, load};
@@ -29,6 +30,10 @@ use crate::{disassemble, files, load};
 /// and stdin, with a clock at 1970 and random bytes that are always the same:
 /// whatever it draws from them, all its instances share. What it prints appears on
 /// stderr.
+///
+/// With `--jailed` a process of its own compiles, which has no network, no files
+/// and no other processes, and the memory and time it is given: for modules from
+/// strangers. It needs a kernel with landlock and seccomp.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -36,7 +41,8 @@ Examples:
   selvedge compile app.wat -o out/app.selv --memory dense --memory-max 64MiB
   selvedge compile app.wasm -g --cpu x86-64-v3
   selvedge compile runtime.wasm --preinit=wizer.initialize --preinit-allow wasi
-  selvedge compile app.wasm --emit asm | less")]
+  selvedge compile app.wasm --emit asm | less
+  selvedge compile --jailed --jail-memory 1GiB --jail-cpu 1m strange.wasm")]
 pub(crate) struct Args {
     /// The module: .wasm or .wat
     input: PathBuf,
@@ -55,6 +61,8 @@ pub(crate) struct Args {
     compile: CompileArgs,
     #[command(flatten)]
     preinit: PreinitArgs,
+    #[command(flatten)]
+    jail: JailArgs,
 }
 
 /// Whether and how to initialise.
@@ -84,11 +92,24 @@ enum Emit {
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let wasm = read_module(&args.input)?;
     let output = output(args)?;
-    let made = emit(args, &wasm).with_context(|| format!("cannot compile {}", args.input.display()))?;
+    let preinit = args.preinit.preinit.is_some();
+    let made = match args.jail.jailed() {
+        true if preinit => Err(anyhow!("--preinit runs the module, which --jailed does not allow; leave one out")),
+        true => jailed::compile(&args.jail, &wasm),
+        false => emit(args, &wasm),
+    };
+    let made = made.with_context(|| format!("cannot compile {}", args.input.display()))?;
     match output {
         Some(path) => files::write(&path, &made)?,
         None => files::print_bytes(&made)?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the verb that `--jailed` starts.
+pub(crate) fn child(args: &Args) -> Result<ExitCode> {
+    ensure!(args.preinit.preinit.is_none(), "--preinit runs the module: not in the jail");
+    jailed::serve(&args.jail, |wasm| emit(args, wasm))?;
     Ok(ExitCode::SUCCESS)
 }
 
