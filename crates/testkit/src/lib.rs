@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Nothing here panics on a bad script or case: what is wrong is reported with its place.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod cases;
@@ -30,20 +30,11 @@ pub(crate) fn load(artifact: &[u8]) -> Result<Module, LoadError> {
     Module::load_untrusted(artifact, NonZeroUsize::MIN)
 }
 
-/// Compiles and loads a module: proved where the verifier can prove it. A few shapes of constant addresses, and some
-/// functions of the very largest modules, it refuses without cause; those are loaded on trust and told on stderr.
+/// Compiles and loads a module, proved on the way.
 ///
 /// # Errors
-/// If it does not compile, or does not load for another reason.
-#[allow(unsafe_code)]
+/// If it does not compile, or cannot be proved or loaded.
 pub(crate) fn compile_and_load(wasm: &[u8], options: &Options) -> Result<Module> {
     let artifact = selvedge_compiler::compile(wasm, options, &())?;
-    match load(&artifact) {
-        Err(LoadError::Unproved(report)) => {
-            eprintln!("loaded on trust: {}", report.to_string().lines().next().unwrap_or_default());
-            // SAFETY: the bytes are what the compiler has just returned.
-            Ok(unsafe { Module::load_trusted(&artifact) }?)
-        }
-        loaded => Ok(loaded?),
-    }
+    Ok(load(&artifact)?)
 }

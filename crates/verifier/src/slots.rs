@@ -124,6 +124,22 @@ impl Slots {
         }
     }
 
+    /// Forgets the names of what has none there.
+    pub(crate) fn keep_names_of(&mut self, there: &Slots) {
+        for (nth, cells) in self.chunks.iter_mut().enumerate() {
+            let Some(cells) = cells else { continue };
+            let nameless = |slot: usize| match there.chunks.get(nth) {
+                Some(Some(there)) => there[slot].id == 0,
+                _ => true,
+            };
+            for slot in (0..CHUNK).filter(|slot| nameless(*slot)) {
+                if cells[slot].id != 0 {
+                    Rc::make_mut(cells)[slot].id = 0;
+                }
+            }
+        }
+    }
+
     /// Keeps what holds of both; says whether anything changed.
     pub(crate) fn join(&mut self, new: &Slots) -> bool {
         let mut changed = self.chunks.len() > new.chunks.len();

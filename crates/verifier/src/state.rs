@@ -4,7 +4,11 @@
 //! ([`crate::value::Cell`]). A name is made by one instruction for one register. Where paths meet, a
 //! place keeps its name only if it has the same on all of them. So before an instruction that makes name
 //! `n`, no place has the name `n` in the final states: on the path by which the instruction is first reached
-//! nothing can have it, and that path takes part in every meeting on the way. The same holds for epochs.
+//! nothing can have it, and that path takes part in every meeting on the way. (When a block
+//! is found to begin in the middle of another, that one is looked at again first, so that it does.)
+//!
+//! **Epochs** are names of what tables hold: each block begins one, and so does each call. A block's does not
+//! depend on the ways that lead to it, so that looking at it again finds the same keys in the same places.
 
 use selvedge_contract::limits::STACK_UNCHECKED_BYTES_MAX;
 
@@ -103,8 +107,8 @@ impl State {
         self.compared.min(-(STACK_UNCHECKED_BYTES_MAX as i64))
     }
 
-    /// Keeps what holds of both; says whether anything changed. `meeting` names the place.
-    pub(crate) fn join(&mut self, new: &State, meeting: u32) -> bool {
+    /// Keeps what holds of both; says whether anything changed. The epoch is the place's.
+    pub(crate) fn join(&mut self, new: &State) -> bool {
         let mut changed = false;
         for (old, new) in self.regs.iter_mut().zip(&new.regs) {
             changed |= replace(old, if *old == *new { *old } else { old.join(*new) });
@@ -117,9 +121,15 @@ impl State {
         changed |= self.frame.join(&new.frame);
         changed |= self.area.join(&new.area);
         let compared = self.compared.max(new.compared);
-        changed |= replace(&mut self.compared, compared);
-        let epoch = if self.epoch == new.epoch { self.epoch } else { meeting };
-        changed | replace(&mut self.epoch, epoch)
+        changed | replace(&mut self.compared, compared)
+    }
+
+    /// Forgets the names of what has none there.
+    pub(crate) fn keep_names_of(&mut self, there: &State) {
+        for (cell, _) in self.regs.iter_mut().zip(&there.regs).filter(|(_, there)| there.id == 0) {
+            cell.id = 0;
+        }
+        self.frame.keep_names_of(&there.frame);
     }
 }
 

@@ -6,7 +6,7 @@
 //! blocks is nearly always the only time.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;
 
 use iced_x86::{Decoder, DecoderOptions, Instruction};
@@ -28,6 +28,8 @@ const STEPS_PER_BYTE: u64 = 32;
 const STEPS_MIN: u64 = 4096;
 /// Chunks of frames that all states of a function may hold together: a few hundred megabytes if none is shared.
 const CHUNKS_MAX: usize = 1 << 24;
+/// How often a function is proved anew, with what was learnt of names, before it is refused.
+const LOOKS_MAX: usize = 3;
 /// Bytes of a function: names of values hold an offset.
 const FUNCTION_BYTES_MAX: usize = 1 << 26;
 
@@ -88,10 +90,28 @@ pub(crate) struct Walk<'a> {
     queue: BinaryHeap<Reverse<u32>>,
     traps: Vec<TrapEntry>,
     chunks: usize,
+    /// Where an earlier look found blocks, and what it knew there in the end.
+    earlier: HashMap<u32, State>,
 }
 
 /// Proves a text function.
+///
+/// A block is looked at as soon as one way to it is known, perhaps as a part of another. What it names then by that
+/// way's names and epochs it may name otherwise when others are known, and what follows takes the two for different
+/// values. Who begins with the blocks and names that are left in the end does not.
 pub(crate) fn prove(facts: &Facts<'_>, number: usize) -> Result<Counts, Box<Refusal>> {
+    let mut earlier = HashMap::new();
+    for _ in 1..LOOKS_MAX {
+        match look(facts, number, &mut earlier) {
+            Err(_) if !earlier.is_empty() => {}
+            done => return done,
+        }
+    }
+    look(facts, number, &mut earlier)
+}
+
+/// Proves a text function, or leaves behind what is known of its blocks if some were looked at twice.
+fn look(facts: &Facts<'_>, number: usize, earlier: &mut HashMap<u32, State>) -> Result<Counts, Box<Refusal>> {
     let record = facts.records[number];
     let mut instruction = Instruction::default();
     let mut at = 0;
@@ -107,15 +127,26 @@ pub(crate) fn prove(facts: &Facts<'_>, number: usize) -> Result<Counts, Box<Refu
             state: before.map(describe).unwrap_or_default(),
         })
     };
-    let mut walk = Walk::new(facts, number, record).map_err(|v| refuse(v, 0, &instruction, None))?;
+    let taken = std::mem::take(earlier);
+    let mut walk = Walk::new(facts, number, record, taken).map_err(|v| refuse(v, 0, &instruction, None))?;
     match walk.run(&mut at, &mut instruction, &mut before) {
         Ok(()) => Ok(walk.counts),
-        Err(violation) => Err(refuse(violation, at, &instruction, before.as_ref())),
+        Err(violation) => {
+            if walk.counts.steps > walk.counts.instructions {
+                *earlier = walk.blocks.into_iter().map(|block| (block.start, block.state)).collect();
+            }
+            Err(refuse(violation, at, &instruction, before.as_ref()))
+        }
     }
 }
 
 impl<'a> Walk<'a> {
-    fn new(facts: &'a Facts<'a>, number: usize, record: FunctionRecord) -> Checked<Walk<'a>> {
+    fn new(
+        facts: &'a Facts<'a>,
+        number: usize,
+        record: FunctionRecord,
+        earlier: HashMap<u32, State>,
+    ) -> Checked<Walk<'a>> {
         let range = record.text_offset as usize..record.text_end() as usize;
         let code = facts.text.get(range).unwrap_or_default();
         ensure(!code.is_empty(), Rule::Bytes, "the function has no code")?;
@@ -131,6 +162,7 @@ impl<'a> Walk<'a> {
             queue: BinaryHeap::new(),
             traps: traps(facts, record)?,
             chunks: 0,
+            earlier,
         };
         let state = walk.entry_state();
         walk.reach(0, &state)?;
@@ -166,7 +198,7 @@ impl<'a> Walk<'a> {
                     }
                 }
                 *at += instruction.len() as u32;
-                if self.meaning.get(*at as usize).is_none_or(|meaning| *meaning >= FIRST_BLOCK) {
+                if self.ends_block(*at) {
                     self.reach((*at).into(), &state)?;
                     break;
                 }
@@ -174,6 +206,12 @@ impl<'a> Walk<'a> {
         }
         *instruction = Instruction::default();
         self.account(at)
+    }
+
+    /// Whether another block begins here, or the function is at its end.
+    fn ends_block(&self, at: u32) -> bool {
+        self.meaning.get(at as usize).is_none_or(|meaning| *meaning >= FIRST_BLOCK)
+            || !self.earlier.is_empty() && self.earlier.contains_key(&at)
     }
 
     /// Decodes the instruction at an offset and gives its bytes their meaning.
@@ -214,19 +252,39 @@ impl<'a> Walk<'a> {
             self.chunks += state.frame.weight() + state.area.weight();
             ensure(self.chunks <= CHUNKS_MAX, Rule::Budget, "the function has too many blocks for its frame")?;
             self.meaning[at] = FIRST_BLOCK + self.blocks.len() as u32;
-            self.blocks.push(Block { start: at as u32, state: state.clone(), queued: true });
+            if meaning == START {
+                self.look_again_before(at);
+            }
+            let mut state = State { epoch: meeting(at as u32), ..state.clone() };
+            if let Some(known) = self.earlier.get(&(at as u32)) {
+                state.keep_names_of(known);
+            }
+            self.blocks.push(Block { start: at as u32, state, queued: true });
             self.queue.push(Reverse(at as u32));
             return Ok(());
         }
         let block = &mut self.blocks[(meaning - FIRST_BLOCK) as usize];
         let same = block.state.regs[RSP].value == state.regs[RSP].value;
         ensure(same, Rule::Frame, "the stack pointer depends on the way that led here")?;
-        let changed = block.state.join(state, meeting(block.start));
+        let changed = block.state.join(state);
         if changed && !block.queued {
             block.queued = true;
             self.queue.push(Reverse(block.start));
         }
         Ok(())
+    }
+
+    /// Queues the block that leads on to this instruction of it: a block begins there now, in whose state the way
+    /// through takes part before anything is made of it.
+    fn look_again_before(&mut self, at: usize) {
+        let Some(before) = self.meaning[..at].iter().rev().find_map(|meaning| meaning.checked_sub(FIRST_BLOCK)) else {
+            return;
+        };
+        let block = &mut self.blocks[before as usize];
+        if !block.queued {
+            block.queued = true;
+            self.queue.push(Reverse(block.start));
+        }
     }
 
     /// Bytes of the function that are read as constants; `range` is of offsets in text.
@@ -348,7 +406,7 @@ fn guest_parameters(convention: &Convention, state: &mut State) {
     }
 }
 
-/// The epoch that begins where paths meet; that of a call is even.
+/// The epoch that begins with a block; that of a call is even.
 fn meeting(start: u32) -> u32 {
     start << 1 | 1
 }

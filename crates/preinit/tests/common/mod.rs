@@ -12,11 +12,9 @@ pub fn module(wat: &str, memory: MemoryLayout) -> anyhow::Result<Module> {
     Ok(load(&compile(wat.as_bytes(), &options, &())?))
 }
 
-/// Loads what compiler and initialiser have just written.
-#[allow(unsafe_code)]
+/// Loads what compiler and initialiser have just written, proved on the way.
 pub fn load(artifact: &[u8]) -> Module {
-    // SAFETY: every test here passes what comes straight from the compiler, or from `initialise` on that.
-    unsafe { Module::load_trusted(artifact) }.expect("what was just written can be loaded")
+    Module::load_untrusted(artifact, std::num::NonZeroUsize::MIN).expect("what was just written is proved")
 }
 
 /// An instance in a store of its own, with WASI that grants nothing; other functions refuse.

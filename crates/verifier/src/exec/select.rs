@@ -45,6 +45,19 @@ impl Relation {
         }
     }
 
+    /// Whether it holds between two numbers; not every condition's relation is known.
+    fn of(self, a: u64, b: u64) -> Option<bool> {
+        match self {
+            Relation::Below => Some(a < b),
+            Relation::AtMost => Some(a <= b),
+            Relation::Equal => Some(a == b),
+            Relation::AtLeast => Some(a >= b),
+            Relation::Above => Some(a > b),
+            Relation::Unequal => Some(a != b),
+            Relation::Unknown => None,
+        }
+    }
+
     fn swapped(self) -> Relation {
         match self {
             Relation::Below => Relation::Above,
@@ -103,10 +116,12 @@ impl Exec<'_, '_> {
         let condition = self.insn.condition_code();
         let chosen = self.callee(condition, then.value, otherwise.value);
         let chosen = chosen.or_else(|| self.callee_context(condition, then.value, otherwise.value));
-        let value = match chosen {
-            Some(value) => value,
-            None => {
-                let relation = relation(condition);
+        let relation = relation(condition);
+        let value = match (chosen, self.decided(relation)) {
+            (Some(value), _) => value,
+            (None, Some(true)) => then.value,
+            (None, Some(false)) => otherwise.value,
+            (None, None) => {
                 let then = self.refined(then, relation);
                 let otherwise = self.refined(otherwise, relation.negated());
                 union(then, otherwise)
@@ -114,6 +129,13 @@ impl Exec<'_, '_> {
         };
         let Some(register) = self.register(0) else { return self.denied() };
         self.write_register(register, Cell::new(value))
+    }
+
+    /// Whether this relation holds between what was compared, if both are constants: an address and the bound it is
+    /// clamped to. Indices of jump tables have four bytes; all their entries must keep the rules, taken or not.
+    fn decided(&self, relation: Relation) -> Option<bool> {
+        let Flags::Cmp(8, a, b) = self.state.flags else { return None };
+        relation.of(a.value.num().is_exact()?, b.value.num().is_exact()?)
     }
 
     /// What a value is where this relation holds between what was compared.
