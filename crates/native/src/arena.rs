@@ -158,7 +158,7 @@ impl Arena {
         if !std::mem::take(&mut state.used) && !self.tables_changed {
             return Ok(Recycled { tables_are_null: false });
         }
-        (state.waiting, state.values, state.panic) = (None, None, None);
+        (state.parked, state.values, state.panic) = (None, None, None);
         slot.recycle()?;
         let tables_are_null = std::mem::take(&mut self.tables_changed);
         if tables_are_null {

@@ -9,6 +9,7 @@ use std::task::Waker;
 
 use crate::RawValue;
 use crate::interrupt::Signal;
+use crate::registers::Registers;
 
 /// Why guest code was left; the stubs return it from [`crate::switch::enter`].
 pub(crate) mod reason {
@@ -23,12 +24,14 @@ pub(crate) mod reason {
     pub(crate) const FAULT: u32 = 4;
     /// An interruption, seen by the signal handler.
     pub(crate) const INTERRUPTED: u32 = 5;
-    /// An interruption, seen before guest code was reached.
-    pub(crate) const INTERRUPTED_BEFORE: u32 = 6;
-    /// An interruption, seen after a host call.
-    pub(crate) const INTERRUPTED_AFTER_CALL: u32 = 7;
+    /// A request, seen before guest code was reached.
+    pub(crate) const STOPPED_BEFORE: u32 = 6;
+    /// A request, seen after a host call; guest code can go on from there.
+    pub(crate) const STOPPED_AFTER_CALL: u32 = 7;
     /// A host call is to be finished later; guest code goes on then.
     pub(crate) const SUSPENDED: u32 = 8;
+    /// A request to give way, seen by the signal handler, which has saved all registers ([`crate::registers`]).
+    pub(crate) const PREEMPTED: u32 = 9;
 }
 
 /// The control block of one arena, at a fixed address while any of its owner and interrupters live.
@@ -61,8 +64,10 @@ pub(crate) struct State {
     pub(crate) trap_code: u32,
     /// Whether something was entered or changed since the arena was sealed or recycled.
     pub(crate) used: bool,
-    /// The values of the host call that guest code waits in, while it is suspended.
-    pub(crate) waiting: Option<HostCall>,
+    /// Where guest code is that can go on later.
+    pub(crate) parked: Option<Parked>,
+    /// Guest code was left before it was reached.
+    pub(crate) unreached: bool,
     /// Parameters and results of an entry that may be suspended: at one address, whoever resumes it.
     pub(crate) values: Option<Box<[RawValue]>>,
     stack_low: u64,
@@ -88,6 +93,29 @@ pub(crate) struct Entry {
     pub(crate) view: *mut (),
     /// Entries now on the guest stack.
     pub(crate) depth: u32,
+    /// The requests that this entry obeys; others wait for the one outside.
+    pub(crate) heeds: u8,
+}
+
+/// Where guest code is that can go on later.
+#[derive(Debug)]
+pub(crate) enum Parked {
+    /// Before its first instruction.
+    Start(Start),
+    /// In a host call, which has no results yet.
+    HostCall(HostCall),
+    /// On the way back from a host call, which has its results.
+    AfterCall,
+    /// Anywhere in its code.
+    Anywhere(Box<Registers>),
+}
+
+/// What is entered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    pub(crate) entry: u64,
+    pub(crate) context: u64,
+    pub(crate) code: u64,
 }
 
 impl Deref for State {
@@ -119,19 +147,29 @@ pub(crate) const GUEST_RBP: usize = offset_of!(State, entry.guest_rbp);
 pub(crate) const BUILTIN: usize = offset_of!(State, entry.builtin);
 pub(crate) const PC: usize = offset_of!(State, pc);
 pub(crate) const TRAP_CODE: usize = offset_of!(State, trap_code);
-/// The byte whose lowest bit is the request to stop.
+pub(crate) const HEEDS: usize = offset_of!(State, entry.heeds);
+/// The byte whose bits are the requests ([`crate::interrupt::Request`]).
 pub(crate) const REQUEST: usize = offset_of!(Control, signal);
 const _: () = assert!(offset_of!(Control, state) == 0);
 
 impl Control {
     pub(crate) fn new() -> Control {
-        let entry = Entry { host_rsp: 0, guest_rsp: 0, guest_rbp: 0, builtin: 0, view: std::ptr::null_mut(), depth: 0 };
+        let entry = Entry {
+            host_rsp: 0,
+            guest_rsp: 0,
+            guest_rbp: 0,
+            builtin: 0,
+            view: std::ptr::null_mut(),
+            depth: 0,
+            heeds: 0,
+        };
         let state = State {
             entry,
             pc: 0,
             trap_code: 0,
             used: false,
-            waiting: None,
+            parked: None,
+            unreached: false,
             values: None,
             stack_low: 0,
             stack_high: 0,

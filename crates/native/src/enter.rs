@@ -11,9 +11,11 @@ use selvedge_contract::trap::TrapCode;
 use crate::RawValue;
 use crate::arena::{Arena, SlotId};
 use crate::code::value_count;
-use crate::control::{Control, State, reason};
+use crate::control::{Control, Parked, Start, State, reason};
 use crate::error::NativeError;
 use crate::host::{Host, serve_builtin};
+use crate::interrupt::{Interruption, Request, Signal};
+use crate::registers::{self, Registers};
 use crate::{switch, thread};
 
 /// Most return addresses collected for a backtrace.
@@ -39,6 +41,8 @@ pub enum Exit {
     Returned,
     /// It waits in a host call: only after [`start`] or [`proceed`].
     Suspended,
+    /// It was asked to give way, and goes on where it is by [`proceed`]: only after [`start`] or [`proceed`].
+    Preempted,
     /// It did not return. Boxed: rare, and large.
     Ended(Box<Ending>),
 }
@@ -62,7 +66,9 @@ pub enum Ending {
     },
     /// It was interrupted.
     Interrupted {
-        /// Where; 0 if nothing had run yet.
+        /// By whose wish.
+        by: Interruption,
+        /// Where; 0 if nothing had run yet, or it was parked.
         pc: u64,
         /// Return addresses, innermost first.
         frames: Vec<u64>,
@@ -106,9 +112,14 @@ impl Arena {
         state.depth == 1 && state.values.is_some()
     }
 
-    /// Whether a call waits in a host call.
+    /// Whether a call is parked, to go on by [`proceed`].
+    pub fn is_parked(&self) -> bool {
+        self.state().parked.is_some()
+    }
+
+    /// Whether a call waits in a host call, which has no results yet.
     pub fn is_suspended(&self) -> bool {
-        self.state().waiting.is_some()
+        matches!(self.state().parked, Some(Parked::HostCall(_)))
     }
 
     /// The values of the host call that the suspended guest waits in: its parameters, to be overwritten with its
@@ -117,7 +128,7 @@ impl Arena {
     /// # Panics
     /// If no call is suspended.
     pub fn suspended_values(&mut self) -> &mut [RawValue] {
-        let call = self.state().waiting.expect("a call is suspended");
+        let Some(Parked::HostCall(call)) = self.state().parked else { panic!("a call is suspended") };
         // SAFETY: the array lies in the frame of the suspended guest, on this arena's stack, mapped and used by
         // nobody until the guest goes on, which needs the arena mutably.
         unsafe { std::slice::from_raw_parts_mut(call.values, call.count) }
@@ -129,9 +140,8 @@ impl Arena {
     /// # Panics
     /// If no call is suspended.
     pub fn resume_host_call(&mut self) {
-        let state = self.state_mut();
-        assert!(state.waiting.is_some() && state.depth == 0, "a call is suspended");
-        state.depth = 1;
+        assert!(self.is_suspended() && self.state().depth == 0, "a call is suspended");
+        self.state_mut().depth = 1;
     }
 
     /// The host call has ended, or waits again.
@@ -139,14 +149,15 @@ impl Arena {
         self.state_mut().depth = 0;
     }
 
-    /// Gives up a call that is suspended: it never goes on. Returns its return addresses, innermost first.
+    /// Gives up a call that is parked: it never goes on. Returns its return addresses, innermost first.
     pub fn abandon(&mut self) -> Vec<u64> {
         let state = self.state_mut();
         state.values = None;
-        if state.waiting.take().is_none() {
-            return Vec::new();
+        match state.parked.take() {
+            None | Some(Parked::Start(_)) => return Vec::new(),
+            Some(Parked::HostCall(_) | Parked::AfterCall) => state.stopped_while_suspended(),
+            Some(Parked::Anywhere(registers)) => (state.pc, state.guest_rbp) = (registers.pc, registers.frame()),
         }
-        state.stopped_while_suspended();
         let mut frames = frames(state, state.stack().end);
         frames.insert(0, state.pc + 1);
         frames
@@ -158,9 +169,14 @@ impl Arena {
         self.control().signal().requested()
     }
 
-    /// Takes a request to interrupt, if there is one.
-    pub fn take_interrupt(&self) -> bool {
+    /// Takes the requests to interrupt, if there are any; says who asked.
+    pub fn take_interrupt(&self) -> Option<Interruption> {
         self.control().signal().take()
+    }
+
+    /// Nobody watches over a call any longer: what was asked on account of its time is void.
+    pub fn end_watch(&self) {
+        self.control().signal().take_watch();
     }
 }
 
@@ -186,8 +202,8 @@ pub fn enter_callable<H: Host>(view: &mut H::View<'_>, callable: &Callable, valu
     run::<H>(view, move |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
 }
 
-/// Calls a function as [`enter_callable`], but so that host functions may suspend it. The results are in
-/// [`take_values`] when it has returned.
+/// Calls a function as [`enter_callable`], but so that it may be parked: suspended by host functions, or preempted
+/// ([`crate::InterruptHandle::preempt`]). The results are in [`take_values`] when it has returned.
 ///
 /// # Panics
 /// As [`enter_callable`]; and within a host call of the same arena.
@@ -197,28 +213,64 @@ pub fn start<H: Host>(view: &mut H::View<'_>, callable: &Callable, values: Box<[
     check::<H>(arena, callable);
     assert!(arena.state().depth == 0, "a call that may be suspended is the outermost");
     arena.abandon();
-    let values = arena.state_mut().values.insert(values).as_mut_ptr();
     let Callable { entry, code, context, .. } = *callable;
-    // SAFETY: as in `enter_callable`; `values` is on the heap and kept by the arena until the call has ended.
-    run::<H>(view, move |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
+    let state = arena.state_mut();
+    state.values = Some(values);
+    state.parked = Some(Parked::Start(Start { entry, context, code }));
+    proceed::<H>(view)
 }
 
-/// Goes on with a suspended call, on whatever thread; the host call's results are in
+/// Goes on with a parked call, on whatever thread; if it waits in a host call, that call's results are in
 /// [`Arena::suspended_values`].
 ///
 /// # Panics
-/// If none is suspended; and as [`start`].
+/// If none is parked; and as [`start`].
 pub fn proceed<H: Host>(view: &mut H::View<'_>) -> Exit {
     let arena = H::arena(view);
-    assert!(arena.host_is::<H>() && arena.state().depth == 0, "a suspended call goes on where it began");
-    arena.state_mut().waiting.take().expect("a call is suspended");
-    // SAFETY: the guest was left suspended, and nothing was entered since: that would have taken `waiting`.
-    run::<H>(view, |control, _| unsafe { switch::proceed(control) })
+    assert!(arena.host_is::<H>() && arena.state().depth == 0, "a parked call goes on where it began");
+    let state = arena.state_mut();
+    let mut parked = state.parked.take().expect("a call is parked");
+    let exit = match &mut parked {
+        Parked::Start(Start { entry, context, code }) => {
+            let (entry, context, code) = (*entry, *context, *code);
+            let values = state.values.as_mut().expect("a call that may be parked has values").as_mut_ptr();
+            // SAFETY: as in `enter_callable`, where `start` has checked; `values` is on the heap and kept by the
+            // arena until the call has ended.
+            run::<H>(view, move |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
+        }
+        // SAFETY: the guest was left suspended, and nothing was entered since: that would have taken `parked`.
+        Parked::HostCall(_) | Parked::AfterCall => run::<H>(view, |control, _| unsafe { switch::proceed(control) }),
+        Parked::Anywhere(registers) => {
+            registers.adopt_control();
+            let registers: *const Registers = &**registers;
+            // SAFETY: likewise; the registers stay in their box until the guest is left again.
+            run::<H>(view, |control, _| unsafe { switch::restore(control, registers) })
+        }
+    };
+    match exit {
+        Exit::Returned => Exit::Returned,
+        exit => stays(H::arena(view), parked, exit),
+    }
+}
+
+/// If a request came before guest code was reached, it is where it was.
+#[cold]
+fn stays(arena: &mut Arena, parked: Parked, mut exit: Exit) -> Exit {
+    if std::mem::take(&mut arena.state_mut().unreached) {
+        let has_results = matches!(parked, Parked::HostCall(_));
+        arena.state_mut().parked = Some(if has_results { Parked::AfterCall } else { parked });
+        if let Exit::Ended(ending) = &mut exit
+            && let Ending::Interrupted { frames, .. } = &mut **ending
+        {
+            *frames = arena.abandon();
+        }
+    }
+    exit
 }
 
 /// Takes the results of a call that [`start`] began and that has returned; `None` if there is none.
 pub fn take_values(arena: &mut Arena) -> Option<Box<[RawValue]>> {
-    if arena.is_suspended() { None } else { arena.state_mut().values.take() }
+    if arena.is_parked() { None } else { arena.state_mut().values.take() }
 }
 
 #[inline]
@@ -260,11 +312,29 @@ fn run<H: Host>(view: &mut H::View<'_>, switch: impl FnOnce(*const c_void, u64) 
     if why == reason::RETURNED {
         return Exit::Returned;
     }
-    let left = Left::new(state, stack_top, why);
-    if why != reason::SUSPENDED {
-        state.values = None;
+    if let Some(exit) = parked(state, signal, why) {
+        return exit;
     }
+    let left = Left::new(state, stack_top, why);
+    state.values = None;
     left.exit(H::arena(view))
+}
+
+/// Guest code that can go on later, if it was left so.
+#[cold]
+fn parked(state: &mut State, signal: &Signal, why: u32) -> Option<Exit> {
+    state.unreached = why == reason::STOPPED_BEFORE;
+    match why {
+        reason::SUSPENDED => return Some(Exit::Suspended),
+        reason::PREEMPTED => state.parked = Some(Parked::Anywhere(thread::saved_registers())),
+        // A request to end comes first.
+        reason::STOPPED_BEFORE | reason::STOPPED_AFTER_CALL if signal.requested() => return None,
+        reason::STOPPED_BEFORE => {}
+        reason::STOPPED_AFTER_CALL => state.parked = Some(Parked::AfterCall),
+        _ => return None,
+    }
+    signal.take_yield();
+    Some(Exit::Preempted)
 }
 
 /// As [`run`], within a host call of the same arena: what the entry overwrites is put back.
@@ -303,6 +373,8 @@ impl State {
     fn lend<H: Host>(&mut self, view: &mut H::View<'_>) {
         self.depth += 1;
         self.used = true;
+        let can_park = self.depth == 1 && self.values.is_some() && registers::fit();
+        self.heeds = if can_park { Request::ANY } else { Request::END };
         self.builtin = serve_builtin::<H> as *const () as u64;
         self.view = std::ptr::from_mut(view).cast();
     }
@@ -332,9 +404,8 @@ impl Left {
     #[cold]
     fn new(state: &mut State, stack_top: u64, why: u32) -> Left {
         match why {
-            reason::SUSPENDED => return Left { why, pc: 0, trap_code: 0, frames: Vec::new(), panic: None },
-            reason::INTERRUPTED_BEFORE => (state.pc, state.guest_rbp) = (0, 0),
-            reason::INTERRUPTED_AFTER_CALL => state.stopped_in_host_call(),
+            reason::STOPPED_BEFORE => (state.pc, state.guest_rbp) = (0, 0),
+            reason::STOPPED_AFTER_CALL => state.stopped_while_suspended(),
             _ => {}
         }
         let frames = frames(state, stack_top);
@@ -349,12 +420,11 @@ impl Left {
             Ending::Trapped(Trap { code, pc, frames })
         };
         let ending = match why {
-            reason::SUSPENDED => return Exit::Suspended,
             reason::RAISED => trap(u8::try_from(self.trap_code).ok().and_then(TrapCode::from_byte), frames),
             reason::FAULT => trap(arena.trap_at(pc), frames),
-            reason::INTERRUPTED | reason::INTERRUPTED_BEFORE | reason::INTERRUPTED_AFTER_CALL => {
-                arena.control().signal().take();
-                Ending::Interrupted { pc, frames }
+            reason::INTERRUPTED | reason::STOPPED_BEFORE | reason::STOPPED_AFTER_CALL => {
+                let by = arena.control().signal().take();
+                Ending::Interrupted { by: by.unwrap_or_else(|| bug("nobody asked guest code to stop", pc)), pc, frames }
             }
             reason::HOST_PANICKED => {
                 frames.insert(0, pc + 1);

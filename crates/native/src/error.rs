@@ -36,6 +36,9 @@ pub enum NativeError {
     /// Signal handlers could not be installed.
     #[error("cannot install signal handlers: {0}")]
     Signals(Errno),
+    /// There is no thread to be had, to watch over limits on time.
+    #[error("cannot start a thread: {0}; see `ulimit -u`")]
+    Thread(std::io::Error),
     /// Every slot of a pool is in use. The operator's to size, the embedder's to wait.
     #[error("all {slots} slots of the pool are in use")]
     PoolExhausted {

@@ -14,7 +14,7 @@ use selvedge_contract::vmctx::header;
 
 use crate::RawValue;
 use crate::arena::{Arena, SlotId};
-use crate::control::{Control, HostCall, State, reason};
+use crate::control::{Control, HostCall, Parked, State, reason};
 use crate::switch;
 
 /// A kind of host: whoever runs guest code and serves its calls. The type only names it; what is lent to a call
@@ -225,7 +225,7 @@ fn stop(state: &mut State, served: Result<HostVerdict, Box<dyn Any + Send>>, cal
     match served {
         Ok(HostVerdict::Resume) => reason::RETURNED,
         Ok(HostVerdict::Suspend) => {
-            state.waiting = Some(call);
+            state.parked = Some(Parked::HostCall(call));
             reason::SUSPENDED
         }
         Ok(HostVerdict::Leave) => {

@@ -24,6 +24,7 @@
 mod arena;
 mod artifact_file;
 mod barrier;
+mod clock;
 mod code;
 mod control;
 mod enter;
@@ -34,6 +35,7 @@ pub mod jail;
 mod pages;
 mod pool;
 mod region;
+mod registers;
 mod signals;
 mod slot;
 mod switch;
@@ -41,11 +43,12 @@ mod thread;
 
 pub use arena::{Arena, ArenaLimits, FunctionTarget, HostFunctions, Recycled, SlotId, TableFunction};
 pub use artifact_file::ArtifactFile;
+pub use clock::CpuClock;
 pub use code::Code;
 pub use enter::{Callable, Ending, Exit, Trap, enter_callable, proceed, start, take_values};
 pub use error::NativeError;
 pub use host::{Host, HostBody, HostFunction, HostVerdict};
-pub use interrupt::InterruptHandle;
+pub use interrupt::{InterruptHandle, Interruption};
 pub use pool::{Pool, SlotLimits};
 
 /// One slot of a `values` array ([`selvedge_contract::abi`]), little-endian; the upper bytes of a narrower

@@ -13,6 +13,8 @@ use rustix::io::Errno;
 
 use crate::control::{Control, reason};
 use crate::error::NativeError;
+use crate::interrupt::Request;
+use crate::switch::Armed;
 use crate::{barrier, pool, region, switch, thread};
 
 /// Exceptions that guest code may cause.
@@ -114,11 +116,25 @@ extern "C" fn on_interrupt(_: c_int, _: *mut libc::siginfo_t, context: *mut c_vo
         let context = &mut *context.cast::<libc::ucontext_t>();
         let pc = context.uc_mcontext.gregs[libc::REG_RIP as usize] as u64;
         let control = thread::current();
-        if control.is_null() || !(*control).signal().requested() {
+        if control.is_null() {
             return;
         }
-        if region::contains(pc) || switch::may_leave(pc) {
-            leave(context, control, reason::INTERRUPTED);
+        let asked = (*control).signal().asked();
+        let place = if region::contains(pc) { None } else { Some(switch::armed(pc)) };
+        // Anywhere else the request is found on the way to guest code.
+        if asked & Request::ANY == 0 || place == Some(None) || asked & (&*(*control).state()).heeds == 0 {
+            return;
+        }
+        match place.flatten() {
+            Some(Armed::Before) => leave(context, control, reason::STOPPED_BEFORE),
+            Some(Armed::AfterCall) => {
+                let registers = &mut context.uc_mcontext.gregs;
+                registers[libc::REG_RCX as usize] = control as i64;
+                registers[libc::REG_RIP as usize] = switch::stop_after_call_address() as i64;
+            }
+            None if asked & Request::END != 0 => leave(context, control, reason::INTERRUPTED),
+            None if thread::save_registers(context) => leave(context, control, reason::PREEMPTED),
+            None => {}
         }
     }
 }

@@ -10,17 +10,23 @@
 //!   leaves; `proceed` goes on from there, on whatever thread.
 //! * `raise` is called by guest code for an explicit trap, and leaves.
 //!
-//! From the test of the request on, in `enter`, in `proceed` and after a host call, an interruption leaves at
+//! * `restore` goes on with code that was stopped at any instruction: it loads every register, and jumps there by
+//!   way of two words below the guest's stack pointer, where guest code keeps nothing.
+//!
+//! From the test of the request on, in `enter`, `proceed`, `restore` and after a host call, a request is obeyed at
 //! once ("armed"): the host's stack pointer is saved and nothing is half done. Before, it is found by that test
-//! ([`crate::interrupt`]).
+//! ([`crate::interrupt`]). The test is of all requests; whether the entry obeys them is asked out of line.
 
 use std::arch::global_asm;
 use std::ffi::c_void;
+use std::mem::offset_of;
 
 use selvedge_contract::vmctx::{header, import_function};
 
 use crate::RawValue;
 use crate::control::{self, reason};
+use crate::interrupt::Request;
+use crate::registers::Registers;
 
 /// Registers that a suspended guest keeps on its stack, below the stub's frame.
 pub(crate) const SUSPENDED_BYTES: u64 = 5 * 8;
@@ -43,8 +49,9 @@ global_asm!(
     ".hidden selvedge_armed",
     ".globl selvedge_armed",
     "selvedge_armed:",
-    "test byte ptr [rdi + {request}], 1",
+    "test byte ptr [rdi + {request}], {any}",
     "jne 2f",
+    "7:",
     "mov rbx, rdi",
     "mov rsp, rsi",
     // Frame pointers end here.
@@ -70,9 +77,18 @@ global_asm!(
     "pop rbx",
     "pop rbp",
     "ret",
+    ".hidden selvedge_enter_asked",
+    ".globl selvedge_enter_asked",
+    "selvedge_enter_asked:",
     "2:",
-    "mov eax, {interrupted_before}",
+    "mov al, [rdi + {heeds}]",
+    "test [rdi + {request}], al",
+    "je 7b",
+    "mov eax, {stopped_before}",
     "jmp selvedge_leave",
+    ".hidden selvedge_enter_asked_end",
+    ".globl selvedge_enter_asked_end",
+    "selvedge_enter_asked_end:",
     ".balign 16",
     // (control: rdi) -> eax: reason
     ".hidden selvedge_proceed",
@@ -89,8 +105,9 @@ global_asm!(
     ".hidden selvedge_proceed_armed",
     ".globl selvedge_proceed_armed",
     "selvedge_proceed_armed:",
-    "test byte ptr [rdi + {request}], 1",
-    "jne 2b",
+    "test byte ptr [rdi + {request}], {any}",
+    "jne 2f",
+    "7:",
     "mov rsp, [rdi + {guest_rsp}]",
     "pop r15",
     "pop r14",
@@ -99,9 +116,75 @@ global_asm!(
     "pop rbx",
     "pop rbp",
     "ret",
+    "2:",
+    "mov al, [rdi + {heeds}]",
+    "test [rdi + {request}], al",
+    "je 7b",
+    "mov eax, {stopped_before}",
+    "jmp selvedge_leave",
     ".hidden selvedge_proceed_end",
     ".globl selvedge_proceed_end",
     "selvedge_proceed_end:",
+    ".balign 16",
+    // (control: rdi, registers: rsi) -> eax: reason
+    ".hidden selvedge_restore",
+    ".globl selvedge_restore",
+    "selvedge_restore:",
+    "push rbp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "sub rsp, 16",
+    "mov [rdi + {host_rsp}], rsp",
+    ".hidden selvedge_restore_armed",
+    ".globl selvedge_restore_armed",
+    "selvedge_restore_armed:",
+    "test byte ptr [rdi + {request}], {any}",
+    "jne 2f",
+    "7:",
+    "mov eax, [rsi + {components}]",
+    "xor edx, edx",
+    "test eax, eax",
+    "je 3f",
+    "xrstor64 [rsi]",
+    "jmp 4f",
+    "3:",
+    "fxrstor64 [rsi]",
+    "4:",
+    "mov rcx, [rsi + {general} + 8*4]",
+    "mov rax, [rsi + {pc_saved}]",
+    "mov [rcx - 8], rax",
+    "mov rax, [rsi + {flags}]",
+    "mov [rcx - 16], rax",
+    "lea rsp, [rcx - 16]",
+    "mov rax, [rsi + {general}]",
+    "mov rcx, [rsi + {general} + 8]",
+    "mov rdx, [rsi + {general} + 8*2]",
+    "mov rbx, [rsi + {general} + 8*3]",
+    "mov rbp, [rsi + {general} + 8*5]",
+    "mov rdi, [rsi + {general} + 8*7]",
+    "mov r8, [rsi + {general} + 8*8]",
+    "mov r9, [rsi + {general} + 8*9]",
+    "mov r10, [rsi + {general} + 8*10]",
+    "mov r11, [rsi + {general} + 8*11]",
+    "mov r12, [rsi + {general} + 8*12]",
+    "mov r13, [rsi + {general} + 8*13]",
+    "mov r14, [rsi + {general} + 8*14]",
+    "mov r15, [rsi + {general} + 8*15]",
+    "mov rsi, [rsi + {general} + 8*6]",
+    "popfq",
+    "ret",
+    "2:",
+    "mov al, [rdi + {heeds}]",
+    "test [rdi + {request}], al",
+    "je 7b",
+    "mov eax, {stopped_before}",
+    "jmp selvedge_leave",
+    ".hidden selvedge_restore_end",
+    ".globl selvedge_restore_end",
+    "selvedge_restore_end:",
     ".balign 16",
     // (context: rdi, offset: rsi, values: rdx)
     ".hidden selvedge_host_call",
@@ -124,21 +207,31 @@ global_asm!(
     ".hidden selvedge_resume",
     ".globl selvedge_resume",
     "selvedge_resume:",
-    "test byte ptr [rcx + {request}], 1",
+    "test byte ptr [rcx + {request}], {any}",
     "jne 4f",
+    "2:",
     // The host kept `rbp`; a load would wait for the store above.
     "mov rsp, rbp",
     "pop rbp",
     "ret",
+    "4:",
+    "mov al, [rcx + {heeds}]",
+    "test [rcx + {request}], al",
+    "je 2b",
     ".hidden selvedge_resume_end",
     ".globl selvedge_resume_end",
     "selvedge_resume_end:",
-    "4:",
-    "mov eax, {interrupted_after_call}",
-    "jmp selvedge_leave",
+    // From anywhere above, with the control block in rcx.
+    ".hidden selvedge_stop_after_call",
+    ".globl selvedge_stop_after_call",
+    "selvedge_stop_after_call:",
+    "mov rbp, [rcx + {guest_rsp}]",
+    "mov eax, {stopped_after_call}",
+    "jmp 6f",
     "5:",
     "cmp eax, {suspended}",
     "jne selvedge_leave",
+    "6:",
     "mov rsp, rbp",
     "push rbx",
     "push r12",
@@ -185,10 +278,16 @@ global_asm!(
     activation = const header::ACTIVATION,
     host = const import_function::HOST,
     host_data = const import_function::HOST_DATA,
+    any = const Request::ANY,
+    heeds = const control::HEEDS,
+    components = const offset_of!(Registers, components),
+    general = const offset_of!(Registers, general),
+    pc_saved = const offset_of!(Registers, pc),
+    flags = const offset_of!(Registers, flags),
     raised = const reason::RAISED,
     suspended = const reason::SUSPENDED,
-    interrupted_before = const reason::INTERRUPTED_BEFORE,
-    interrupted_after_call = const reason::INTERRUPTED_AFTER_CALL,
+    stopped_before = const reason::STOPPED_BEFORE,
+    stopped_after_call = const reason::STOPPED_AFTER_CALL,
 );
 
 unsafe extern "sysv64" {
@@ -216,8 +315,21 @@ unsafe extern "sysv64" {
     #[link_name = "selvedge_proceed"]
     pub(crate) unsafe fn proceed(control: *const c_void) -> u32;
 
+    /// Goes on with guest code that was stopped at any instruction; returns a [`reason`].
+    ///
+    /// # Safety
+    /// `registers` are what the signal handler saved of guest code under `control`, which has not been entered
+    /// since; they stay where they are until it returns. Otherwise as for [`enter`].
+    #[link_name = "selvedge_restore"]
+    pub(crate) unsafe fn restore(control: *const c_void, registers: *const Registers) -> u32;
+
     safe static selvedge_armed: u8;
     safe static selvedge_armed_end: u8;
+    safe static selvedge_enter_asked: u8;
+    safe static selvedge_enter_asked_end: u8;
+    safe static selvedge_restore_armed: u8;
+    safe static selvedge_restore_end: u8;
+    safe static selvedge_stop_after_call: u8;
     safe static selvedge_leave: u8;
     safe static selvedge_proceed_armed: u8;
     safe static selvedge_proceed_end: u8;
@@ -252,13 +364,28 @@ pub(crate) fn leave_address() -> u64 {
     address(&selvedge_leave)
 }
 
-/// Whether a program counter in the stubs may be left at once. Async-signal-safe.
-pub(crate) fn may_leave(pc: u64) -> bool {
-    [
-        (&selvedge_armed, &selvedge_armed_end),
-        (&selvedge_proceed_armed, &selvedge_proceed_end),
-        (&selvedge_resume, &selvedge_resume_end),
-    ]
-    .into_iter()
-    .any(|(low, high)| (address(low)..address(high)).contains(&pc))
+/// Where to continue to leave guest code parked on its way back from a host call, with the control block in `rcx`.
+pub(crate) fn stop_after_call_address() -> u64 {
+    address(&selvedge_stop_after_call)
+}
+
+/// Where a thread is in the stubs that can be left at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Armed {
+    /// Before guest code: nothing of it has run since it was entered.
+    Before,
+    /// On the way back from a host call.
+    AfterCall,
+}
+
+/// What may be done at a program counter in the stubs. Async-signal-safe.
+pub(crate) fn armed(pc: u64) -> Option<Armed> {
+    let ranges = [
+        (&selvedge_armed, &selvedge_armed_end, Armed::Before),
+        (&selvedge_enter_asked, &selvedge_enter_asked_end, Armed::Before),
+        (&selvedge_proceed_armed, &selvedge_proceed_end, Armed::Before),
+        (&selvedge_restore_armed, &selvedge_restore_end, Armed::Before),
+        (&selvedge_resume, &selvedge_resume_end, Armed::AfterCall),
+    ];
+    ranges.into_iter().find(|(low, high, _)| (address(low)..address(high)).contains(&pc)).map(|(.., armed)| armed)
 }

@@ -1,4 +1,5 @@
-//! What each thread that runs guest code has: a signal stack, its number, the floor of its stack.
+//! What each thread that runs guest code has: a signal stack, room for a guest's registers, its number, the floor of
+//! its stack.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -8,10 +9,13 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use crate::control::Control;
 use crate::error::NativeError;
+use crate::registers::{self, Registers};
 use crate::signals;
 
 /// Size of a signal stack: the kernel's frame with AVX-512 state takes 3.5 KiB of it.
 const SIGNAL_STACK_BYTES: usize = 64 << 10;
+/// Signal stack and [`Thread::registers`].
+const MAPPED_BYTES: usize = SIGNAL_STACK_BYTES + size_of::<Registers>();
 /// Host stack that must be left to enter guest code: host functions run there.
 const HOST_STACK_BYTES_MIN: usize = 128 << 10;
 
@@ -20,11 +24,18 @@ struct Thread {
     current: Cell<*const Control>,
     number: Cell<i32>,
     stack_floor: Cell<usize>,
+    /// Room for the registers of guest code that is preempted, behind the signal stack; null before and after it.
+    registers: Cell<*mut Registers>,
 }
 
 thread_local! {
     static THREAD: Thread = const {
-        Thread { current: Cell::new(std::ptr::null()), number: Cell::new(0), stack_floor: Cell::new(0) }
+        Thread {
+            current: Cell::new(std::ptr::null()),
+            number: Cell::new(0),
+            stack_floor: Cell::new(0),
+            registers: Cell::new(std::ptr::null_mut()),
+        }
     };
     static SIGNAL_STACK: RefCell<Option<SignalStack>> = const { RefCell::new(None) };
 }
@@ -51,6 +62,7 @@ pub(crate) fn number() -> i32 {
 #[cold]
 pub(crate) fn prepare() -> Result<i32, NativeError> {
     signals::install()?;
+    registers::prepare();
     let stack = SignalStack::new()?;
     SIGNAL_STACK.with(|slot| *slot.borrow_mut() = Some(stack));
     // SAFETY: gettid has no preconditions.
@@ -60,6 +72,28 @@ pub(crate) fn prepare() -> Result<i32, NativeError> {
         thread.number.set(number);
     });
     Ok(number)
+}
+
+/// Copies a guest's registers from the kernel's frame to this thread's room for them, if it has some.
+/// Async-signal-safe.
+///
+/// # Safety
+/// As for [`Registers::save`], on a thread that is ready to run guest code.
+pub(crate) unsafe fn save_registers(context: &libc::ucontext_t) -> bool {
+    let room = THREAD.with(|thread| thread.registers.get());
+    // SAFETY: the room lies in this thread's own mapping, as long as it is not null; zero bytes are such a value,
+    // and nobody else uses it. The rest is the caller's promise.
+    unsafe { room.as_mut().map(|room| room.save(context)).is_some() }
+}
+
+/// The registers that the signal handler has saved last on this thread.
+///
+/// # Panics
+/// If it has saved none.
+pub(crate) fn saved_registers() -> Box<Registers> {
+    let room = THREAD.with(|thread| thread.registers.get());
+    // SAFETY: as in `save_registers`; the handler uses it only while guest code runs on this thread.
+    unsafe { room.as_ref() }.expect("a thread that was preempted has saved registers").boxed()
 }
 
 /// Whether this thread's own stack has room for another level of host functions.
@@ -94,17 +128,19 @@ impl SignalStack {
     fn new() -> Result<SignalStack, NativeError> {
         let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
         // SAFETY: a new anonymous mapping at an address the kernel chooses replaces nothing.
-        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), SIGNAL_STACK_BYTES, prot, flags) };
-        let bytes = SIGNAL_STACK_BYTES as u64;
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), MAPPED_BYTES, prot, flags) };
+        let bytes = MAPPED_BYTES as u64;
         let base = base.map_err(|source| NativeError::Memory { what: "map a signal stack", bytes, source })?;
         let stack = libc::stack_t { ss_sp: base, ss_flags: 0, ss_size: SIGNAL_STACK_BYTES };
         // SAFETY: `stack` describes memory that is ours until drop, which first takes it out of use.
         unsafe {
             if libc::sigaltstack(&stack, std::ptr::null_mut()) != 0 {
-                let _ = munmap(base, SIGNAL_STACK_BYTES);
+                let _ = munmap(base, MAPPED_BYTES);
                 return Err(NativeError::Signals(rustix::io::Errno::INVAL));
             }
         }
+        let registers = base.cast::<u8>().wrapping_add(SIGNAL_STACK_BYTES).cast();
+        THREAD.with(|thread| thread.registers.set(registers));
         Ok(SignalStack { base })
     }
 }
@@ -113,6 +149,7 @@ impl Drop for SignalStack {
     /// Signals may still come to a thread that ends. What was there before is not put back: whose it was may have
     /// unmapped it by now, as the standard library does.
     fn drop(&mut self) {
+        THREAD.with(|thread| thread.registers.set(std::ptr::null_mut()));
         let none = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
         // SAFETY: the thread runs no handler on this stack; once no stack is in use, or another's already is, nothing
         // refers to the mapping.
@@ -120,7 +157,7 @@ impl Drop for SignalStack {
             if current_stack().is_some_and(|stack| stack.ss_sp == self.base) {
                 libc::sigaltstack(&none, std::ptr::null_mut());
             }
-            let _ = munmap(self.base, SIGNAL_STACK_BYTES);
+            let _ = munmap(self.base, MAPPED_BYTES);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The protocol of interruption (`src/interrupt.rs`) as a model, searched whole: every interleaving of an owner that
-//! enters, calls the host, is suspended, is recycled, and of askers, with the owner's store buffer.
+//! enters, calls the host, is suspended, gives way and goes on, is recycled, of askers, and of a ticker that watches over
+//! its entries, with the owner's store buffer.
 //!
 //! The model is only as good as its steps: each names what it stands for. That it would find mistakes is shown by
 //! making some.
@@ -11,6 +12,15 @@ const ENTRIES: u8 = 2;
 const GENERATIONS: u8 = 2;
 /// Askers by the generation that their handles are for.
 const ASKERS: [u8; 3] = [0, 0, 1];
+
+/// Who asks: all of them at once are too many to look at.
+#[derive(Clone, Copy, Debug)]
+enum Asking {
+    /// All askers, and no ticker.
+    ToEnd,
+    /// The last two, and the ticker twice.
+    ToGiveWay,
+}
 
 /// A mistake in the protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,13 +42,27 @@ enum Mistake {
     NotRenewed,
     /// Who waits tests the request before it says whom to wake.
     TestBeforeWaker,
+    /// A request to give way is not tested for after a host call.
+    NoYieldAfterCall,
+    /// A signal to give way is obeyed in guest code alone.
+    YieldOnlyInGuest,
+    /// Whoever gives way takes every request.
+    YieldTakesAll,
+    /// Whoever gives way before guest code is reached forgets where that was.
+    PlaceForgotten,
+    /// The end of a watch leaves the request to give way.
+    YieldLeft,
+    /// The ticker asks without the lock that ends a watch.
+    NoLock,
 }
 
 /// Where the owner is. Armed are the tests and the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Owner {
-    /// Outside, before it says that it is inside.
+    /// Outside.
     Idle,
+    /// Watched over, before it says that it is inside.
+    Watched,
     /// In the stub: the test on the way in.
     EntryTest,
     /// Between that test and guest code.
@@ -48,6 +72,12 @@ enum Owner {
     AfterCallTest,
     /// Left because of the request, which is not taken yet.
     Leaving,
+    /// Left to go on later, which is not noted yet; from guest code, or from the stubs before it.
+    Yielding {
+        reached: bool,
+    },
+    /// Its watch is about to end.
+    EndWatch(Then),
     /// Suspended: it is about to say whom to wake.
     SetWaker,
     /// It tests the request then.
@@ -56,6 +86,23 @@ enum Owner {
     /// It has read its generation, to begin the next.
     Renewing,
     Gone,
+}
+
+/// What comes after a watch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Then {
+    Over,
+    Again,
+    Sleep,
+}
+
+/// Where the ticker is; but for `Look` it holds the lock.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Ticker {
+    Look,
+    Barrier,
+    ReadThread,
+    Send,
 }
 
 /// Where an asker is.
@@ -86,6 +133,15 @@ struct State {
     called: bool,
     suspended: bool,
     askers: [Asker; ASKERS.len()],
+    yield_asked: bool,
+    watched: bool,
+    ticker: Ticker,
+    /// How often it may still ask.
+    yields: u8,
+    /// Guest code is parked in its middle.
+    parked: bool,
+    /// It has begun, in truth.
+    begun: bool,
     /// Bookkeeping of the proof: whom the request is for; requests made, obeyed, void, by generation.
     asked: u8,
     made: [u8; 2],
@@ -94,7 +150,11 @@ struct State {
 }
 
 impl State {
-    fn new() -> State {
+    fn new(asking: Asking) -> State {
+        let (first, yields) = match asking {
+            Asking::ToEnd => (Asker::Request, 0),
+            Asking::ToGiveWay => (Asker::Done, 2),
+        };
         State {
             requested: false,
             generation: 0,
@@ -107,7 +167,13 @@ impl State {
             entries: 0,
             called: false,
             suspended: false,
-            askers: [Asker::Request; ASKERS.len()],
+            askers: [first, Asker::Request, Asker::Request],
+            yield_asked: false,
+            watched: false,
+            ticker: Ticker::Look,
+            yields,
+            parked: false,
+            begun: false,
             asked: 0,
             made: [0; 2],
             obeyed: [0; 2],
@@ -145,8 +211,42 @@ impl State {
 
     /// An entry is over.
     fn end(&mut self) {
-        (self.entries, self.called, self.suspended) = (self.entries + 1, false, false);
-        self.owner = if self.entries < ENTRIES { Owner::Idle } else { Owner::Renewing };
+        (self.called, self.suspended, self.parked, self.begun) = (false, false, false, false);
+        self.entries += 1;
+        self.owner = Owner::EndWatch(Then::Over);
+    }
+
+    /// It gives way; what the stubs have not reached stays where it was.
+    fn give_way(&mut self, reached: bool, mistake: Mistake) -> Result<(), &'static str> {
+        // Found on a way that can end, an end comes first.
+        if !reached && self.requested {
+            return self.obey(mistake);
+        }
+        self.flush();
+        if !self.yield_asked {
+            return Err("gave way unasked");
+        }
+        self.yield_asked = false;
+        self.requested &= mistake != Mistake::YieldTakesAll;
+        self.parked = reached || (self.parked && mistake != Mistake::PlaceForgotten);
+        self.owner = Owner::EndWatch(Then::Again);
+        Ok(())
+    }
+
+    fn end_watch(&self, then: Then, mistake: Mistake) -> Vec<State> {
+        if self.ticker != Ticker::Look && mistake != Mistake::NoLock {
+            return vec![];
+        }
+        let mut next = State { watched: false, ..self.clone() };
+        next.flush();
+        next.yield_asked &= mistake == Mistake::YieldLeft;
+        next.owner = match then {
+            Then::Over if self.entries < ENTRIES => Owner::Idle,
+            Then::Over => Owner::Renewing,
+            Then::Again => Owner::Idle,
+            Then::Sleep => Owner::Asleep,
+        };
+        vec![next]
     }
 
     /// Takes the request: a locked operation, so it empties the store buffer.
@@ -173,18 +273,29 @@ impl State {
             next
         };
         let steps = match self.owner {
-            Owner::Idle => {
+            Owner::Idle => vec![State { watched: true, ..to(Owner::Watched) }],
+            Owner::Watched => {
                 let mut enter = to(Owner::EntryTest);
                 enter.store_inside(true);
                 vec![enter]
             }
             Owner::EntryTest if self.requested && mistake != Mistake::NoTestOnEntry => vec![leave()],
+            Owner::EntryTest if self.yield_asked => vec![self.yielding(false)],
             Owner::EntryTest => vec![to(Owner::Passing)],
-            Owner::Passing => vec![to(Owner::Guest)],
+            Owner::Passing if self.begun && !self.parked => return vec![Err("began again")],
+            Owner::Passing => vec![State { begun: true, parked: false, ..to(Owner::Guest) }],
             Owner::Guest => self.guest_steps(),
             Owner::Host => vec![to(Owner::AfterCallTest)],
             Owner::AfterCallTest if self.requested && mistake != Mistake::NoTestAfterCall => vec![leave()],
+            Owner::AfterCallTest if self.yield_asked && mistake != Mistake::NoYieldAfterCall => {
+                vec![self.yielding(true)]
+            }
             Owner::AfterCallTest => vec![to(Owner::Guest)],
+            Owner::Yielding { reached } => {
+                let mut next = self.clone();
+                return vec![next.give_way(reached, mistake).map(|()| next)];
+            }
+            Owner::EndWatch(then) => self.end_watch(then, mistake),
             Owner::Leaving => {
                 let mut next = self.clone();
                 return vec![next.obey(mistake).map(|()| next)];
@@ -194,9 +305,11 @@ impl State {
             }
             Owner::SetWaker if mistake == Mistake::TestBeforeWaker => vec![to(Owner::WaitTest)],
             Owner::SetWaker => vec![self.waker_set(Owner::WaitTest)],
-            Owner::WaitTest if mistake == Mistake::TestBeforeWaker => vec![self.waker_set(Owner::Asleep)],
+            Owner::WaitTest if mistake == Mistake::TestBeforeWaker => {
+                vec![self.waker_set(Owner::EndWatch(Then::Sleep))]
+            }
             Owner::WaitTest if self.requested => return self.waiter_obeys(mistake),
-            Owner::WaitTest => vec![to(Owner::Asleep)],
+            Owner::WaitTest => vec![to(Owner::EndWatch(Then::Sleep))],
             // What it waits for comes, if ever; then it enters again, perhaps elsewhere.
             Owner::Asleep if self.woken => vec![to(Owner::SetWaker), to(Owner::Idle)],
             Owner::Asleep => vec![to(Owner::Idle)],
@@ -204,6 +317,12 @@ impl State {
             Owner::Gone => vec![],
         };
         steps.into_iter().map(Ok).collect()
+    }
+
+    fn yielding(&self, reached: bool) -> State {
+        let mut next = State { owner: Owner::Yielding { reached }, ..self.clone() };
+        next.store_inside(false);
+        next
     }
 
     /// Under a lock: the store buffer is emptied.
@@ -228,7 +347,7 @@ impl State {
             steps.push(State { owner: Owner::Host, called: true, ..self.clone() });
         }
         if !self.suspended {
-            let mut waits = State { owner: Owner::SetWaker, suspended: true, ..self.clone() };
+            let mut waits = State { owner: Owner::SetWaker, suspended: true, parked: true, ..self.clone() };
             waits.store_inside(false);
             steps.push(waits);
         }
@@ -242,7 +361,7 @@ impl State {
         next.generation += 1;
         if mistake != Mistake::NotRenewed {
             next.void[usize::from(self.generation)] += u8::from(self.requested);
-            next.requested = false;
+            (next.requested, next.yield_asked) = (false, false);
         }
         next.owner = if next.generation < GENERATIONS { Owner::Idle } else { Owner::Gone };
         next
@@ -290,6 +409,31 @@ impl State {
         Some(next)
     }
 
+    fn ticker_step(&self, mistake: Mistake) -> Option<State> {
+        let mut next = self.clone();
+        next.ticker = match self.ticker {
+            Ticker::Look if self.yields == 0 => return None,
+            Ticker::Look if !self.watched && mistake != Mistake::NoLock => return None,
+            Ticker::Look => {
+                (next.yield_asked, next.yields) = (true, self.yields - 1);
+                Ticker::Barrier
+            }
+            Ticker::Barrier => {
+                if mistake != Mistake::NoBarrier {
+                    next.flush();
+                }
+                Ticker::ReadThread
+            }
+            Ticker::ReadThread if self.inside => Ticker::Send,
+            Ticker::ReadThread => Ticker::Look,
+            Ticker::Send => {
+                next.signal = true;
+                Ticker::Look
+            }
+        };
+        Some(next)
+    }
+
     /// The signal arrives, wherever the owner is.
     fn delivered(&self, mistake: Mistake) -> State {
         let mut next = State { signal: false, ..self.clone() };
@@ -297,6 +441,11 @@ impl State {
         if self.armed(mistake) && self.requested {
             next.owner = Owner::Leaving;
             next.store_inside(false);
+        } else if self.armed(mistake) && self.yield_asked {
+            let before = matches!(self.owner, Owner::EntryTest | Owner::Passing);
+            if self.owner == Owner::Guest || mistake != Mistake::YieldOnlyInGuest {
+                return next.yielding(!before);
+            }
         }
         next
     }
@@ -304,6 +453,7 @@ impl State {
     fn successors(&self, mistake: Mistake) -> Vec<Result<State, &'static str>> {
         let mut all = self.owner_steps(mistake);
         all.extend((0..ASKERS.len()).filter_map(|asker| self.asker_step(asker, mistake)).map(Ok));
+        all.extend(self.ticker_step(mistake).map(Ok));
         if self.signal {
             all.push(Ok(self.delivered(mistake)));
         }
@@ -318,7 +468,14 @@ impl State {
     /// What must hold of every state.
     fn check(&self) -> Result<(), &'static str> {
         let settled = self.askers.iter().all(|asker| matches!(asker, Asker::Done | Asker::Request));
+        let settled = settled && self.ticker == Ticker::Look;
         let quiet = settled && !self.signal && self.buffer[0].is_none();
+        if quiet && self.yield_asked && self.owner == Owner::Guest {
+            return Err("not heeded");
+        }
+        if self.yield_asked && !self.watched && self.owner == Owner::Idle {
+            return Err("asked of what is over");
+        }
         let stays = self.owner == Owner::Guest || (self.owner == Owner::Asleep && !self.woken);
         if quiet && self.requested && stays {
             return Err("lost");
@@ -334,9 +491,9 @@ impl State {
 }
 
 /// Looks at every state that can be reached; how many there are, or what is wrong with one.
-fn search(mistake: Mistake) -> Result<usize, &'static str> {
-    let mut seen = HashSet::from([State::new()]);
-    let mut open = vec![State::new()];
+fn search(mistake: Mistake, asking: Asking) -> Result<usize, &'static str> {
+    let mut seen = HashSet::from([State::new(asking)]);
+    let mut open = vec![State::new(asking)];
     while let Some(state) = open.pop() {
         state.check()?;
         for next in state.successors(mistake) {
@@ -351,15 +508,17 @@ fn search(mistake: Mistake) -> Result<usize, &'static str> {
 
 #[test]
 fn no_request_is_lost_obeyed_twice_or_by_a_later_generation() {
-    let states = search(Mistake::None).unwrap();
-    assert!(states > 10_000, "the search is not vain: {states} states");
-    println!("{states} states");
+    for asking in [Asking::ToEnd, Asking::ToGiveWay] {
+        let states = search(Mistake::None, asking).unwrap();
+        assert!(states > 10_000, "the search is not vain: {states} states");
+        println!("{asking:?}: {states} states");
+    }
 }
 
 #[test]
 fn the_model_finds_each_mistake() {
     let lost = "lost";
-    for (mistake, found) in [
+    let of_ends = [
         (Mistake::NoBarrier, lost),
         (Mistake::NoTestOnEntry, lost),
         (Mistake::NoTestAfterCall, lost),
@@ -368,7 +527,18 @@ fn the_model_finds_each_mistake() {
         (Mistake::NotTaken, "a request is neither obeyed nor void"),
         (Mistake::NoGeneration, "obeyed by a later generation"),
         (Mistake::NotRenewed, "obeyed by a later generation"),
-    ] {
-        assert_eq!(search(mistake), Err(found), "{mistake:?}");
+    ];
+    let of_yields = [
+        (Mistake::NoYieldAfterCall, "not heeded"),
+        (Mistake::YieldOnlyInGuest, "not heeded"),
+        (Mistake::YieldTakesAll, "a request is neither obeyed nor void"),
+        (Mistake::PlaceForgotten, "began again"),
+        (Mistake::YieldLeft, "asked of what is over"),
+        (Mistake::NoLock, "asked of what is over"),
+    ];
+    for (asking, mistakes) in [(Asking::ToEnd, &of_ends[..]), (Asking::ToGiveWay, &of_yields)] {
+        for (mistake, found) in mistakes {
+            assert_eq!(search(*mistake, asking), Err(*found), "{mistake:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use selvedge_contract::trap::TrapCode;
-use selvedge_native::{Callable, Ending, Exit, RawValue, enter_callable};
+use selvedge_native::{Callable, Ending, Exit, Interruption, RawValue, enter_callable};
 
 use crate::backtrace::Backtrace;
 use crate::context::ContextMut;
@@ -21,7 +21,7 @@ pub(crate) fn run<T: 'static>(
 ) -> Result<(), CallError> {
     match counted(&mut context, |context| enter_callable::<StoreHost<T>>(context, callable, values))? {
         Exit::Returned => Ok(()),
-        Exit::Suspended => unreachable!("an entry with values of the caller's is not suspended"),
+        Exit::Suspended | Exit::Preempted => unreachable!("an entry with values of the caller's is not parked"),
         Exit::Ended(ending) => Err(ended(&mut context.inner.core, *ending)),
     }
 }
@@ -37,8 +37,20 @@ pub(crate) fn counted<'a, T: 'static>(
         return Err(too_deep(core.limits.call_depth_max));
     }
     core.depth += 1;
-    let exit = enter(context);
+    let exit = if core.time.is_to_be_watched() { watched(context, enter) } else { Ok(enter(context)) };
     context.inner.core.depth -= 1;
+    exit
+}
+
+/// Runs guest code whose time is limited.
+#[cold]
+fn watched<'a, T: 'static>(
+    context: &mut ContextMut<'a, T>,
+    enter: impl FnOnce(&mut ContextMut<'a, T>) -> Exit,
+) -> Result<Exit, CallError> {
+    context.inner.core.begin_watch(false).map_err(|by| interrupted(by, Backtrace::default()))?;
+    let exit = enter(context);
+    context.inner.core.end_watch();
     Ok(exit)
 }
 
@@ -67,7 +79,17 @@ pub(crate) fn ended(core: &mut Core, ending: Ending) -> CallError {
             message: panic_message(payload.as_ref()),
             backtrace: Backtrace::capture(core, None, &frames),
         },
-        Ending::Interrupted { pc, frames } => CallError::Interrupted(Backtrace::capture(core, Some(pc), &frames)),
+        Ending::Interrupted { by, pc, frames } => interrupted(by, Backtrace::capture(core, Some(pc), &frames)),
+    }
+}
+
+/// What an interruption means to the caller.
+#[cold]
+pub(crate) fn interrupted(by: Interruption, backtrace: Backtrace) -> CallError {
+    match by {
+        Interruption::Kill => CallError::Interrupted(backtrace),
+        Interruption::CpuLimit => CallError::CpuTimeExceeded(backtrace),
+        Interruption::WallLimit => CallError::WallTimeExceeded(backtrace),
     }
 }
 

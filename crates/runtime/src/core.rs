@@ -20,6 +20,7 @@ use crate::externref::ExternTable;
 use crate::limits::{LimitError, LimitKind, Limits};
 use crate::module::Module;
 use crate::pool::Home;
+use crate::time::Time;
 
 /// Which store a handle belongs to. Never used twice in a process.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -124,6 +125,7 @@ pub(crate) struct Core {
     pub(crate) memory_bytes: u64,
     pub(crate) table_elements: u64,
     pub(crate) externs: ExternTable,
+    pub(crate) time: Time,
     /// Calls into guests under way.
     pub(crate) depth: u32,
     /// The error of the host function that has just ended a call.
@@ -147,6 +149,7 @@ impl Core {
             memory_bytes: 0,
             table_elements: 0,
             externs: ExternTable::default(),
+            time: Time::begin(limits.time),
             depth: 0,
             pending: None,
             signatures: HashMap::new(),

@@ -32,6 +32,12 @@ pub enum CallError {
     },
     /// The host interrupted the guest ([`crate::Store::interrupt_handle`]); this is where it was.
     Interrupted(Backtrace),
+    /// The store has used all its CPU time ([`crate::TimeLimits::cpu`]); this is where it was. The guest's fault, or the
+    /// limit is too low.
+    CpuTimeExceeded(Backtrace),
+    /// The store's time is over ([`crate::TimeLimits::wall`]); this is where it was. The guest's fault, or of whom it
+    /// waited for, or the limit is too low.
+    WallTimeExceeded(Backtrace),
     /// Metered code has executed all the instructions it may ([`crate::Limits::meter_max`]); this is where it was. The
     /// guest's fault, or the limit is too low.
     MeterExhausted(Backtrace),
@@ -49,6 +55,8 @@ impl CallError {
             CallError::Host(error) => Some(error.backtrace()),
             CallError::HostPanic { backtrace, .. }
             | CallError::Interrupted(backtrace)
+            | CallError::CpuTimeExceeded(backtrace)
+            | CallError::WallTimeExceeded(backtrace)
             | CallError::MeterExhausted(backtrace) => Some(backtrace),
             CallError::Exit(_) | CallError::Limit(_) | CallError::BadCall(_) => None,
         }
@@ -60,6 +68,8 @@ impl CallError {
             CallError::Host(error) => Some(&mut error.0.backtrace),
             CallError::HostPanic { backtrace, .. }
             | CallError::Interrupted(backtrace)
+            | CallError::CpuTimeExceeded(backtrace)
+            | CallError::WallTimeExceeded(backtrace)
             | CallError::MeterExhausted(backtrace) => Some(backtrace),
             CallError::Exit(_) | CallError::Limit(_) | CallError::BadCall(_) => None,
         }
@@ -81,6 +91,12 @@ impl fmt::Display for CallError {
                 write!(f, "a host function panicked (a bug in the host): {message}\n{backtrace}")
             }
             CallError::Interrupted(backtrace) => write!(f, "the instance was interrupted\n{backtrace}"),
+            CallError::CpuTimeExceeded(backtrace) => {
+                write!(f, "the instance has used all the CPU time it may (limits.time.cpu)\n{backtrace}")
+            }
+            CallError::WallTimeExceeded(backtrace) => {
+                write!(f, "the instance's time is over (limits.time.wall)\n{backtrace}")
+            }
             CallError::MeterExhausted(backtrace) => {
                 write!(f, "the instance has executed all the instructions it may (meter_max)\n{backtrace}")
             }

@@ -53,6 +53,8 @@ mod store;
 mod suspend;
 mod symbols;
 mod table;
+mod ticker;
+mod time;
 mod typed;
 mod value;
 
@@ -80,5 +82,6 @@ pub use state::InstanceState;
 pub use store::Store;
 pub use suspend::{Outcome, Wait};
 pub use table::{Table, TableError};
+pub use time::TimeLimits;
 pub use typed::{HostResults, V128, WasmParams, WasmResults, WasmType};
 pub use value::Val;

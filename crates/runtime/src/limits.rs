@@ -4,6 +4,8 @@ use std::fmt;
 
 use selvedge_contract::limits as caps;
 
+use crate::time::TimeLimits;
+
 /// What all instances of one store together may use.
 ///
 /// Limits on a module's own declarations come on top: a memory never grows beyond the maximum its
@@ -25,6 +27,8 @@ pub struct Limits {
     /// Instructions that each instance of metered code may execute ([`selvedge_contract::meter`]); others are not
     /// counted. [`crate::Instance::set_meter_limit`] changes it.
     pub meter_max: u64,
+    /// How long its calls may run.
+    pub time: TimeLimits,
 }
 
 impl Default for Limits {
@@ -37,6 +41,7 @@ impl Default for Limits {
             call_depth_max: 100,
             extern_refs_max: 1_000_000,
             meter_max: u64::MAX,
+            time: TimeLimits::default(),
         }
     }
 }

@@ -39,6 +39,7 @@ use crate::instantiate::{begin, init_tables, set_up};
 use crate::limits::Limits;
 use crate::linker::InstancePre;
 use crate::store::Store;
+use crate::time::{self, Time};
 
 /// What a pool has room for, and what each of its stores may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -221,6 +222,7 @@ impl Pool {
     pub fn new(limits: PoolLimits) -> Result<Pool, NativeError> {
         let PoolLimits { slots, context_bytes_max, memory_bytes_max, .. } = limits;
         let stack_bytes = limits.store.stack_bytes;
+        time::prepare(&limits.store.time)?;
         let slots = selvedge_native::Pool::new(SlotLimits { slots, stack_bytes, context_bytes_max, memory_bytes_max })?;
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let common = Arc::<Common>::default();
@@ -288,6 +290,7 @@ fn start<T: 'static>(core: Box<Core>, pre: &InstancePre<T>, data: T) -> Result<(
     // From here on whatever fails gives it back to the pool.
     let mut core = Lease(Some(core));
     core.id = StoreId::next();
+    core.time = Time::begin(core.limits.time);
     if std::mem::take(&mut core.tables_are_null) {
         init_tables(&mut core, FIRST, pre.module())?;
         core.arena.tables_are_initial();

@@ -9,6 +9,7 @@ use crate::core::Core;
 use crate::externref::ExternRef;
 use crate::limits::{LimitError, Limits};
 use crate::pool::Lease;
+use crate::time;
 
 /// Instances that may be linked to each other, what they may use, and the host's data for them.
 ///
@@ -22,8 +23,9 @@ impl<T: 'static> Store<T> {
     /// An empty store.
     ///
     /// # Errors
-    /// If [`Limits::stack_bytes`] is outside what is allowed.
+    /// If [`Limits::stack_bytes`] is outside what is allowed, or there is no thread to watch over [`Limits::time`].
     pub fn new(data: T, limits: Limits) -> Result<Store<T>, NativeError> {
+        time::prepare(&limits.time)?;
         let arena = Arena::new(ArenaLimits { stack_bytes: limits.stack_bytes })?;
         Ok(Store { inner: Inner { waiting: None, core: Lease(Some(Box::new(Core::new(arena, limits)))), data } })
     }

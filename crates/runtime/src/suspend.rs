@@ -23,7 +23,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
-use selvedge_native::{Callable, Ending, Exit, HostVerdict, RawValue, SlotId, proceed, start, take_values};
+use selvedge_native::{
+    Callable, Ending, Exit, HostVerdict, Interruption, RawValue, SlotId, proceed, start, take_values,
+};
 
 use crate::backtrace::Backtrace;
 use crate::call;
@@ -31,6 +33,7 @@ use crate::context::{AsContextMut, ContextMut};
 use crate::error::{CallError, HostError};
 use crate::host::{Caller, HostFunction, StoreHost, foreign_handle, refuse, too_few_values};
 use crate::store::Store;
+use crate::ticker::Alarm;
 use crate::typed::{TYPED_VALUES_MAX, WasmResults, func_type};
 
 /// What a host function that may wait comes to; see [`crate::Linker::func_wrap_async`].
@@ -161,19 +164,38 @@ pub(crate) struct Running<'a, T: 'static> {
     callable: Callable,
     /// Parameters, until the call begins.
     params: Option<Box<[RawValue]>>,
+    /// Set when it first waits, if its time is limited.
+    alarm: Option<Alarm>,
 }
 
 impl<'a, T: 'static> Running<'a, T> {
     /// A call with these parameters, in an array that has room for the results.
     pub(crate) fn new(store: &'a mut Store<T>, callable: Callable, params: Box<[RawValue]>) -> Running<'a, T> {
-        Running { store, callable, params: Some(params) }
+        Running { store, callable, params: Some(params), alarm: None }
+    }
+
+    fn start(&mut self, params: Box<[RawValue]>) -> Result<Option<Exit>, CallError> {
+        let callable = self.callable;
+        call::counted(&mut self.store.as_context_mut(), |context| start::<StoreHost<T>>(context, &callable, params))
+            .map(Some)
+    }
+
+    /// Lets the guest go on, if it can: `None` if it still waits.
+    fn proceed(&mut self, cx: &mut Context<'_>) -> Result<Option<Exit>, CallError> {
+        if self.store.inner.core.arena.is_suspended() {
+            match self.finish_wait(cx) {
+                None => return Ok(None),
+                Some(waited) => waited?,
+            }
+        }
+        call::counted(&mut self.store.as_context_mut(), proceed::<StoreHost<T>>).map(Some)
     }
 
     /// What comes after an exit: the end, or `None` if the guest waits.
     fn after(&mut self, exit: Exit) -> Option<Result<Box<[RawValue]>, CallError>> {
         let inner = &mut self.store.inner;
         match exit {
-            Exit::Suspended => None,
+            Exit::Suspended | Exit::Preempted => None,
             Exit::Returned => Some(Ok(take_values(&mut inner.core.arena).expect("a call has ended"))),
             Exit::Ended(ending) => Some(Err(call::ended(&mut inner.core, *ending))),
         }
@@ -184,9 +206,9 @@ impl<'a, T: 'static> Running<'a, T> {
         loop {
             let core = &mut self.store.inner.core;
             if core.arena.wake_on_interrupt(cx.waker()) {
-                core.arena.take_interrupt();
+                let by = core.arena.take_interrupt().unwrap_or(Interruption::Kill);
                 let frames = core.arena.abandon();
-                return Some(Err(CallError::Interrupted(Backtrace::capture(core, None, &frames))));
+                return Some(Err(call::interrupted(by, Backtrace::capture(core, None, &frames))));
             }
             let waiting = self.store.inner.waiting.as_mut()?;
             match catch_unwind(AssertUnwindSafe(|| waiting.0.as_mut().poll(cx))) {
@@ -240,30 +262,50 @@ impl<T: 'static> Future for Running<'_, T> {
     type Output = Result<Box<[RawValue]>, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let mut exit = match this.params.take() {
-            Some(params) => {
-                let callable = this.callable;
-                call::counted(&mut this.store.as_context_mut(), |context| {
-                    start::<StoreHost<T>>(context, &callable, params)
-                })
-            }
-            None => Ok(Exit::Suspended),
+        if self.store.inner.core.time.is_to_be_watched() { self.run_watched(cx) } else { self.run(cx) }
+    }
+}
+
+impl<T: 'static> Running<'_, T> {
+    /// As [`Running::run`], with limits on time.
+    fn run_watched(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<[RawValue]>, CallError>> {
+        let core = &mut self.store.inner.core;
+        if let Err(by) = core.begin_watch(true) {
+            self.params = None;
+            let frames = core.arena.abandon();
+            return Poll::Ready(Err(call::interrupted(by, Backtrace::capture(core, None, &frames))));
+        }
+        let polled = self.run(cx);
+        let core = &mut self.store.inner.core;
+        core.end_watch();
+        if core.arena.is_suspended() && self.alarm.is_none() {
+            self.alarm = core.alarm();
+        }
+        polled
+    }
+
+    /// Runs the guest until it has ended, waits, or gives way: then it asks to be polled again, after others.
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<[RawValue]>, CallError>> {
+        let mut exit = match self.params.take() {
+            Some(params) => self.start(params),
+            None => self.proceed(cx),
         };
         loop {
+            let preempted = matches!(exit, Ok(Some(Exit::Preempted)));
             match exit {
-                Ok(exit) => {
-                    if let Some(end) = this.after(exit) {
+                Ok(None) => return Poll::Pending,
+                Ok(Some(exit)) => {
+                    if let Some(end) = self.after(exit) {
                         return Poll::Ready(end);
                     }
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
-            match this.finish_wait(cx) {
-                None => return Poll::Pending,
-                Some(Err(error)) => return Poll::Ready(Err(error)),
-                Some(Ok(())) => exit = call::counted(&mut this.store.as_context_mut(), proceed::<StoreHost<T>>),
+            if preempted {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
+            exit = self.proceed(cx);
         }
     }
 }
@@ -271,6 +313,9 @@ impl<T: 'static> Future for Running<'_, T> {
 impl<T: 'static> Drop for Running<'_, T> {
     fn drop(&mut self) {
         self.store.inner.waiting = None;
-        self.store.inner.core.arena.abandon();
+        self.alarm = None;
+        let core = &mut self.store.inner.core;
+        core.arena.abandon();
+        core.arena.end_watch();
     }
 }

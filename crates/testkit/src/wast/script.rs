@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use selvedge_compiler::Options;
-use selvedge_runtime::{ExternRef, Instance, InstantiateError, Limits, Linker, Module, Store};
+use selvedge_runtime::{ExternRef, Instance, InstantiateError, Limits, Linker, Module, Store, TimeLimits};
 use wast::token::Id;
 use wast::{QuoteWat, WastDirective};
 
@@ -19,6 +19,7 @@ const LIMITS: Limits = Limits {
     call_depth_max: 100,
     extern_refs_max: 1_000_000,
     meter_max: u64::MAX,
+    time: TimeLimits::NONE,
 };
 
 /// A running script.

@@ -1,0 +1,146 @@
+//! Limits on time, and slices.
+//!
+//! CPU time is what the kernel counts for the thread while it runs one of the store's calls, host functions
+//! included; what the store waits for, and what others do meanwhile, is not in it. It is added up over suspensions,
+//! threads and calls. Who has such a limit pays two questions to the kernel each time a call begins or goes on.
+
+use std::time::{Duration, Instant};
+
+use selvedge_native::{CpuClock, Interruption, NativeError};
+
+use crate::core::Core;
+use crate::store::Store;
+use crate::ticker::{self, Alarm, Watch};
+
+/// How long the calls of one store may run. Limits are kept to within some two milliseconds, and hold wherever
+/// the guest is: before its first instruction, in its code, in a host function once that returns, while it waits.
+///
+/// ```
+/// use selvedge_runtime::{Limits, Store, TimeLimits};
+/// use std::time::Duration;
+///
+/// let (cpu, wall) = (Some(Duration::from_millis(50)), Some(Duration::from_secs(10)));
+/// let time = TimeLimits { cpu, wall, ..TimeLimits::NONE };
+/// let mut store = Store::new((), Limits { time, ..Limits::default() })?;
+/// // Instances of this store end with CallError::CpuTimeExceeded or CallError::WallTimeExceeded.
+/// assert_eq!(store.cpu_time(), Duration::ZERO);
+/// # Ok::<(), selvedge_runtime::NativeError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct TimeLimits {
+    /// CPU time of all calls together. Beyond it a call ends with [`crate::CallError::CpuTimeExceeded`], and no other
+    /// begins.
+    pub cpu: Option<Duration>,
+    /// Time since the store was made. After it a call ends with [`crate::CallError::WallTimeExceeded`], and no other
+    /// begins.
+    pub wall: Option<Duration>,
+    /// How long a call made by [`crate::TypedFunc::call_async`] runs at once. Then it gives way, wherever it is: its
+    /// future is pending, after waking its task, and goes on when it is polled again. So a spinning guest leaves an
+    /// executor free for others.
+    pub slice: Option<Duration>,
+}
+
+impl TimeLimits {
+    /// None.
+    pub const NONE: TimeLimits = TimeLimits { cpu: None, wall: None, slice: None };
+
+    fn any(&self) -> bool {
+        let TimeLimits { cpu, wall, slice } = self;
+        cpu.is_some() || wall.is_some() || slice.is_some()
+    }
+}
+
+/// A store's time.
+#[derive(Default, Debug)]
+pub(crate) struct Time {
+    limits: TimeLimits,
+    any: bool,
+    watched: bool,
+    wall_until: Option<Instant>,
+    used: Duration,
+    /// While it is watched, if it has a limit on CPU time: what its thread had used when that began.
+    since: Option<Duration>,
+}
+
+impl Time {
+    /// Begins to count.
+    #[inline]
+    pub(crate) fn begin(limits: TimeLimits) -> Time {
+        let any = limits.any();
+        let wall_until = limits.wall.and_then(|wall| Instant::now().checked_add(wall));
+        Time { limits, any, wall_until, ..Time::default() }
+    }
+
+    /// Whether there is anything to watch that is not watched already.
+    #[inline]
+    pub(crate) fn is_to_be_watched(&self) -> bool {
+        self.any && !self.watched
+    }
+
+    fn over(&self, now: Instant) -> Option<Interruption> {
+        if self.limits.cpu.is_some_and(|max| self.used >= max) {
+            return Some(Interruption::CpuLimit);
+        }
+        self.wall_until.is_some_and(|at| at <= now).then_some(Interruption::WallLimit)
+    }
+}
+
+/// Makes sure that limits will be kept.
+pub(crate) fn prepare(limits: &TimeLimits) -> Result<(), NativeError> {
+    if limits.any() { ticker::ensure().map_err(NativeError::Thread) } else { Ok(()) }
+}
+
+impl Core {
+    /// Watches over a call that begins or goes on, until [`Core::end_watch`], or says which limit is reached already.
+    pub(crate) fn begin_watch(&mut self, may_give_way: bool) -> Result<(), Interruption> {
+        let now = Instant::now();
+        let time = &mut self.time;
+        if let Some(over) = time.over(now) {
+            return Err(over);
+        }
+        time.watched = true;
+        time.since = time.limits.cpu.map(|_| CpuClock::this_thread());
+        let left = time.limits.cpu.map(|max| max - time.used);
+        let slice = time.limits.slice.filter(|_| may_give_way);
+        ticker::begin(Watch {
+            handle: self.arena.interrupt_handle(),
+            cpu_until: time.since.zip(left).and_then(|(since, left)| since.checked_add(left)),
+            wall_until: time.wall_until,
+            slice_until: slice.and_then(|slice| now.checked_add(slice)),
+        });
+        Ok(())
+    }
+
+    pub(crate) fn end_watch(&mut self) {
+        ticker::end();
+        self.arena.end_watch();
+        self.time.watched = false;
+        if let Some(since) = self.time.since.take() {
+            self.time.used += CpuClock::this_thread().saturating_sub(since);
+        }
+    }
+
+    /// Ends what waits when its time is over.
+    pub(crate) fn alarm(&self) -> Option<Alarm> {
+        Some(Alarm::new(self.time.wall_until?, self.arena.interrupt_handle()))
+    }
+}
+
+impl<T: 'static> Store<T> {
+    /// Sets limits on time anew: what was used of CPU time stays used, wall time counts from now.
+    ///
+    /// # Errors
+    /// If the operating system gives no thread to watch over them.
+    pub fn set_time_limits(&mut self, limits: TimeLimits) -> Result<(), NativeError> {
+        prepare(&limits)?;
+        let time = &mut self.inner.core.time;
+        let used = time.used;
+        *time = Time { used, ..Time::begin(limits) };
+        Ok(())
+    }
+
+    /// CPU time of its calls so far, counted while it has a limit on that.
+    pub fn cpu_time(&self) -> Duration {
+        self.inner.core.time.used
+    }
+}
