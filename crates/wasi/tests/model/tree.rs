@@ -4,28 +4,14 @@
 
 use std::collections::BTreeMap;
 
-/// Errnos as the document numbers them.
-pub(crate) mod errno {
-    pub(crate) const BADF: i32 = 8;
-    pub(crate) const EXIST: i32 = 20;
-    pub(crate) const INVAL: i32 = 28;
-    pub(crate) const ISDIR: i32 = 31;
-    pub(crate) const LOOP: i32 = 32;
-    pub(crate) const NOENT: i32 = 44;
-    pub(crate) const NOTDIR: i32 = 54;
-    pub(crate) const NOTEMPTY: i32 = 55;
-    pub(crate) const PERM: i32 = 63;
-    pub(crate) const NOTCAPABLE: i32 = 76;
-}
+use super::numbers::errno::*;
 
-use errno::*;
-
-pub(crate) type Id = usize;
-pub(crate) type Answer<T = ()> = Result<T, i32>;
-pub(crate) const ROOT: Id = 0;
+pub(super) type Id = usize;
+pub(super) type Answer<T = ()> = Result<T, i32>;
+pub(super) const ROOT: Id = 0;
 
 #[derive(Debug)]
-pub(crate) enum Node {
+pub(super) enum Node {
     File(Vec<u8>),
     Link(String),
     Directory { names: BTreeMap<String, Id>, parent: Id, dead: bool },
@@ -33,27 +19,27 @@ pub(crate) enum Node {
 
 /// Nodes are never taken away, only their names.
 #[derive(Debug)]
-pub(crate) struct Tree(pub(crate) Vec<Node>);
+pub(super) struct Tree(pub(super) Vec<Node>);
 
 /// Where a path leads: a directory, a name in it, and what is there; or a directory itself.
-pub(crate) struct Place {
-    pub(crate) parent: Id,
-    pub(crate) name: Option<String>,
-    pub(crate) node: Option<Id>,
+pub(super) struct Place {
+    pub(super) parent: Id,
+    pub(super) name: Option<String>,
+    pub(super) node: Option<Id>,
 }
 
 const LINKS_MAX: u32 = 40;
 
 impl Tree {
-    pub(crate) fn new() -> Tree {
+    pub(super) fn new() -> Tree {
         Tree(vec![Node::Directory { names: BTreeMap::new(), parent: ROOT, dead: false }])
     }
 
-    pub(crate) fn is_directory(&self, id: Id) -> bool {
+    pub(super) fn is_directory(&self, id: Id) -> bool {
         matches!(self.0[id], Node::Directory { .. })
     }
 
-    pub(crate) fn names(&self, id: Id) -> Answer<&BTreeMap<String, Id>> {
+    pub(super) fn names(&self, id: Id) -> Answer<&BTreeMap<String, Id>> {
         match &self.0[id] {
             Node::Directory { names, .. } => Ok(names),
             _ => Err(NOTDIR),
@@ -75,7 +61,7 @@ impl Tree {
     }
 
     /// How many names a node has.
-    pub(crate) fn links(&self, id: Id) -> usize {
+    pub(super) fn links(&self, id: Id) -> usize {
         self.0
             .iter()
             .filter_map(|node| if let Node::Directory { names, .. } = node { Some(names) } else { None })
@@ -85,7 +71,7 @@ impl Tree {
     }
 
     /// Follows a path from `start`, and never out of it.
-    pub(crate) fn resolve(&self, start: Id, path: &str, follow: bool) -> Answer<Place> {
+    pub(super) fn resolve(&self, start: Id, path: &str, follow: bool) -> Answer<Place> {
         let mut ahead: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let (mut here, mut passed, mut links) = (start, Vec::new(), 0);
         let mut place = Place { parent: start, name: None, node: Some(start) };
@@ -141,7 +127,7 @@ impl Tree {
         self.names(parent)?.get(name).copied().ok_or(NOENT)
     }
 
-    pub(crate) fn open(&mut self, start: Id, path: &str, how: How) -> Answer<Id> {
+    pub(super) fn open(&mut self, start: Id, path: &str, how: How) -> Answer<Id> {
         if how.creates && how.directory {
             return Err(INVAL);
         }
@@ -167,21 +153,21 @@ impl Tree {
         }
     }
 
-    pub(crate) fn make_directory(&mut self, start: Id, path: &str) -> Answer {
+    pub(super) fn make_directory(&mut self, start: Id, path: &str) -> Answer {
         let (parent, name) = self.parent(start, path)?;
         self.free(parent, name)?;
         self.add(parent, name, Node::Directory { names: BTreeMap::new(), parent, dead: false });
         Ok(())
     }
 
-    pub(crate) fn make_link(&mut self, start: Id, path: &str, target: &str) -> Answer {
+    pub(super) fn make_link(&mut self, start: Id, path: &str, target: &str) -> Answer {
         let (parent, name) = self.parent(start, path)?;
         self.free(parent, name)?;
         self.add(parent, name, Node::Link(target.to_owned()));
         Ok(())
     }
 
-    pub(crate) fn remove_directory(&mut self, start: Id, path: &str) -> Answer {
+    pub(super) fn remove_directory(&mut self, start: Id, path: &str) -> Answer {
         let (parent, name) = self.parent(start, path)?;
         let node = self.taken(parent, name)?;
         match &mut self.0[node] {
@@ -193,7 +179,7 @@ impl Tree {
         Ok(())
     }
 
-    pub(crate) fn unlink(&mut self, start: Id, path: &str) -> Answer {
+    pub(super) fn unlink(&mut self, start: Id, path: &str) -> Answer {
         let (parent, name) = self.parent(start, path)?;
         if self.is_directory(self.taken(parent, name)?) {
             return Err(ISDIR);
@@ -202,7 +188,7 @@ impl Tree {
         Ok(())
     }
 
-    pub(crate) fn link(&mut self, old: (Id, &str), follow: bool, new: (Id, &str)) -> Answer {
+    pub(super) fn link(&mut self, old: (Id, &str), follow: bool, new: (Id, &str)) -> Answer {
         let node = if follow {
             let place = self.resolve(old.0, old.1, true)?;
             // A directory that is reached by dots has no name there that could be linked.
@@ -226,7 +212,7 @@ impl Tree {
         Ok(())
     }
 
-    pub(crate) fn rename(&mut self, old: (Id, &str), new: (Id, &str)) -> Answer {
+    pub(super) fn rename(&mut self, old: (Id, &str), new: (Id, &str)) -> Answer {
         let (old_parent, old_name) = self.parent(old.0, old.1)?;
         let (new_parent, new_name) = self.parent(new.0, new.1)?;
         let node = self.taken(old_parent, old_name)?;
@@ -273,11 +259,11 @@ impl Tree {
 
 /// How something is opened.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct How {
-    pub(crate) follow: bool,
-    pub(crate) creates: bool,
-    pub(crate) exclusive: bool,
-    pub(crate) truncates: bool,
-    pub(crate) directory: bool,
-    pub(crate) writes: bool,
+pub(super) struct How {
+    pub(super) follow: bool,
+    pub(super) creates: bool,
+    pub(super) exclusive: bool,
+    pub(super) truncates: bool,
+    pub(super) directory: bool,
+    pub(super) writes: bool,
 }
