@@ -21,7 +21,7 @@ use selvedge_runtime::Module;
 use selvedge_wasi::{DirAccess, Wasi};
 
 use guest::Guest;
-use numbers::errno::{BADF, NOTCAPABLE, NOTDIR};
+use numbers::errno::{BADF, MFILE, NOTCAPABLE, NOTDIR};
 use numbers::{flag, right};
 use sockets::Sockets;
 use system::Clock;
@@ -46,6 +46,7 @@ const GRANTED: u32 = 3;
 const NAME: &str = "/";
 /// The first number that something the guest opens can have.
 const FIRST_OPENED: u32 = 6;
+const DESCRIPTORS_MAX: u32 = 10;
 
 /// What the model has open.
 #[derive(Clone, Copy, Debug)]
@@ -224,8 +225,12 @@ impl Run {
         if choices.below(8) == Some(0) {
             let mut astray = Call::new(call.name, call.arguments.clone());
             let places = [PATH, SECOND_PATH, IOVECS, RESULT, SECOND_RESULT, DATA].map(u64::from);
-            if let Some(at) = astray.arguments.iter().position(|argument| places.contains(argument)) {
-                astray.arguments[at] = NOWHERE.into();
+            let mut places =
+                astray.arguments.iter_mut().filter(|argument| places.contains(argument)).collect::<Vec<_>>();
+            if !places.is_empty() {
+                // The model has done its part already: with choices or without, the call is made.
+                let which = choices.below(places.len() as u32).unwrap_or(0);
+                *places[which as usize] = NOWHERE.into();
                 self.log.push(format!("{}({:x?}) fails", astray.name, astray.arguments));
                 match self.make(&astray) {
                     Ok(0) => return Some(Err(format!("{} with a place that is none succeeded", call.name))),
@@ -282,6 +287,12 @@ impl Run {
         let done = self.number(RESULT).min(DATA_BYTES);
         let data = self.bytes(DATA, done);
         same(&data[..], expected)
+    }
+
+    /// Refuses a descriptor too many.
+    fn room(&self) -> Answer {
+        let open = self.open.iter().flatten().count();
+        if open < DESCRIPTORS_MAX as usize { Ok(()) } else { Err(MFILE) }
     }
 
     /// Puts a descriptor under the lowest free number, and says that.

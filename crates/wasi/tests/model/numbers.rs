@@ -6,6 +6,7 @@ pub(super) mod errno {
     pub(crate) const INVAL: i32 = 28;
     pub(crate) const ISDIR: i32 = 31;
     pub(crate) const LOOP: i32 = 32;
+    pub(crate) const MFILE: i32 = 33;
     pub(crate) const NAMETOOLONG: i32 = 37;
     pub(crate) const NOENT: i32 = 44;
     pub(crate) const NOTDIR: i32 = 54;

@@ -23,7 +23,8 @@ impl Run {
         let root = self
             .root(fd, needed)
             .and_then(|root| if (base | inheriting) & !passed_on == 0 { Ok(root) } else { Err(NOTCAPABLE) });
-        let expected = root.and_then(|root| self.tree.open(root, &path, how));
+        let expected = root.and_then(|root| self.room().map(|()| root));
+        let expected = expected.and_then(|root| self.tree.open(root, &path, how));
         let (start, len) = self.text(PATH, &path);
         let oflags = [creates, directory, how.exclusive, truncates];
         let oflags = oflags.iter().rev().fold(0, |bits, bit| bits << 1 | u64::from(*bit));

@@ -116,7 +116,7 @@ impl Run {
     /// Accepts a connection, and closes it.
     fn accept(&mut self, choices: &mut Choices<'_>, fd: u32) -> Compared {
         let flags = choices.one_of(&[0, 4, 1])?;
-        let expected = self.is_socket(fd, LISTENER).and_then(|()| if flags == 1 { Err(INVAL) } else { Ok(()) });
+        let expected = self.is_socket(fd, LISTENER).and_then(|()| if flags == 1 { Err(INVAL) } else { self.room() });
         let connected = match expected {
             Ok(()) => UnixStream::connect(self.sockets.place.path().join(SOCKET)).map(Some),
             Err(_) => Ok(None),

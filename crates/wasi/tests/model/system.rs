@@ -1,12 +1,12 @@
 //! Calls that have nothing to do with files: arguments, clocks, random bytes, waiting, endings.
 
 use selvedge_runtime::CallError;
-use selvedge_wasi::{Clocks, Randomness, WasiBuilder};
+use selvedge_wasi::{Clocks, Quotas, Randomness, WasiBuilder};
 
 use super::numbers::errno::{INVAL, NOTSUP};
 use super::numbers::right;
 use super::tree::{Answer, Node};
-use super::{Call, Choices, Compared, DATA, DATA_BYTES, RESULT, Run, SECOND_RESULT, What, same};
+use super::{Call, Choices, Compared, DATA, DATA_BYTES, DESCRIPTORS_MAX, RESULT, Run, SECOND_RESULT, What, same};
 
 const ARGS: [&str; 3] = ["program", "two words", ""];
 const VARIABLE: (&str, &str) = ("NAME", "value=");
@@ -16,7 +16,9 @@ const STEP_NS: u64 = 10;
 /// The rest of what the guest of a sequence is granted.
 pub(super) fn grant(builder: WasiBuilder) -> WasiBuilder {
     let clocks = Clocks::Fixed { realtime_ns: REALTIME_NS, step_ns: STEP_NS };
-    builder.args(ARGS).env(VARIABLE.0, VARIABLE.1).clocks(clocks).randomness(Randomness::Seed(7))
+    let mut quotas = Quotas::default();
+    quotas.descriptors_max = DESCRIPTORS_MAX;
+    builder.quotas(quotas).args(ARGS).env(VARIABLE.0, VARIABLE.1).clocks(clocks).randomness(Randomness::Seed(7))
 }
 
 /// The time of a sequence.
