@@ -73,7 +73,7 @@ impl Run {
         };
         let (base, inheriting) = (some(has.0)?, some(has.1)?);
         let more = (base & !has.0) | (inheriting & !has.1);
-        let expected = open.and_then(|_| if more == 0 { Ok(()) } else { Err(NOTCAPABLE) });
+        let expected = open.and(if more == 0 { Ok(()) } else { Err(NOTCAPABLE) });
         let call = Call::new("fd_fdstat_set_rights", vec![fd.into(), base, inheriting]);
         let compared = self.call(choices, &call, expected)?;
         if let (Ok(()), Some(open)) = (expected, self.opened(fd)) {
@@ -95,7 +95,7 @@ impl Run {
 
     pub(super) fn set_times(&mut self, choices: &mut Choices<'_>, fd: u32) -> Compared {
         let ([atim, mtim], bits, which) = times(choices)?;
-        let expected = self.get(fd, right::SET_TIMES).and_then(|_| which);
+        let expected = self.get(fd, right::SET_TIMES).and(which);
         let call = Call::new("fd_filestat_set_times", vec![fd.into(), atim, mtim, bits]);
         let compared = self.call(choices, &call, expected.map(drop))?;
         let (Ok(set), Ok(()), Ok(_)) = (expected, &compared, self.get(fd, right::STAT)) else { return Some(compared) };

@@ -146,7 +146,7 @@ impl Run {
         let (offset, len) = (offset()?, offset()?);
         let advice = choices.below(8)?;
         let sound = advice < 6 && offset.max(len) <= i64::MAX as u64;
-        let expected = self.file(fd, right::ADVISE).and_then(|_| if sound { Ok(()) } else { Err(INVAL) });
+        let expected = self.file(fd, right::ADVISE).and(if sound { Ok(()) } else { Err(INVAL) });
         let arguments = vec![fd.into(), offset, len, advice.into()];
         self.call(choices, &Call::new("fd_advise", arguments), expected)
     }

@@ -166,7 +166,7 @@ impl Run {
     pub(super) fn set_times_of_path(&mut self, choices: &mut Choices<'_>, fd: u32) -> Compared {
         let (path, follow) = (choices.path(false)?, choices.one_in(2)?);
         let ([atim, mtim], bits, which) = times(choices)?;
-        let found = self.root(fd, right::PATH_SET_TIMES).and_then(|_| which);
+        let found = self.root(fd, right::PATH_SET_TIMES).and(which);
         let expected = found.and_then(|_| self.found(fd, right::PATH_SET_TIMES, &path, follow));
         let (start, len) = self.text(PATH, &path);
         let place = [fd.into(), follow.into(), start, len];

@@ -66,7 +66,7 @@ impl Run {
         let flags = u64::from(choices.one_in(8)?);
         self.put(DATA, &vec![byte; len as usize]);
         self.iovecs(len);
-        let expected = self.is_socket(fd, CONNECTION).and_then(|()| match self.sockets.writing_ended {
+        let expected = self.is_socket(fd, CONNECTION).and(match self.sockets.writing_ended {
             _ if flags != 0 => Err(INVAL),
             true => Err(PIPE),
             false => Ok(()),
