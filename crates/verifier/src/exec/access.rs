@@ -260,6 +260,9 @@ impl Exec<'_, '_> {
         let end = ptr.hi.saturating_add(size as i64);
         let found = self.walk.facts.tables.iter().find(|t| ptr.lo >= t.start && ptr.lo < t.end);
         let Some(Entries { table, start, .. }) = found.filter(|t| end <= t.end) else {
+            if found.is_none() && ptr.is_exact().is_some() {
+                return undeclared();
+            }
             return Err(Violation::new(Rule::Table, "this is no declared field, and in no table whatever the index"));
         };
         self.entry_field(*table, ptr.lo - start, ptr, size)

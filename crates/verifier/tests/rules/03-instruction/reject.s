@@ -1,0 +1,277 @@
+# a feature that the contract does not declare
+> refused: the processor feature it needs
+    vpxor xmm2, xmm2, xmm2
+    mov eax, esi
+    ret
+
+# bit manipulation that the contract does not declare
+> refused: the processor feature it needs
+    andn eax, esi, esi
+    ret
+
+# 32-byte vectors
+> refused: not on the list
+> cpu: x86-64-v3
+    vpaddd ymm1, ymm2, ymm2
+    mov eax, esi
+    ret
+
+# 32-byte vectors from memory
+> refused: this width
+> cpu: x86-64-v3
+    mov eax, esi
+    vmovdqu ymm1, [rdi + rax]  ! memory
+    ret
+
+# AVX-512
+> refused: AVX-512
+> cpu: x86-64-v3
+    bytes 62 f1 7c 08 58 c0
+    mov eax, esi
+    ret
+
+# the high byte registers
+> refused: not on the list
+    mov eax, esi
+    mov ah, al
+    ret
+
+# a bit test that reaches beyond its operand
+> refused: not on the list
+    mov eax, esi
+    bt [rdi + rax], esi  ! memory
+    ret
+
+# a system call
+> refused: 
+    bytes 0f 05
+    mov eax, esi
+    ret
+
+# an old system call
+> refused: 
+    bytes cd 80
+    mov eax, esi
+    ret
+
+# sysenter
+> refused: 
+    bytes 0f 34
+    mov eax, esi
+    ret
+
+# a breakpoint
+> refused: 
+    bytes cc
+    mov eax, esi
+    ret
+
+# halting
+> refused: 
+    bytes f4
+    mov eax, esi
+    ret
+
+# the protection keys
+> refused: 
+    bytes 0f 01 ef
+    mov eax, esi
+    ret
+
+# reading the protection keys
+> refused: 
+    bytes 0f 01 ee
+    mov eax, esi
+    ret
+
+# the base of a segment
+> refused: 
+    bytes f3 0f ae d0
+    mov eax, esi
+    ret
+
+# a segment prefix
+> refused: segment prefixes
+    bytes 64 8b 06
+    mov eax, esi
+    ret
+
+# a lock prefix
+> refused: locked
+    bytes f0 0f b1 37
+    mov eax, esi
+    ret
+
+# 32-bit addresses
+> refused: 32-bit addressing
+    bytes 67 8b 06
+    mov eax, esi
+    ret
+
+# an operand-size prefix before a branch
+> refused: disagree
+    bytes 66 e9 00 00
+    mov eax, esi
+    ret
+
+# a repeat prefix that means nothing
+> refused: repeat prefix
+    bytes f3 89 f0
+    mov eax, esi
+    ret
+
+# two prefixes of a kind
+> refused: twice
+    bytes 66 66 89 f0
+    mov eax, esi
+    ret
+
+# a prefix after the last one
+> refused: after the last
+    bytes 48 66 89 f0
+    mov eax, esi
+    ret
+
+# a string instruction
+> refused: 
+    bytes a4
+    mov eax, esi
+    ret
+
+# a repeated string instruction
+> refused: 
+    bytes f3 aa
+    mov eax, esi
+    ret
+
+# x87
+> refused: 
+    bytes d9 e8
+    mov eax, esi
+    ret
+
+# MMX
+> refused: 
+    bytes 0f ef c0
+    mov eax, esi
+    ret
+
+# the time
+> refused: 
+    bytes 0f 31
+    mov eax, esi
+    ret
+
+# the processor's name
+> refused: 
+    bytes 0f a2
+    mov eax, esi
+    ret
+
+# a transaction
+> refused: 
+    bytes c7 f8 00 00 00 00
+    mov eax, esi
+    ret
+
+# the rounding mode
+> refused: 
+    bytes 0f ae 14 24
+    mov eax, esi
+    ret
+
+# saving the state
+> refused: 
+    bytes 0f ae 04 24
+    mov eax, esi
+    ret
+
+# flags from the stack
+> refused: 
+    bytes 9d
+    mov eax, esi
+    ret
+
+# flags to the stack
+> refused: 
+    bytes 9c
+    mov eax, esi
+    ret
+
+# the direction flag
+> refused: 
+    bytes fd
+    mov eax, esi
+    ret
+
+# a far return
+> refused: 
+    bytes cb
+    mov eax, esi
+    ret
+
+# a far jump
+> refused: 
+    bytes ff 2f
+    mov eax, esi
+    ret
+
+# a port
+> refused: 
+    bytes ec
+    mov eax, esi
+    ret
+
+# enter
+> refused: 
+    bytes c8 10 00 00
+    mov eax, esi
+    ret
+
+# leave
+> refused: 
+    bytes c9
+    mov eax, esi
+    ret
+
+# a table look-up
+> refused: 
+    bytes d7
+    mov eax, esi
+    ret
+
+# compare and exchange
+> refused: 
+    bytes 0f b1 37
+    mov eax, esi
+    ret
+
+# scatter and gather
+> refused: 
+    bytes c4 e2 69 92 04 0f
+    mov eax, esi
+    ret
+
+# no instruction
+> refused: no instruction
+    bytes 06
+    mov eax, esi
+    ret
+
+# loading a task register
+> refused: 
+    bytes 0f 00 d8
+    mov eax, esi
+    ret
+
+# flushing a cache line
+> refused: 
+    bytes 0f ae 3f
+    mov eax, esi
+    ret
+
+# random numbers
+> refused: 
+    bytes 0f c7 f0
+    mov eax, esi
+    ret

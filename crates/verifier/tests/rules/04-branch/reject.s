@@ -1,0 +1,37 @@
+# control runs off the end
+> refused: control leaves the function
+    mov eax, esi
+
+# a branch runs off the end
+> refused: control leaves the function
+    mov eax, esi
+    test esi, esi
+    jne .end
+    ret
+.end:
+
+# a conditional branch to another function
+> refused: control leaves the function
+    mov eax, esi
+    test esi, esi
+    jne @other
+    ret
+
+# a branch into an instruction
+> refused: into an instruction
+.start:
+    bytes b8            ; mov eax, ...
+.inside:
+    bytes 90 90 90 90
+    test esi, esi
+    jne .inside
+    ret
+
+# a branch to a constant
+> refused: or to data
+    mov eax, [.number]
+    test esi, esi
+    jne .number
+    ret
+.number:
+    bytes 90 90 90 c3

@@ -1,0 +1,99 @@
+# an index whose upper half nobody has cleared (CVE-2026-34987: unextended offsets)
+> refused: no pointer that the code may use
+    mov eax, [rdi + rsi]            ! memory
+    ret
+
+# a sign-extended index (CVE-2021-32629: a spilled index came back with its sign)
+> refused: no pointer that the code may use
+    movsxd rax, esi
+    mov eax, [rdi + rax]            ! memory
+    ret
+
+# a sign-extended index after a spill
+> refused: no pointer that the code may use
+    sub rsp, 16
+    mov [rsp], esi
+    movsxd rax, dword [rsp]
+    mov eax, [rdi + rax]            ! memory
+    add rsp, 16
+    ret
+
+# an index spilled as 32 bits and loaded as 64
+> refused: no pointer that the code may use
+    sub rsp, 16
+    mov [rsp], esi
+    mov rax, [rsp]
+    mov eax, [rdi + rax]            ! memory
+    add rsp, 16
+    ret
+
+# a number as an address
+> refused: no pointer that the code may use
+    mov eax, esi
+    mov eax, [rax]                  ! memory
+    ret
+
+# an absolute address
+> refused: absolute
+    mov eax, [0x1000]               ! memory
+    ret
+
+# the sum of two pointers
+> refused: no pointer that the code may use
+    mov eax, [rdi + rdi]            ! memory
+    ret
+
+# a pointer that was changed bit by bit
+> refused: no pointer that the code may use
+    mov rax, rdi
+    or rax, 8
+    mov eax, [rax]                  ! memory
+    ret
+
+# the same, by its low bytes
+> refused: no pointer that the code may use
+    mov rax, rdi
+    mov al, 8
+    mov eax, [rax]                  ! memory
+    ret
+
+# an address of 16 bits added to a pointer that is lost
+> refused: no pointer that the code may use
+    mov eax, edi
+    mov eax, [rax]                  ! memory
+    ret
+
+# a vector operand that may not be aligned
+> refused: must be aligned
+> function: floats
+    mov eax, 1
+    paddd xmm1, [rdi + rax]         ! memory
+    ret
+
+# dense: a loop's first index, chosen by the comparison of its second: the index has one name in both
+> refused: no pointer that the code may use
+> layout: dense
+> function: binary
+    push rbx
+    lea rax, [rsi + 1]
+    xor r10d, r10d
+    lea r11, [.table]
+    mov ecx, 0x400000
+.round:
+    cmp rax, 0x400000
+    movsxd r8, dword [r11 + r10*4]
+    lea r8, [r8 + r11]
+    jmp r8
+.table:
+    offset .first minus .table
+    offset .second minus .table
+.first:
+    mov rbx, rax
+    lea rax, [rdx + 1]
+    mov r10d, 1
+    jmp .round
+.second:
+    cmova rbx, rcx
+    mov rax, [rdi + rbx]            ! memory
+    pop rbx
+    ret

@@ -1,0 +1,28 @@
+# slots, pushed and written
+    push rbp
+    mov rbp, rsp
+    sub rsp, 32
+    mov [rsp + 8], esi
+    mov eax, [rsp + 8]
+    mov rsp, rbp
+    pop rbp
+    ret
+
+# parameters on the stack
+> function: on_stack
+    mov rax, [rsp + 8]
+    add rax, [rsp + 16]
+    ret 16
+
+# the area for results
+> function: many
+    mov eax, 1
+    mov [rdi], rax
+    mov ecx, 1
+    mov edx, 1
+    mov esi, 1
+    mov r8d, 1
+    mov r9d, 1
+    mov r10d, 1
+    mov edi, 1
+    ret

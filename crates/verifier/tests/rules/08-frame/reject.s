@@ -1,0 +1,73 @@
+# the caller's frame is read
+> refused: the caller's frame
+    mov rax, [rsp + 8]
+    ret
+
+# the caller's frame is written
+> refused: the caller's frame
+    mov eax, esi
+    mov [rsp + 8], rax
+    ret
+
+# beyond the parameters on the stack
+> function: on_stack
+> refused: the caller's frame
+    mov rax, [rsp + 24]
+    ret 16
+
+# below the stack pointer
+> refused: below the stack pointer
+    mov eax, esi
+    mov [rsp - 8], rax
+    ret
+
+# a place that depends on an index
+> refused: the place in the frame is not known
+    sub rsp, 64
+    mov eax, esi
+    and eax, 7
+    mov eax, [rsp + rax]
+    add rsp, 64
+    ret
+
+# the stack pointer becomes a number
+> refused: the stack pointer would leave the frame
+    mov eax, esi
+    mov rsp, rax
+    ret
+
+# the stack pointer by an index
+> refused: the stack pointer would not be known
+    mov eax, esi
+    and eax, 8
+    add rsp, rax
+    ret
+
+# the stack pointer is not aligned
+> refused: the stack pointer would not be known
+    mov eax, esi
+    sub rsp, 4
+    add rsp, 4
+    ret
+
+# the stack pointer rises into the caller's frame
+> refused: would rise
+    mov eax, esi
+    add rsp, 16
+    ret
+
+# two ways with two stack pointers
+> refused: depends on the way
+    test esi, esi
+    jne .end
+    sub rsp, 8
+.end:
+    mov eax, esi
+    ret
+
+# beyond the area for results
+> function: many
+> refused: outside the caller's area
+    mov eax, 1
+    mov [rdi + 16], rax
+    ret

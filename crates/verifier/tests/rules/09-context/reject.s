@@ -1,0 +1,87 @@
+# the instance's address
+> refused: no field here
+    mov rax, [rdi + instance]
+    ret
+
+# the activation
+> refused: no field here
+    mov rax, [rdi + activation]
+    ret
+
+# the stack limit is written
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi + stack_limit], rax
+    ret
+
+# the host-call stub is written
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi + host_call], rax
+    ret
+
+# an import's code is written
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi + import], rax
+    ret
+
+# a memory's size is written
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi + memory + 8], rax
+    ret
+
+# a lent memory's base is written
+> refused: this may not be written
+    mov rdx, [rdi + shared_memory]
+    mov eax, esi
+    mov [rdx], rax
+    ret
+
+# the host's part of an import
+> refused: no field here
+    mov rax, [rdi + import + 16]
+    ret
+
+# half of a pointer
+> refused: eight bytes wide
+    mov eax, [rdi + stack_limit]
+    ret
+
+# an immutable global is written
+> refused: not mutable
+    mov eax, esi
+    mov [rdi + fixed], rax
+    ret
+
+# a global is written wider than it is
+> refused: wider than the global
+    mov eax, esi
+    mov [rdi + count], rax
+    ret
+
+# a lent global is written wider than it is
+> refused: wider than the global
+    mov eax, esi
+    mov rdx, [rdi + lent_global]
+    mov [rdx], rax
+    ret
+
+# the meter of code that is not metered
+> refused: no field here
+    mov rax, [rdi - 64]
+    ret
+
+# between the globals, by an index
+> refused: no field here
+    mov eax, esi
+    and eax, 8
+    movups xmm0, [rdi + rax + count]
+    ret
+
+# a table's entry is written
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi + entries], rax
+    ret

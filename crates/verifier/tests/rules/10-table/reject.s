@@ -1,0 +1,52 @@
+# an index that is not clamped
+> refused: in no table whatever the index
+    mov eax, esi
+    shl rax, 5
+    mov rdx, [rdi + rax + entries]
+    mov eax, esi
+    ret
+
+# clamped beyond the null entry
+> refused: in no table whatever the index
+    mov eax, esi
+    mov ecx, 21
+    cmp rax, 21
+    cmova rax, rcx
+    shl rax, 5
+    mov rdx, [rdi + rax + entries]
+    mov eax, esi
+    ret
+
+# an index that is not a whole entry's
+> refused: which field of which entry
+    mov eax, esi
+    and eax, 15
+    shl rax, 4
+    mov rdx, [rdi + rax + entries]
+    mov eax, esi
+    ret
+
+# the reference in an entry
+> refused: no use for this field
+    mov rdx, [rdi + entries + 24]
+    mov eax, esi
+    ret
+
+# half a field
+> refused: which field of which entry
+    mov edx, [rdi + entries]
+    mov eax, esi
+    ret
+
+# a lent table, clamped to the own table's bound
+> refused: not bounded by the table's own bound
+    mov rdx, [rdi + lent_table]
+    mov eax, esi
+    mov ecx, 20
+    cmp rax, 20
+    cmova rax, rcx
+    shl rax, 5
+    mov rdx, [rdx]
+    mov rdx, [rdx + rax + 8]
+    mov eax, esi
+    ret

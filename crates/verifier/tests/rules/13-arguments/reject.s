@@ -1,0 +1,101 @@
+# a parameter that was never written
+> refused: General(2) holds no 8 bytes
+    sub rsp, 24
+    mov rax, [rdi + stack_limit]
+    add rax, 24
+    cmp rsp, rax
+    jb .deep
+    mov esi, esi
+    call @binary
+    add rsp, 24
+    ret
+.deep:
+    ud2                             ! stack
+
+# a parameter of which half was written
+> refused: General(6) holds no 8 bytes
+    sub rsp, 24
+    mov rax, [rdi + stack_limit]
+    add rax, 24
+    cmp rsp, rax
+    jb .deep
+    mov edx, 1
+    call @binary
+    add rsp, 24
+    ret
+.deep:
+    ud2                             ! stack
+
+# an address
+> refused: General(6) holds no 4 bytes
+    sub rsp, 24
+    mov rax, [rdi + stack_limit]
+    add rax, 24
+    cmp rsp, rax
+    jb .deep
+    mov rsi, rdi
+    call @other
+    add rsp, 24
+    ret
+.deep:
+    ud2                             ! stack
+
+# a vector that was never written
+> refused: Vector(0) holds no 8 bytes
+    sub rsp, 24
+    mov rax, [rdi + stack_limit]
+    add rax, 24
+    cmp rsp, rax
+    jb .deep
+    call @floats
+    add rsp, 24
+    ret
+.deep:
+    ud2                             ! stack
+
+# a parameter on the stack that was never written
+> refused: Memory(0) holds no 8 bytes
+    sub rsp, 40
+    mov rax, [rdi + stack_limit]
+    add rax, 40
+    cmp rsp, rax
+    jb .deep
+    mov esi, esi
+    mov edx, 1
+    mov ecx, 1
+    mov r8d, 1
+    mov r9d, 1
+    call @on_stack
+    add rsp, 24
+    ret
+.deep:
+    ud2                             ! stack
+
+# the area for results lies outside the frame
+> refused: the area for results
+    sub rsp, 24
+    mov rax, [rdi + stack_limit]
+    add rax, 24
+    cmp rsp, rax
+    jb .deep
+    mov rsi, rdi
+    call @many
+    add rsp, 24
+    ret
+.deep:
+    ud2                             ! stack
+
+# the area for results reaches over the return address
+> refused: the area for results
+    sub rsp, 24
+    mov rax, [rdi + stack_limit]
+    add rax, 24
+    cmp rsp, rax
+    jb .deep
+    mov rsi, rdi
+    lea rdi, [rsp + 24]
+    call @many
+    add rsp, 24
+    ret
+.deep:
+    ud2                             ! stack

@@ -1,0 +1,81 @@
+# a register is not restored
+> refused: rbx is not what it was
+    mov ebx, esi
+    mov eax, esi
+    ret
+
+# a register is restored to another's
+> refused: is not what it was
+    push rbx
+    push r12
+    mov eax, esi
+    pop rbx
+    pop r12
+    ret
+
+# the return address is overwritten
+> refused: not the return address
+    mov eax, esi
+    mov [rsp], rax
+    ret
+
+# half of the return address is overwritten
+> refused: not the return address
+    mov eax, esi
+    mov [rsp], eax
+    ret
+
+# something is left on the stack
+> refused: would not be where the caller expects it
+    push rbx
+    mov eax, esi
+    ret
+
+# parameters on the stack are left
+> function: on_stack
+> refused: would not be where the caller expects it
+    mov rax, [rsp + 8]
+    ret
+
+# more is removed than was passed
+> refused: would not be where the caller expects it
+    mov eax, esi
+    ret 8
+
+# no result
+> refused: General(0) holds no 4 bytes
+    ret
+
+# no result of eight bytes
+> function: binary
+> refused: General(0) holds no 8 bytes
+    ret
+
+# an address as a result
+> function: binary
+> refused: General(0) holds no 8 bytes
+    mov rax, rdi
+    ret
+
+# a tail call of a function with other results
+> refused: not where our caller looks for them
+    mov esi, esi
+    jmp @nothing
+
+# a tail call that leaves parameters
+> refused: would not remove
+    mov rdx, 1
+    mov rcx, 1
+    mov r8, 1
+    mov r9, 1
+    jmp @on_stack
+
+# a tail call with a register changed
+> refused: rbx is not what it was
+    mov ebx, esi
+    jmp @other
+
+# the stub for bad calls returns
+> function: bad_call
+> refused: may not return
+    ret

@@ -1,0 +1,79 @@
+# a large frame, not compared
+> refused: deeper than it was compared
+    sub rsp, 0x100000
+    mov [rsp], esi
+    add rsp, 0x100000
+    mov eax, esi
+    ret
+
+# compared for less than is used
+> refused: deeper than it was compared
+    mov rax, [rdi + stack_limit]
+    add rax, 0x1000
+    cmp rsp, rax
+    jb .deep
+    sub rsp, 0x100000
+    mov [rsp], esi
+    add rsp, 0x100000
+    mov eax, esi
+    ret
+.deep:
+    ud2                             ! stack
+
+# the branch goes the wrong way
+> refused: deeper than it was compared
+    mov rax, [rdi + stack_limit]
+    add rax, 0x100000
+    cmp rsp, rax
+    ja .deep
+    sub rsp, 0x100000
+    mov [rsp], esi
+    add rsp, 0x100000
+    mov eax, esi
+    ret
+.deep:
+    ud2                             ! stack
+
+# compared, and the result ignored
+> refused: deeper than it was compared
+    mov rax, [rdi + stack_limit]
+    add rax, 0x100000
+    cmp rsp, rax
+    sub rsp, 0x100000
+    mov [rsp], esi
+    add rsp, 0x100000
+    mov eax, esi
+    ret
+
+# a call without a comparison
+> refused: a call must come after
+    sub rsp, 24
+    call @other
+    add rsp, 24
+    ret
+
+# a call below what was compared
+> refused: a call must come after
+    mov rax, [rdi + stack_limit]
+    add rax, 24
+    cmp rsp, rax
+    jb .deep
+    sub rsp, 48
+    call @other
+    add rsp, 48
+    ret
+.deep:
+    ud2                             ! stack
+
+# only one of two ways has compared
+> refused: a call must come after
+    test esi, esi
+    jne .call
+    mov rax, [rdi + stack_limit]
+    cmp rsp, rax
+    jb .deep
+.call:
+    call @other
+    ret
+.deep:
+    ud2                             ! stack

@@ -1,0 +1,15 @@
+# saved, never looked at
+    push rbx
+    mov rbx, rdi
+    mov rdi, rbx
+    pop rbx
+    mov eax, esi
+    ret
+
+# a register compared with itself, whatever it holds
+    xor eax, eax
+    xor ecx, ecx
+    sub rdx, rdx
+    mov eax, edx
+    mov [rdi], eax                  ! memory
+    ret

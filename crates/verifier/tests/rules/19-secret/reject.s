@@ -1,0 +1,102 @@
+# an address is stored
+> refused: may not be shown
+    mov [rdi], rdi                  ! memory
+    mov eax, esi
+    ret
+
+# what a register held on entry is stored
+> refused: may not be shown
+    mov [rdi], r11                  ! memory
+    mov eax, esi
+    ret
+
+# half of it
+> refused: may not be shown
+    mov [rdi], rbx                  ! memory
+    mov eax, esi
+    ret
+
+# a vector register's upper half
+> function: floats
+> refused: may not be shown
+    movups [rdi], xmm0              ! memory
+    ret
+
+# a slot that was never written
+> refused: may not be shown
+    sub rsp, 16
+    mov rax, [rsp]
+    mov [rdi], rax                  ! memory
+    add rsp, 16
+    ret
+
+# the return address is stored
+> refused: may not be shown
+    mov rax, [rsp]
+    mov [rdi], rax                  ! memory
+    mov eax, esi
+    ret
+
+# flags of an address
+> refused: the flags say something
+    test rdi, rdi
+    jne .end
+.end:
+    mov eax, esi
+    ret
+
+# flags on entry
+> refused: the flags say something
+    setb al
+    movzx eax, al
+    ret
+
+# arithmetic hides nothing
+> refused: may not be shown
+    mov rax, rdi
+    imul rax, rax, 3
+    mov [rdi], rax                  ! memory
+    ret
+
+# what a callee left in a register
+> refused: may not be shown
+    sub rsp, 24
+    mov rax, [rdi + stack_limit]
+    add rax, 24
+    cmp rsp, rax
+    jb .deep
+    mov [rsp], rdi
+    call @other
+    mov rdi, [rsp]
+    mov [rdi], rcx                  ! memory
+    add rsp, 24
+    ret
+.deep:
+    ud2                             ! stack
+
+# what a callee left below the stack pointer
+> refused: may not be shown
+    sub rsp, 24
+    mov rax, [rdi + stack_limit]
+    add rax, 24
+    cmp rsp, rax
+    jb .deep
+    mov [rsp], rdi
+    call @other
+    mov rdi, [rsp]
+    sub rsp, 16
+    mov rax, [rsp]
+    mov [rdi], rax                  ! memory
+    add rsp, 40
+    ret
+.deep:
+    ud2                             ! stack
+
+# whether a division faults tells of an address
+> function: binary
+> refused: may not be read
+    mov rax, rdi
+    xor edx, edx
+    mov rcx, rsi
+    div rcx                         ! division
+    ret

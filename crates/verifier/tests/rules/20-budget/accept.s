@@ -1,0 +1,16 @@
+# a loop that moves numbers through a few slots
+    sub rsp, 80
+    mov eax, esi
+.times 8
+    mov [rsp + {n*8}], rax
+.end
+.again:
+.times 7
+    mov rax, [rsp + {n*8}]
+    mov [rsp + {n*8+8}], rax
+.end
+    sub esi, 1
+    jne .again
+    mov eax, esi
+    add rsp, 80
+    ret

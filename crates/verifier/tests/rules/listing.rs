@@ -1,0 +1,124 @@
+//! Listings: files of cases, each a few lines of assembly and what is to be said of it.
+//!
+//! ```text
+//! # title of the case
+//! > function: unary              whose body this is (unary if not said); `thunk`, `entry`, `bad_call`
+//! > layout: dense                of memories (guarded if not said)
+//! > refused: part of the detail  in `reject.s` only
+//!     mov eax, [rdi + rsi]       ! memory          the trap table's entry
+//! .label:
+//! .times 3                       repeats up to `.end`; `{n}` counts from 0
+//! ```
+
+use crate::assemble::{Symbols, assemble};
+
+/// One case of a file.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub(crate) title: String,
+    pub(crate) line: usize,
+    headers: Vec<(String, String)>,
+    body: Vec<(usize, String)>,
+}
+
+/// A function's bytes, and the traps in it.
+#[derive(Debug, Default)]
+pub(crate) struct Code {
+    pub(crate) bytes: Vec<u8>,
+    /// Offset from the start, and the trap's name.
+    pub(crate) traps: Vec<(u32, String)>,
+}
+
+impl Case {
+    /// The cases of a file.
+    pub(crate) fn all(text: &str) -> Result<Vec<Case>, String> {
+        let mut cases: Vec<Case> = Vec::new();
+        for (nth, line) in text.lines().enumerate() {
+            let line = line.split(" ;").next().unwrap_or_default().trim();
+            if let Some(title) = line.strip_prefix("# ") {
+                cases.push(Case { title: title.into(), line: nth + 1, headers: Vec::new(), body: Vec::new() });
+                continue;
+            }
+            if line.is_empty() {
+                continue;
+            }
+            let case = cases.last_mut().ok_or_else(|| format!("line {}: a case begins with `# title`", nth + 1))?;
+            match line.strip_prefix("> ").map(|header| header.split_once(':')) {
+                Some(Some((key, value))) => case.headers.push((key.into(), value.trim().into())),
+                Some(None) => return Err(format!("line {}: a header is `> key: value`", nth + 1)),
+                None => case.body.push((nth + 1, line.into())),
+            }
+        }
+        Ok(cases)
+    }
+
+    /// What a header says.
+    pub(crate) fn header(&self, key: &str) -> Option<&str> {
+        self.headers.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The code, if it starts at this offset in text.
+    pub(crate) fn assemble(&self, start: u32, symbols: &Symbols) -> Result<Code, String> {
+        let lines = expand(&self.body)?;
+        let mut symbols = symbols.clone();
+        for (_, line) in &lines {
+            if let Some(label) = line.strip_suffix(':') {
+                symbols.insert(label.into(), start.into());
+            }
+        }
+        // Lengths do not depend on where labels are, so the second time they are right.
+        emit(&lines, start, &mut symbols)?;
+        emit(&lines, start, &mut symbols)
+    }
+}
+
+fn emit(lines: &[(usize, String)], start: u32, symbols: &mut Symbols) -> Result<Code, String> {
+    let mut code = Code::default();
+    for (nth, line) in lines {
+        let at = start + code.bytes.len() as u32;
+        if let Some(label) = line.strip_suffix(':') {
+            symbols.insert(label.into(), at.into());
+            continue;
+        }
+        let (text, trap) = line.split_once('!').map_or((line.as_str(), None), |(text, trap)| (text, Some(trap)));
+        if let Some(trap) = trap {
+            code.traps.push((at - start, trap.trim().into()));
+        }
+        let bytes = assemble(text.trim(), at.into(), symbols).map_err(|e| format!("line {nth}: `{line}`: {e}"))?;
+        code.bytes.extend(bytes);
+    }
+    Ok(code)
+}
+
+/// Writes out what is to be repeated.
+fn expand(body: &[(usize, String)]) -> Result<Vec<(usize, String)>, String> {
+    let mut out = Vec::new();
+    let mut rest = body.iter();
+    while let Some((nth, line)) = rest.next() {
+        let Some(count) = line.strip_prefix(".times ") else {
+            out.push((*nth, line.clone()));
+            continue;
+        };
+        let count: usize = count.parse().map_err(|_| format!("line {nth}: `.times` takes a number"))?;
+        let repeated: Vec<_> = rest.by_ref().take_while(|(_, line)| line != ".end").collect();
+        for n in 0..count {
+            out.extend(repeated.iter().map(|(nth, line)| (*nth, counted(line, n))));
+        }
+    }
+    Ok(out)
+}
+
+/// `{n}` is the count, `{n*8+4}` a number made of it.
+fn counted(line: &str, n: usize) -> String {
+    let Some((before, rest)) = line.split_once("{n") else { return line.into() };
+    let Some((formula, after)) = rest.split_once('}') else { return line.into() };
+    let (factor, add) = match formula.rfind(['+', '-']) {
+        Some(sign) if !formula[..sign].ends_with('*') => (&formula[..sign], formula[sign..].parse().expect("a number")),
+        _ => (formula, 0i64),
+    };
+    let factor = match factor.strip_prefix('*') {
+        Some(factor) => factor.parse().expect("a number"),
+        None => 1,
+    };
+    counted(&format!("{before}{}{after}", n as i64 * factor + add), n)
+}

@@ -1,0 +1,73 @@
+//! Every rule of the verifier accepts what keeps it and refuses what does not: the listings beside this file,
+//! one directory per rule. A case of `reject.s` must be refused under its directory's rule, in the function
+//! it replaces, with the reason it names; all of `accept.s` must be proved.
+
+mod assemble;
+mod listing;
+mod subject;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use listing::Case;
+use selvedge_verifier::{Refusal, Rule};
+use subject::Subject;
+
+fn directories() -> Vec<(Rule, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
+    let mut found: Vec<_> = fs::read_dir(&root)
+        .expect("the listings are there")
+        .map(|entry| entry.expect("the directory can be read").path())
+        .filter(|path| path.is_dir())
+        .map(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let number = name.split('-').next().and_then(|number| number.parse::<usize>().ok());
+            let rule = number.and_then(|number| Rule::ALL.iter().find(|rule| **rule as usize == number));
+            (*rule.unwrap_or_else(|| panic!("{name} begins with no rule's number")), path)
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Runs a file's cases; returns how many there are, and what is wrong.
+fn check(path: &Path, judge: impl Fn(&Case, Option<&Refusal>) -> Result<(), String>) -> (usize, Vec<String>) {
+    let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let cases = Case::all(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let wrong = cases.iter().filter_map(|case| {
+        let subject = Subject::new(case);
+        let refusals = subject.as_ref().map_err(Clone::clone).map(Subject::refusals);
+        let result = refusals.and_then(|refusals| judge(case, refusals.first()));
+        result.err().map(|problem| format!("{}:{}: {}: {problem}", path.display(), case.line, case.title))
+    });
+    (cases.len(), wrong.collect())
+}
+
+fn accepted(_: &Case, refusal: Option<&Refusal>) -> Result<(), String> {
+    refusal.map_or(Ok(()), |refusal| Err(format!("is refused\n{refusal}")))
+}
+
+fn refused(rule: Rule, case: &Case, refusal: Option<&Refusal>) -> Result<(), String> {
+    let reason = case.header("refused").ok_or("no `> refused:` says why")?;
+    let Some(refusal) = refusal else { return Err("is proved".into()) };
+    if refusal.rule != rule || !refusal.detail.contains(reason) {
+        return Err(format!("is refused for something else\n{refusal}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn each_rule_accepts_and_refuses() {
+    let directories = directories();
+    let rules: Vec<Rule> = directories.iter().map(|(rule, _)| *rule).collect();
+    assert_eq!(rules, Rule::ALL, "one directory for each rule");
+    let mut wrong = Vec::new();
+    for (rule, directory) in directories {
+        let (accepting, problems) = check(&directory.join("accept.s"), accepted);
+        wrong.extend(problems);
+        let (rejecting, problems) = check(&directory.join("reject.s"), |case, refusal| refused(rule, case, refusal));
+        wrong.extend(problems);
+        assert!(accepting > 0 && rejecting > 0, "{} has cases of both kinds", directory.display());
+    }
+    assert!(wrong.is_empty(), "{} cases are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
