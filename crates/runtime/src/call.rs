@@ -48,7 +48,7 @@ fn watched<'a, T: 'static>(
     context: &mut ContextMut<'a, T>,
     enter: impl FnOnce(&mut ContextMut<'a, T>) -> Exit,
 ) -> Result<Exit, CallError> {
-    context.inner.core.begin_watch(false).map_err(|by| interrupted(by, Backtrace::default()))?;
+    context.inner.core.begin_watch_ungiving().map_err(|by| interrupted(by, Backtrace::default()))?;
     let exit = enter(context);
     context.inner.core.end_watch();
     Ok(exit)

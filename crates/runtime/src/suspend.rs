@@ -33,7 +33,7 @@ use crate::context::{AsContextMut, ContextMut};
 use crate::error::{CallError, HostError};
 use crate::host::{Caller, HostFunction, StoreHost, foreign_handle, refuse, too_few_values};
 use crate::store::Store;
-use crate::ticker::Alarm;
+use crate::ticker::{self, Alarm};
 use crate::typed::{TYPED_VALUES_MAX, WasmResults, func_type};
 
 /// What a host function that may wait comes to; see [`crate::Linker::func_wrap_async`].
@@ -150,6 +150,18 @@ fn block<T: 'static>(
     }
 }
 
+/// Waits on this thread until a future is ready.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -262,7 +274,11 @@ impl<T: 'static> Future for Running<'_, T> {
     type Output = Result<Box<[RawValue]>, CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.store.inner.core.time.is_to_be_watched() { self.run_watched(cx) } else { self.run(cx) }
+        if self.store.inner.core.time.is_to_be_watched() || ticker::slice().is_some() {
+            self.run_watched(cx)
+        } else {
+            self.run(cx)
+        }
     }
 }
 
@@ -270,7 +286,7 @@ impl<T: 'static> Running<'_, T> {
     /// As [`Running::run`], with limits on time.
     fn run_watched(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<[RawValue]>, CallError>> {
         let core = &mut self.store.inner.core;
-        if let Err(by) = core.begin_watch(true) {
+        if let Err(by) = core.begin_watch(ticker::slice()) {
             self.params = None;
             let frames = core.arena.abandon();
             return Poll::Ready(Err(call::interrupted(by, Backtrace::capture(core, None, &frames))));

@@ -11,10 +11,10 @@
 //!
 //! There is one for the process, started by the first limit.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread::{Builder, Thread};
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub(crate) struct Watch {
 struct Post {
     clock: Option<CpuClock>,
     watches: Mutex<Vec<Watch>>,
+    /// How many others want the thread, if that is known.
+    crowd: OnceLock<Arc<AtomicUsize>>,
 }
 
 struct Ticker {
@@ -60,6 +62,7 @@ static TICKER: Ticker = Ticker {
 };
 
 thread_local! {
+    static SLICE: Cell<Option<Duration>> = const { Cell::new(None) };
     static POST: RefCell<Option<Arc<Post>>> = const { RefCell::new(None) };
 }
 
@@ -92,13 +95,25 @@ pub(crate) fn end() {
     with_post(|post| lock(&post.watches).pop());
 }
 
+/// Guests that run on this thread give way after so long while anybody is in the crowd.
+pub(crate) fn share_thread(slice: Duration, crowd: Arc<AtomicUsize>) {
+    SLICE.set(Some(slice));
+    with_post(|post| drop(post.crowd.set(crowd)));
+}
+
+/// This thread's slice, if it is shared.
+#[inline]
+pub(crate) fn slice() -> Option<Duration> {
+    SLICE.get()
+}
+
 fn with_post<R>(act: impl FnOnce(&Post) -> R) -> R {
     POST.with(|own| act(own.borrow_mut().get_or_insert_with(new_post)))
 }
 
 fn new_post() -> Arc<Post> {
     let clock = CpuClock::of_this_thread();
-    let post = Arc::new(Post { clock, watches: Mutex::default() });
+    let post = Arc::new(Post { clock, watches: Mutex::default(), crowd: OnceLock::new() });
     let mut posts = lock(&TICKER.posts);
     posts.retain(|post| post.strong_count() > 0);
     posts.push(Arc::downgrade(&post));
@@ -207,7 +222,8 @@ impl Post {
             if watch.cpu_until.take_if(|at| used.is_some_and(|used| *at <= used)).is_some() {
                 end(Interruption::CpuLimit);
             }
-            if watch.slice_until.take_if(|at| *at <= now).is_some() {
+            let waited_for = || self.crowd.get().is_none_or(|crowd| crowd.load(Ordering::SeqCst) > 0);
+            if watch.slice_until.take_if(|at| *at <= now && waited_for()).is_some() {
                 watch.handle.preempt();
             }
         }

@@ -92,7 +92,17 @@ pub(crate) fn prepare(limits: &TimeLimits) -> Result<(), NativeError> {
 
 impl Core {
     /// Watches over a call that begins or goes on, until [`Core::end_watch`], or says which limit is reached already.
-    pub(crate) fn begin_watch(&mut self, may_give_way: bool) -> Result<(), Interruption> {
+    /// `slice` is the thread's, for a store that has none of its own.
+    pub(crate) fn begin_watch(&mut self, slice: Option<Duration>) -> Result<(), Interruption> {
+        self.watch(self.time.limits.slice.or(slice))
+    }
+
+    /// As [`Core::begin_watch`], for a call that cannot be parked.
+    pub(crate) fn begin_watch_ungiving(&mut self) -> Result<(), Interruption> {
+        self.watch(None)
+    }
+
+    fn watch(&mut self, slice: Option<Duration>) -> Result<(), Interruption> {
         let now = Instant::now();
         let time = &mut self.time;
         if let Some(over) = time.over(now) {
@@ -101,7 +111,6 @@ impl Core {
         time.watched = true;
         time.since = time.limits.cpu.map(|_| CpuClock::this_thread());
         let left = time.limits.cpu.map(|max| max - time.used);
-        let slice = time.limits.slice.filter(|_| may_give_way);
         ticker::begin(Watch {
             handle: self.arena.interrupt_handle(),
             cpu_until: time.since.zip(left).and_then(|(since, left)| since.checked_add(left)),

@@ -5,12 +5,14 @@ mod common;
 
 use std::future::Future;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use common::{Random, load_with};
 use selvedge_compiler::Options;
 use selvedge_contract::MemoryLayout;
 use selvedge_runtime::{
-    Caller, HostError, Instance, InstancePre, Item, Limits, Linker, Outcome, Pool, PoolLimits, Store, Val, Wait,
+    Caller, HostError, Instance, InstancePre, Item, Limits, Linker, Outcome, Pool, PoolLimits, Store, TimeLimits, Val,
+    Wait,
 };
 
 /// What every module has: globals, tables, segments, ways to end.
@@ -52,6 +54,7 @@ const COMMON: &str = r#"
     (func (export "panic") (param i32 i32) (call $panic))
     (func (export "exit") (param i32 i32) (call $exit))
     (func (export "wait") (param i32 i32) (call $wait))
+    (func (export "spin") (param i32 i32) (loop (call $deep (i32.const 40) (local.get 1)) (br 0)))
     (func (export "unreachable") (param i32 i32) (unreachable))
     (func (export "divide") (param i32 i32) (global.set 0 (i32.div_s (local.get 0) (i32.const 0))))"#;
 
@@ -136,7 +139,9 @@ fn call(store: &mut Store<u32>, instance: Instance, random: &mut Random, functio
     let name = &functions[random.below(functions.len() as u64) as usize];
     let params = [Val::I32(number(random)), Val::I32(number(random))];
     let function = instance.get_func(&*store, name).unwrap();
-    if name == "wait" {
+    if name == "wait" || name == "spin" {
+        // One waits in a host call, the other is stopped at some instruction.
+        store.set_time_limits(TimeLimits { slice: Some(Duration::ZERO), ..TimeLimits::NONE }).unwrap();
         let polled = {
             let mut call = Box::pin(function.call_async(store, &params));
             let pending = call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
@@ -145,7 +150,8 @@ fn call(store: &mut Store<u32>, instance: Instance, random: &mut Random, functio
             }
             pending
         };
-        return format!("wait {polled}");
+        store.set_time_limits(TimeLimits::NONE).unwrap();
+        return format!("{name} {polled}");
     }
     match function.call(store, &params) {
         Ok(_) => format!("{name} {params:?}"),
