@@ -1,6 +1,6 @@
 //! The functions of the text that no module wrote: how host and guest enter each other.
 //!
-//! * host thunk: a guest function that performs the host call of an import
+//! * host thunk: a guest function that performs the host call of an import whose values do not fit registers
 //! * import thunk: a guest function that goes on to wherever an import's slot leads
 //! * entry: a host function that calls guest code of one type
 //! * bad call: where indirect calls go that only a mispredicted branch makes

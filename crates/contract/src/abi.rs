@@ -1,9 +1,10 @@
 //! How guest code and host call each other.
 //!
-//! * **Guest functions** use Cranelift's `tail` convention: `(vmctx, params…) -> results`.
+//! * **Guest functions** use Cranelift's `tail` convention: `(vmctx, params…) -> results`. So do host functions whose
+//!   code an import slot holds: five integers, eight floats and one result are where System V has them.
 //! * **Entry trampolines**, one per function type, use System V: `(vmctx, code, values*)`; they load the
 //!   parameters from `values`, call `code`, and store the results there.
-//! * **Host calls** go through the context's `host_call` slot, System V: `(vmctx, offset: i64, values*)`. The
+//! * **Host thunks** call the context's `host_call` slot, System V: `(vmctx, offset: i64, values*)`. The
 //!   offset is that of the import's slot in the context ([`crate::vmctx::VmLayout::import_function`]). The
 //!   values lie in the guest's frame: parameters in, results out.
 //! * **Builtins** go through the `builtin` slot, System V: `(vmctx, index: u32, values*)`, with a [`Builtin`]'s

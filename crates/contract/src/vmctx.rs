@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            table entries, each table page-aligned
-//!            imported functions   {code, ctx, host, data} each     ([`import_function`])
+//!            imported functions   {code, ctx, host, owner} each    ([`import_function`])
 //!            imported memories    → that memory's definition
 //!            imported tables      → that table's definition
 //!            imported globals     → that global's cell
@@ -36,7 +36,7 @@ use crate::types::RefType;
 pub mod header {
     /// Lowest stack address that guest code may use; prologues compare with it.
     pub const STACK_LIMIT: i32 = -8;
-    /// Address of the stub that calls an imported host function ([`crate::abi`]).
+    /// Address of the stub that host thunks call ([`crate::abi`]).
     pub const HOST_CALL: i32 = -16;
     /// Address of the stub for explicit traps.
     pub const RAISE: i32 = -24;
@@ -58,12 +58,13 @@ pub mod header {
 pub mod import_function {
     /// Address of the code.
     pub const CODE: i32 = 0;
-    /// Context to pass it.
+    /// What to pass it in the context's place: to a guest function its context, to a stub of the host's whatever
+    /// that expects. Code passes it on and looks no further.
     pub const CTX: i32 = 8;
-    /// Of a host function: where the host-call stub goes; the stub's alone.
+    /// Of a host function: where the stubs for host calls go; theirs alone.
     pub const HOST: i32 = 16;
-    /// Of a host function: what the stub passes on; the stub's alone.
-    pub const HOST_DATA: i32 = 24;
+    /// Of a host function: the context that this slot is part of; the stubs' alone.
+    pub const OWNER: i32 = 24;
     /// Bytes of a slot.
     pub const BYTES: u32 = 32;
 }

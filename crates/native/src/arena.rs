@@ -303,9 +303,8 @@ impl Arena {
     pub fn link_function(&mut self, slot: SlotId, import: u32, target: FunctionTarget) {
         let offered = self.slot(target.slot).code().function_type(target.function);
         assert_eq!(offered, Some(self.slot(slot).code().import_type(import)), "a function is linked under its type");
-        if let TextFunction::HostThunk(_) = target.function {
-            assert!(self.hosts[target.slot.0 as usize].is_some(), "a host thunk has its host function");
-        }
+        let of_guest = !matches!(target.function, TextFunction::HostThunk(_));
+        assert!(of_guest, "host functions are linked by `link_hosts`");
         self.write_function(slot, import, target);
     }
 
@@ -322,17 +321,30 @@ impl Arena {
                 self.write_function(slot, import, FunctionTarget { slot, function: TextFunction::BadCall });
                 continue;
             };
-            let values = self.code(slot).host_call_values(import);
-            assert_eq!(host.values(), values, "a host function is linked under its type");
+            assert!(host.fits(self.code(slot).import_type(import)), "a host function is linked under its type");
             self.write_function(slot, import, FunctionTarget { slot, function: TextFunction::HostThunk(import) });
-            let [code, data] = host.slot_fields();
             let slot = self.slot(slot);
             let at = slot.layout().import_function(import);
-            slot.write(at + import_function::HOST, code);
-            slot.write(at + import_function::HOST_DATA, data);
+            slot.write(at + import_function::HOST, host.address());
+            slot.write(at + import_function::OWNER, slot.context());
+            if host.is_direct() {
+                slot.write(at + import_function::CODE, switch::direct_call_address());
+                slot.write(at + import_function::CTX, slot.context().wrapping_add_signed(at.into()));
+            }
         }
         self.host_kind = Some(TypeId::of::<H>());
         self.hosts[slot.0 as usize] = Some(hosts.clone());
+    }
+
+    /// Address of the host thunk that stands for the import whose slot is at an address; 0 if none is there.
+    pub(crate) fn host_thunk_at(&self, address: u64) -> u64 {
+        let thunk = |slot: &Slot| {
+            let first = slot.context().wrapping_add_signed(slot.layout().import_function(0).into());
+            let import = address.checked_sub(first)? / u64::from(import_function::BYTES);
+            let import = u32::try_from(import).ok().filter(|import| *import < slot.code().import_count())?;
+            slot.code().address(TextFunction::HostThunk(import))
+        };
+        self.slots.iter().find_map(thunk).unwrap_or(0)
     }
 
     /// The host functions that an instance was linked with.

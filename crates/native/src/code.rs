@@ -17,14 +17,8 @@ pub struct Code {
     file: ArtifactFile,
     index: ArtifactIndex,
     counts: TextCounts,
-    /// Type and `values` slots of each imported function.
-    imports: Vec<ImportedFunction>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct ImportedFunction {
-    ty: u32,
-    values: u16,
+    /// Type of each imported function.
+    imports: Vec<u32>,
 }
 
 impl Code {
@@ -47,10 +41,7 @@ impl Code {
             return Err(NativeError::Functions("its length does not match the contract"));
         }
         let types: HashMap<&FuncType, u32> = contract.types.iter().zip(0..).collect();
-        let imports = contract.imported_functions().map(|ty| {
-            let values = value_count(ty) as u16;
-            types.get(ty).map(|ty| ImportedFunction { ty: *ty, values })
-        });
+        let imports = contract.imported_functions().map(|ty| types.get(ty).copied());
         let imports = imports.collect::<Option<Vec<_>>>();
         let imports = imports.ok_or(NativeError::Functions("an import has an undeclared type"))?;
         let text = TextMapping::new(&file, index.text())?;
@@ -96,7 +87,7 @@ impl Code {
 
     /// The type of an imported function.
     pub(crate) fn import_type(&self, import: u32) -> &FuncType {
-        &self.index.contract.types[self.imports[import as usize].ty as usize]
+        &self.index.contract.types[self.imports[import as usize] as usize]
     }
 
     /// Number of imported functions.
@@ -111,11 +102,6 @@ impl Code {
             TextFunction::Defined(_) => self.index.contract.types.get(self.record(function)?.ty as usize),
             TextFunction::Entry(_) | TextFunction::BadCall => None,
         }
-    }
-
-    /// Slots in the `values` array of a call to an imported function.
-    pub(crate) fn host_call_values(&self, import: u32) -> usize {
-        usize::from(self.imports[import as usize].values)
     }
 }
 

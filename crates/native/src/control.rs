@@ -60,6 +60,8 @@ pub(crate) struct State {
     entry: Entry,
     /// Program counter of a fault, trap or interruption.
     pub(crate) pc: u64,
+    /// The import slot of the direct call that has ended an entry, until that is looked at; else 0.
+    pub(crate) direct: u64,
     /// A raised trap's code.
     pub(crate) trap_code: u32,
     /// Whether something was entered or changed since the arena was sealed or recycled.
@@ -166,6 +168,7 @@ impl Control {
         let state = State {
             entry,
             pc: 0,
+            direct: 0,
             trap_code: 0,
             used: false,
             parked: None,

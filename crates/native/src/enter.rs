@@ -395,6 +395,8 @@ fn exhausted() -> Exit {
 struct Left {
     why: u32,
     pc: u64,
+    /// The import slot of the direct call it stands in, or 0.
+    direct: u64,
     trap_code: u32,
     frames: Vec<u64>,
     panic: Option<Box<dyn Any + Send>>,
@@ -409,12 +411,14 @@ impl Left {
             _ => {}
         }
         let frames = frames(state, stack_top);
-        Left { why, pc: state.pc, trap_code: state.trap_code, frames, panic: state.panic.take() }
+        let direct = std::mem::take(&mut state.direct);
+        Left { why, pc: state.pc, direct, trap_code: state.trap_code, frames, panic: state.panic.take() }
     }
 
     #[cold]
     fn exit(self, arena: &Arena) -> Exit {
-        let Left { why, pc, mut frames, .. } = self;
+        let Left { why, pc, direct, mut frames, .. } = self;
+        let pc = if direct == 0 { pc } else { arena.host_thunk_at(direct) };
         let trap = |code: Option<TrapCode>, frames| {
             let code = code.unwrap_or_else(|| bug("guest code trapped for an unknown reason", pc));
             Ending::Trapped(Trap { code, pc, frames })

@@ -1,20 +1,25 @@
 //! How guest code reaches the host: host functions, builtins, and what comes of a call.
 //!
-//! An import's slot in the context holds the address of a function made for one closure type
-//! ([`HostFunction::new`]) and the closure's own, so that a host call looks nothing up.
+//! An import's slot in the context leads to a [`Served`]: the address of a function made for one closure type and
+//! the closure, so that a host call looks nothing up. Values come in an array, or directly in registers
+//! ([`direct`](crate::direct)) where they all fit.
 
 use std::any::Any;
 use std::marker::PhantomData;
+use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use selvedge_contract::abi::Builtin;
 use selvedge_contract::trap::TrapCode;
+use selvedge_contract::types::{FuncType, ValType};
 use selvedge_contract::vmctx::header;
 
 use crate::RawValue;
 use crate::arena::{Arena, SlotId};
+use crate::code::value_count;
 use crate::control::{Control, HostCall, Parked, State, reason};
+use crate::direct::{self, DirectTypes};
 use crate::switch;
 
 /// A kind of host: whoever runs guest code and serves its calls. The type only names it; what is lent to a call
@@ -45,35 +50,52 @@ pub enum HostVerdict {
     Suspend,
 }
 
-type Entry = unsafe extern "sysv64" fn(u64, *const (), *mut RawValue, *const Control) -> u32;
+/// What the stubs call: a function for one type of body, and the body.
+#[repr(C)]
+pub(crate) struct Served<B> {
+    /// [`serve`], or what [`direct::entry`] says.
+    entry: Address,
+    pub(crate) body: B,
+}
+
+/// Offset of the function's address in any [`Served`].
+pub(crate) const ENTRY: usize = offset_of!(Served<()>, entry);
+
+/// Address of a function.
+#[derive(Clone, Copy)]
+pub(crate) struct Address(#[expect(dead_code, reason = "the stubs read it")] pub(crate) *const ());
+
+// SAFETY: functions may be called from any thread; whoever calls this one makes the promises it asks for.
+unsafe impl Send for Address {}
+// SAFETY: as above.
+unsafe impl Sync for Address {}
 
 /// A host function, ready to be put into import slots. Cheap to clone.
 pub struct HostFunction<H: Host> {
-    entry: Entry,
-    /// Keeps what `data` points to.
-    body: Arc<dyn Any + Send + Sync>,
-    data: *const (),
+    /// A [`Served`].
+    served: Arc<dyn Any + Send + Sync>,
     values: usize,
+    direct: Option<DirectTypes>,
     marker: PhantomData<fn(H)>,
 }
 
-// SAFETY: `data` points into `body`, which is Send and Sync and only read.
-unsafe impl<H: Host> Send for HostFunction<H> {}
-// SAFETY: as above.
-unsafe impl<H: Host> Sync for HostFunction<H> {}
-
 impl<H: Host> Clone for HostFunction<H> {
     fn clone(&self) -> Self {
-        HostFunction { body: self.body.clone(), ..*self }
+        HostFunction { served: self.served.clone(), ..*self }
     }
 }
 
-/// What a host function does, where the length of its `values` array is known to the Rust compiler.
+/// What a host function does, where its type is known to the Rust compiler.
 pub trait HostBody<H: Host>: Send + Sync + 'static {
+    /// Types of its parameters.
+    const PARAMS: &'static [ValType];
+    /// Types of its results.
+    const RESULTS: &'static [ValType];
     /// Slots in its `values` array.
-    const VALUES: usize;
+    const VALUES: usize =
+        if Self::PARAMS.len() > Self::RESULTS.len() { Self::PARAMS.len() } else { Self::RESULTS.len() };
 
-    /// Serves a call: parameters in, results out. Panics are caught and end the call.
+    /// Serves a call: parameters in, results out; never suspends it. Panics are caught and end the call.
     fn call(&self, view: &mut H::View<'_>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict;
 }
 
@@ -83,7 +105,7 @@ struct Dynamic<F> {
     function: F,
 }
 
-/// What an entry is made for.
+/// What [`serve`] is made for.
 trait Body<H: Host>: Send + Sync + 'static {
     fn values(&self) -> usize;
 
@@ -130,26 +152,40 @@ impl<H: Host> HostFunction<H> {
         HostFunction::of(Dynamic { values, function })
     }
 
-    /// A host function from its body.
+    /// A host function from its body. Its values are passed in registers if they fit.
     pub fn typed<B: HostBody<H>>(body: B) -> HostFunction<H> {
-        HostFunction::of(Static(body))
+        match direct::types::<H, B>() {
+            Some(types) => HostFunction::made(direct::entry::<H, B>(), body, B::VALUES, Some(types)),
+            None => HostFunction::of(Static(body)),
+        }
     }
 
     fn of<B: Body<H>>(body: B) -> HostFunction<H> {
         let values = body.values();
-        let body = Arc::new(body);
-        let data = Arc::as_ptr(&body).cast();
-        HostFunction { entry: serve::<H, B>, body, data, values, marker: PhantomData }
+        HostFunction::made(Address(serve::<H, B> as *const ()), body, values, None)
     }
 
-    /// Slots in its `values` array.
-    pub(crate) fn values(&self) -> usize {
-        self.values
+    fn made<B>(entry: Address, body: B, values: usize, direct: Option<DirectTypes>) -> HostFunction<H>
+    where
+        B: Send + Sync + 'static,
+    {
+        HostFunction { served: Arc::new(Served { entry, body }), values, direct, marker: PhantomData }
     }
 
-    /// Address of its entry, and what to pass it.
-    pub(crate) fn slot_fields(&self) -> [u64; 2] {
-        [self.entry as *const () as u64, self.data as u64]
+    /// Whether it can be what a module imports under this type.
+    pub(crate) fn fits(&self, ty: &FuncType) -> bool {
+        self.values == value_count(ty)
+            && self.direct.is_none_or(|(params, results)| ty.params == params && ty.results == results)
+    }
+
+    /// Whether its values are passed in registers.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.direct.is_some()
+    }
+
+    /// Address of its [`Served`].
+    pub(crate) fn address(&self) -> u64 {
+        Arc::as_ptr(&self.served).cast::<()>() as u64
     }
 }
 
@@ -158,7 +194,7 @@ impl<H: Host> HostFunction<H> {
 /// # Safety
 /// `context` is that of a living slot.
 #[inline]
-unsafe fn slot_of(context: u64) -> SlotId {
+pub(crate) unsafe fn slot_of(context: u64) -> SlotId {
     // SAFETY: the caller's promise; the header lies there, aligned.
     SlotId(unsafe { (context.wrapping_add_signed(header::INSTANCE.into()) as *const u64).read() } as u32)
 }
@@ -167,16 +203,16 @@ unsafe fn slot_of(context: u64) -> SlotId {
 ///
 /// # Safety
 /// Called by the `host_call` stub: `control.view` is the `H::View` that entered, stopped in `enter_callable`;
-/// `context` is that of a slot of its arena; `data` is a `B` that the slot keeps; `values` lies in the caller's
-/// frame with as many slots as that body says, which never changes and which linking checked.
+/// `context` is that of a slot of its arena; the slot keeps `served`; `values` lies in the caller's
+/// frame with as many slots as the body says, which never changes and which linking checked.
 unsafe extern "sysv64" fn serve<H: Host, B: Body<H>>(
     context: u64,
-    data: *const (),
+    served: *const Served<B>,
     values: *mut RawValue,
     control: *const Control,
 ) -> u32 {
     // SAFETY: the caller's promise.
-    let body = unsafe { &*data.cast::<B>() };
+    let body = unsafe { &(*served).body };
     let served = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the caller's promise; `enter_callable` does not use the view until the stubs return, and the
         // guest is stopped, so nobody else uses its frame.
@@ -221,7 +257,7 @@ pub(crate) unsafe extern "sysv64" fn serve_builtin<H: Host>(
 
 /// A host call after which guest code does not simply go on.
 #[cold]
-fn stop(state: &mut State, served: Result<HostVerdict, Box<dyn Any + Send>>, call: HostCall) -> u32 {
+pub(crate) fn stop(state: &mut State, served: Result<HostVerdict, Box<dyn Any + Send>>, call: HostCall) -> u32 {
     match served {
         Ok(HostVerdict::Resume) => reason::RETURNED,
         Ok(HostVerdict::Suspend) => {
@@ -248,7 +284,12 @@ fn stop(state: &mut State, served: Result<HostVerdict, Box<dyn Any + Send>>, cal
 impl State {
     /// Notes where guest code is that stands in a host call.
     pub(crate) fn stopped_in_host_call(&mut self) {
-        self.stopped_at(self.guest_rsp);
+        if self.direct == 0 {
+            self.stopped_at(self.guest_rsp);
+        } else {
+            // There is no thunk: the stub's frame stands for its frame, the import's slot for a place in it.
+            (self.guest_rbp, self.pc) = (self.guest_rsp, 0);
+        }
     }
 
     /// Notes where guest code is that a host call has suspended.

@@ -8,8 +8,8 @@
 //! Beside it, the [`jail`]: what a process gives up before it looks at what strangers sent.
 //!
 //! Everything unsafe rests on one promise, made where code is published ([`Code::publish`]): *the text keeps
-//! its contract*. It touches only the slot whose context it is given, calls the host only through the
-//! context's stubs, and returns with the stack as it was. Given that, every other function here is safe
+//! its contract*. It touches only the slot whose context it is given, calls the host only through import slots and
+//! the context's stubs, and returns with the stack as it was. Given that, every other function here is safe
 //! to call: indices are checked, addresses are computed from the contract's layout, never passed in.
 //!
 //! Invariants:
@@ -27,8 +27,10 @@ mod barrier;
 mod clock;
 mod code;
 mod control;
+mod direct;
 mod enter;
 mod error;
+mod handed_on;
 mod host;
 mod interrupt;
 pub mod jail;
@@ -47,6 +49,7 @@ pub use clock::CpuClock;
 pub use code::Code;
 pub use enter::{Callable, Ending, Exit, Trap, enter_callable, proceed, start, take_values};
 pub use error::NativeError;
+pub use handed_on::{HandOn, HandedOn};
 pub use host::{Host, HostBody, HostFunction, HostVerdict};
 pub use interrupt::{InterruptHandle, Interruption};
 pub use pool::{Pool, SlotLimits};

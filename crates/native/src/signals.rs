@@ -127,16 +127,20 @@ extern "C" fn on_interrupt(_: c_int, _: *mut libc::siginfo_t, context: *mut c_vo
         }
         match place.flatten() {
             Some(Armed::Before) => leave(context, control, reason::STOPPED_BEFORE),
-            Some(Armed::AfterCall) => {
-                let registers = &mut context.uc_mcontext.gregs;
-                registers[libc::REG_RCX as usize] = control as i64;
-                registers[libc::REG_RIP as usize] = switch::stop_after_call_address() as i64;
-            }
+            Some(Armed::AfterCall) => go_to(context, control, switch::stop_after_call_address()),
+            Some(Armed::AfterDirectCall) => go_to(context, control, switch::stop_after_direct_call_address()),
             None if asked & Request::END != 0 => leave(context, control, reason::INTERRUPTED),
             None if thread::save_registers(context) => leave(context, control, reason::PREEMPTED),
             None => {}
         }
     }
+}
+
+/// Lets the interrupted context continue in the stubs, with the control block in `rcx`.
+fn go_to(context: &mut libc::ucontext_t, control: *const Control, stub: u64) {
+    let registers = &mut context.uc_mcontext.gregs;
+    registers[libc::REG_RCX as usize] = control as i64;
+    registers[libc::REG_RIP as usize] = stub as i64;
 }
 
 /// Lets the interrupted context continue in the host.

@@ -6,6 +6,8 @@
 //! * `host_call` is called by guest code; it calls the host function on the host's stack, below `enter`'s frame,
 //!   so that calls and returns stay paired for the processor's return predictor, and no host code needs room on
 //!   a guest's stack. `builtin` does the same for the runtime's own functions.
+//! * `direct_call` is what an import's slot leads to if all values fit registers: guests and System V pass those
+//!   in the same ones, so that they stay where they are from the guest's call to the host function.
 //! * A host call that is to be finished later keeps the guest's callee-saved registers on the guest's stack and
 //!   leaves; `proceed` goes on from there, on whatever thread.
 //! * `raise` is called by guest code for an explicit trap, and leaves.
@@ -25,6 +27,7 @@ use selvedge_contract::vmctx::{header, import_function};
 
 use crate::RawValue;
 use crate::control::{self, reason};
+use crate::host;
 use crate::interrupt::Request;
 use crate::registers::Registers;
 
@@ -122,6 +125,13 @@ global_asm!(
     "je 7b",
     "mov eax, {stopped_before}",
     "jmp selvedge_leave",
+    // What a direct call's results were kept by.
+    "selvedge_results:",
+    "movq xmm0, [rsp]",
+    "add rsp, 8",
+    "pop rax",
+    "pop rbp",
+    "ret",
     ".hidden selvedge_proceed_end",
     ".globl selvedge_proceed_end",
     "selvedge_proceed_end:",
@@ -193,13 +203,12 @@ global_asm!(
     "push rbp",
     "mov rbp, rsp",
     "mov rcx, [rdi + {activation}]",
-    "mov rax, [rdi + rsi + {host}]",
-    "mov rsi, [rdi + rsi + {host_data}]",
+    "mov rsi, [rdi + rsi + {host}]",
     "mov [rcx + {guest_rsp}], rsp",
     "mov rsp, [rcx + {host_rsp}]",
     // Aligns the stack: `host_rsp` is 8 off.
     "push rcx",
-    "call rax",
+    "call [rsi + {entry}]",
     "3:",
     "pop rcx",
     "test eax, eax",
@@ -227,11 +236,12 @@ global_asm!(
     "selvedge_stop_after_call:",
     "mov rbp, [rcx + {guest_rsp}]",
     "mov eax, {stopped_after_call}",
-    "jmp 6f",
+    "jmp selvedge_park",
     "5:",
     "cmp eax, {suspended}",
     "jne selvedge_leave",
-    "6:",
+    // (control: rcx, eax: reason), with what `proceed` pops last at rbp.
+    "selvedge_park:",
     "mov rsp, rbp",
     "push rbx",
     "push r12",
@@ -241,6 +251,57 @@ global_asm!(
     "mov [rcx + {guest_rsp}], rsp",
     "mov rsp, [rcx + {host_rsp}]",
     "jmp selvedge_leave",
+    ".balign 16",
+    // (import slot: rdi, parameters of the import's type in registers) -> its result, in a register
+    ".hidden selvedge_direct_call",
+    ".globl selvedge_direct_call",
+    "selvedge_direct_call:",
+    "push rbp",
+    "mov rbp, rsp",
+    "mov rax, [rdi + {owner}]",
+    "mov r10, [rdi + {host}]",
+    "mov rax, [rax + {activation}]",
+    "mov [rax + {guest_rsp}], rsp",
+    "mov rsp, [rax + {host_rsp}]",
+    "push rax",
+    "call [r10 + {entry}]",
+    "pop rcx",
+    "test eax, eax",
+    "jne selvedge_leave",
+    // A result that is no float; where there is none, nobody looks.
+    "mov rax, rdx",
+    ".hidden selvedge_direct_resume",
+    ".globl selvedge_direct_resume",
+    "selvedge_direct_resume:",
+    "test byte ptr [rcx + {request}], {any}",
+    "jne 9f",
+    "8:",
+    "mov rsp, rbp",
+    "pop rbp",
+    "ret",
+    "9:",
+    "mov dl, [rcx + {heeds}]",
+    "test [rcx + {request}], dl",
+    "je 8b",
+    ".hidden selvedge_direct_resume_end",
+    ".globl selvedge_direct_resume_end",
+    "selvedge_direct_resume_end:",
+    // From anywhere above, with the control block in rcx: the guest goes on by way of
+    // `results`.
+    ".hidden selvedge_stop_after_direct_call",
+    ".globl selvedge_stop_after_direct_call",
+    "selvedge_stop_after_direct_call:",
+    "mov rbp, [rcx + {guest_rsp}]",
+    "mov rsp, rbp",
+    "push rax",
+    "sub rsp, 8",
+    "movq [rsp], xmm0",
+    "lea rax, [rip + selvedge_results]",
+    "push rax",
+    "push rbp",
+    "mov rbp, rsp",
+    "mov eax, {stopped_after_call}",
+    "jmp selvedge_park",
     ".balign 16",
     // (context: rdi, index: esi, values: rdx)
     ".hidden selvedge_builtin",
@@ -277,13 +338,14 @@ global_asm!(
     request = const control::REQUEST,
     activation = const header::ACTIVATION,
     host = const import_function::HOST,
-    host_data = const import_function::HOST_DATA,
     any = const Request::ANY,
     heeds = const control::HEEDS,
     components = const offset_of!(Registers, components),
     general = const offset_of!(Registers, general),
     pc_saved = const offset_of!(Registers, pc),
     flags = const offset_of!(Registers, flags),
+    owner = const import_function::OWNER,
+    entry = const host::ENTRY,
     raised = const reason::RAISED,
     suspended = const reason::SUSPENDED,
     stopped_before = const reason::STOPPED_BEFORE,
@@ -336,6 +398,10 @@ unsafe extern "sysv64" {
     safe static selvedge_host_call: u8;
     safe static selvedge_resume: u8;
     safe static selvedge_resume_end: u8;
+    safe static selvedge_direct_call: u8;
+    safe static selvedge_direct_resume: u8;
+    safe static selvedge_direct_resume_end: u8;
+    safe static selvedge_stop_after_direct_call: u8;
     safe static selvedge_builtin: u8;
     safe static selvedge_raise: u8;
 }
@@ -347,6 +413,11 @@ fn address(label: &u8) -> u64 {
 /// Address of the stub for host calls.
 pub(crate) fn host_call_address() -> u64 {
     address(&selvedge_host_call)
+}
+
+/// Address of the stub for host calls whose values are passed in registers.
+pub(crate) fn direct_call_address() -> u64 {
+    address(&selvedge_direct_call)
 }
 
 /// Address of the stub for builtins.
@@ -369,6 +440,11 @@ pub(crate) fn stop_after_call_address() -> u64 {
     address(&selvedge_stop_after_call)
 }
 
+/// As [`stop_after_call_address`], for a direct call, with its result in its register.
+pub(crate) fn stop_after_direct_call_address() -> u64 {
+    address(&selvedge_stop_after_direct_call)
+}
+
 /// Where a thread is in the stubs that can be left at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Armed {
@@ -376,6 +452,8 @@ pub(crate) enum Armed {
     Before,
     /// On the way back from a host call.
     AfterCall,
+    /// On the way back from a direct call, the result in its register.
+    AfterDirectCall,
 }
 
 /// What may be done at a program counter in the stubs. Async-signal-safe.
@@ -386,6 +464,7 @@ pub(crate) fn armed(pc: u64) -> Option<Armed> {
         (&selvedge_proceed_armed, &selvedge_proceed_end, Armed::Before),
         (&selvedge_restore_armed, &selvedge_restore_end, Armed::Before),
         (&selvedge_resume, &selvedge_resume_end, Armed::AfterCall),
+        (&selvedge_direct_resume, &selvedge_direct_resume_end, Armed::AfterDirectCall),
     ];
     ranges.into_iter().find(|(low, high, _)| (address(low)..address(high)).contains(&pc)).map(|(.., armed)| armed)
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::Waker;
 
-use selvedge_contract::types::FuncType;
+use selvedge_contract::types::{FuncType, ValType};
 use selvedge_native::{Arena, Host, HostBody, HostVerdict, RawValue, SlotId};
 
 use crate::builtins;
@@ -16,7 +16,7 @@ use crate::externref::ExternRef;
 use crate::instance::{Instance, Item};
 use crate::limits::LimitError;
 use crate::memory::Memory;
-use crate::typed::{HostResults, WasmParams, WasmResults, WasmType, for_each_arity, func_type};
+use crate::typed::{HostResults, WasmParams, WasmResults, WasmType, for_each_arity};
 use crate::value::{Val, fit};
 
 /// The kind of host that stores with this data are.
@@ -146,12 +146,12 @@ impl<T: 'static> Caller<'_, T> {
 /// [`WasmType`] parameters and [`HostResults`]. Sealed.
 pub trait IntoHostFunc<T: 'static, Params, Results>: Send + Sync + 'static {
     #[doc(hidden)]
-    const VALUES: usize;
+    const PARAMS: &'static [ValType];
 
     #[doc(hidden)]
-    fn func_type() -> FuncType;
+    const RESULTS: &'static [ValType];
 
-    /// `values` has [`IntoHostFunc::VALUES`] slots.
+    /// `values` has slots for all parameters, and for all results.
     #[doc(hidden)]
     fn invoke(&self, caller: Caller<'_, T>, values: &mut [RawValue]) -> Result<(), HostError>;
 }
@@ -165,11 +165,8 @@ macro_rules! into_host_func {
             R: HostResults,
             $($name: WasmType,)*
         {
-            const VALUES: usize = longer(<($($name,)*)>::COUNT, R::Values::COUNT);
-
-            fn func_type() -> FuncType {
-                func_type::<($($name,)*), R::Values>()
-            }
+            const PARAMS: &'static [ValType] = <($($name,)*)>::TYPES;
+            const RESULTS: &'static [ValType] = R::Values::TYPES;
 
             #[inline]
             #[allow(non_snake_case)]
@@ -195,10 +192,6 @@ pub(crate) fn foreign_handle() -> HostError {
     HostError::message("a host function returned a handle of another store")
 }
 
-const fn longer(a: usize, b: usize) -> usize {
-    if a > b { a } else { b }
-}
-
 /// A typed closure.
 struct Typed<F, P, R> {
     function: F,
@@ -212,7 +205,8 @@ where
     R: 'static,
     F: IntoHostFunc<T, P, R>,
 {
-    const VALUES: usize = F::VALUES;
+    const PARAMS: &'static [ValType] = F::PARAMS;
+    const RESULTS: &'static [ValType] = F::RESULTS;
 
     #[inline]
     fn call(&self, context: &mut ContextMut<'_, T>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict {
@@ -232,7 +226,7 @@ where
     F: IntoHostFunc<T, P, R>,
 {
     let native = selvedge_native::HostFunction::<StoreHost<T>>::typed(Typed { function, marker: PhantomData });
-    HostFunction { ty: Arc::new(F::func_type()), native }
+    HostFunction { ty: Arc::new(FuncType::new(F::PARAMS, F::RESULTS)), native }
 }
 
 fn dynamic<T, F>(ty: FuncType, function: F) -> HostFunction<T>

@@ -23,13 +23,12 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use selvedge_contract::limits::{DENSE_GUARD_BYTES, GUARDED_GUARD_BYTES, GUARDED_RESERVATION_BYTES, HOST_PAGE_BYTES};
-use selvedge_native::{Arena, NativeError, SlotId, SlotLimits};
+use selvedge_native::{Arena, HandOn, HandedOn, NativeError, SlotId, SlotLimits};
 
 use crate::context::{AsContextMut, Inner};
 use crate::core::{Core, StoreId};
@@ -288,7 +287,7 @@ impl Pool {
 /// The rest of instantiation, which is new each time.
 fn start<T: 'static>(core: Box<Core>, pre: &InstancePre<T>, data: T) -> Result<(Store<T>, Instance), InstantiateError> {
     // From here on whatever fails gives it back to the pool.
-    let mut core = Lease(Some(core));
+    let mut core = Lease::new(core);
     core.id = StoreId::next();
     core.time = Time::begin(core.limits.time);
     if std::mem::take(&mut core.tables_are_null) {
@@ -460,23 +459,7 @@ pub(crate) fn next_pre_id() -> u64 {
 }
 
 /// A store's core: its own, or a pool's, to which it goes back.
-pub(crate) struct Lease(pub(crate) Option<Box<Core>>);
-
-impl Deref for Lease {
-    type Target = Core;
-
-    #[inline]
-    fn deref(&self) -> &Core {
-        self.0.as_deref().expect("a core is taken only when its lease is dropped")
-    }
-}
-
-impl DerefMut for Lease {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut Core {
-        self.0.as_deref_mut().expect("a core is taken only when its lease is dropped")
-    }
-}
+pub(crate) type Lease = HandedOn<Core>;
 
 /// Says, at last, that a slot may be had.
 struct Freed(Arc<Shard>);
@@ -487,14 +470,13 @@ impl Drop for Freed {
     }
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some(core) = self.0.take() else { return };
-        let Some(home) = &core.home else { return };
+impl HandOn for Core {
+    fn hand_on(this: Box<Core>) {
+        let Some(home) = &this.home else { return };
         // The shard's own count of references: one for all would go from processor to processor.
         let freed = Freed(home.shared.own_shard().clone());
         // Dropped before it says so, also when an object of the guest's panics as it is dropped.
-        let mut core = core;
+        let mut core = this;
         if core.recycle().is_ok() {
             freed.0.put_back(core);
         }

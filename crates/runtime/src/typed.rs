@@ -75,12 +75,12 @@ wasm_type! {
 
 /// Parameters of a typed call: `()`, a [`WasmType`], or a tuple of up to sixteen.
 pub trait WasmParams: Sealed {
+    /// Their types.
+    const TYPES: &'static [ValType];
+
     /// How many values.
     #[doc(hidden)]
-    const COUNT: usize;
-
-    /// Their types.
-    fn types() -> Vec<ValType>;
+    const COUNT: usize = Self::TYPES.len();
 
     /// Writes them to slots, as many as [`WasmParams::COUNT`]; `None` for a handle of another store.
     #[doc(hidden)]
@@ -95,11 +95,7 @@ pub trait WasmResults: WasmParams + Sized {
 }
 
 impl<A: WasmType> WasmParams for A {
-    const COUNT: usize = 1;
-
-    fn types() -> Vec<ValType> {
-        vec![A::TYPE]
-    }
+    const TYPES: &'static [ValType] = &[A::TYPE];
 
     #[inline]
     fn store(self, slots: &mut [RawValue], store: StoreId) -> Option<()> {
@@ -120,11 +116,7 @@ macro_rules! tuple {
         impl<$($name: WasmType),*> Sealed for ($($name,)*) {}
 
         impl<$($name: WasmType),*> WasmParams for ($($name,)*) {
-            const COUNT: usize = <[usize]>::len(&[$($index),*]);
-
-            fn types() -> Vec<ValType> {
-                vec![$($name::TYPE),*]
-            }
+            const TYPES: &'static [ValType] = &[$($name::TYPE),*];
 
             #[inline]
             #[expect(clippy::allow_attributes, reason = "the macro also makes the empty tuple")]
@@ -204,5 +196,5 @@ impl<R: WasmResults> HostResults for Result<R, HostError> {
 
 /// The function type of parameters and results.
 pub(crate) fn func_type<P: WasmParams, R: WasmParams>() -> FuncType {
-    FuncType::new(P::types(), R::types())
+    FuncType::new(P::TYPES, R::TYPES)
 }

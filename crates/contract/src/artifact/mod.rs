@@ -64,7 +64,8 @@ pub mod section {
 pub enum TextFunction {
     /// A function the module defines, counted from its first definition.
     Defined(u32),
-    /// Performs the host call for an imported function: what an import slot holds when the host provides it.
+    /// Performs the host call for an imported function: what an import slot holds when the host provides it and its
+    /// values do not fit registers.
     HostThunk(u32),
     /// Calls an imported function through its slot: what tables and references to it hold.
     ImportThunk(u32),

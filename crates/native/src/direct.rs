@@ -1,0 +1,251 @@
+//! Host calls whose values are passed in registers.
+//!
+//! Guest functions and System V pass the first values in the same registers: a context, or what stands for it, and
+//! five integers in `rdi`, `rsi`, `rdx`, `rcx`, `r8`, `r9`; eight floats in `xmm0` to `xmm7`; a single result in
+//! `rax` or `xmm0`. So if all values of an import fit, its slot leads to the `direct_call` stub, which changes the
+//! stack, touches no value and calls [`serve_integer`] or [`serve_float`]: no thunk, no array. Guests pass the
+//! address of the import's slot in the context's place: from there all else is found.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use selvedge_contract::types::ValType;
+use selvedge_contract::vmctx::{header, import_function};
+
+use crate::RawValue;
+use crate::control::{Control, HostCall};
+use crate::host::{Address, Host, HostBody, HostVerdict, Served, slot_of, stop};
+
+const INTEGERS: usize = 5;
+const FLOATS: usize = 8;
+
+/// Parameters and results of a function whose values are passed in registers.
+pub(crate) type DirectTypes = (&'static [ValType], &'static [ValType]);
+
+/// The types of a body whose values are passed in registers; `None` if they do not fit.
+pub(crate) fn types<H: Host, B: HostBody<H>>() -> Option<DirectTypes> {
+    const { fit(B::PARAMS, B::RESULTS) }.then_some((B::PARAMS, B::RESULTS))
+}
+
+/// What the stub calls for a body.
+pub(crate) fn entry<H: Host, B: HostBody<H>>() -> Address {
+    if const { returns_float(B::RESULTS) } {
+        Address(serve_float::<H, B> as *const ())
+    } else {
+        Address(serve_integer::<H, B> as *const ())
+    }
+}
+
+const fn is_float(ty: ValType) -> bool {
+    matches!(ty, ValType::F32 | ValType::F64)
+}
+
+const fn returns_float(results: &[ValType]) -> bool {
+    !results.is_empty() && is_float(results[0])
+}
+
+const fn fit(params: &[ValType], results: &[ValType]) -> bool {
+    let (mut at, mut floats) = (0, 0);
+    while at < params.len() {
+        if matches!(params[at], ValType::V128) {
+            return false;
+        }
+        floats += is_float(params[at]) as usize;
+        at += 1;
+    }
+    let in_registers = floats <= FLOATS && params.len() - floats <= INTEGERS;
+    in_registers && (results.is_empty() || results.len() == 1 && !matches!(results[0], ValType::V128))
+}
+
+/// In `rax` and `rdx`.
+#[repr(C)]
+struct Integer {
+    /// A [`reason`](crate::control::reason).
+    why: u64,
+    value: u64,
+}
+
+/// In `rax` and `xmm0`.
+#[repr(C)]
+struct Float {
+    why: u64,
+    value: f64,
+}
+
+/// Serves a host call on the host's stack, for bodies with at most one result, which is no float.
+///
+/// # Safety
+/// Called by the `direct_call` stub: `slot` is an import slot that was linked with the body under its types, in a
+/// context of the arena that `control.view` lends; that view is the `H::View` that entered, stopped in `run`.
+unsafe extern "sysv64" fn serve_integer<H: Host, B: HostBody<H>>(
+    slot: u64,
+    i0: u64,
+    i1: u64,
+    i2: u64,
+    i3: u64,
+    i4: u64,
+    f0: f64,
+    f1: f64,
+    f2: f64,
+    f3: f64,
+    f4: f64,
+    f5: f64,
+    f6: f64,
+    f7: f64,
+) -> Integer {
+    let registers = Registers { integers: [i0, i1, i2, i3, i4], floats: [f0, f1, f2, f3, f4, f5, f6, f7] };
+    // SAFETY: the caller's promise.
+    let (why, value) = unsafe { serve::<H, B>(slot, registers) };
+    Integer { why, value }
+}
+
+/// As [`serve_integer`], for bodies whose result is a float.
+///
+/// # Safety
+/// As for [`serve_integer`].
+unsafe extern "sysv64" fn serve_float<H: Host, B: HostBody<H>>(
+    slot: u64,
+    i0: u64,
+    i1: u64,
+    i2: u64,
+    i3: u64,
+    i4: u64,
+    f0: f64,
+    f1: f64,
+    f2: f64,
+    f3: f64,
+    f4: f64,
+    f5: f64,
+    f6: f64,
+    f7: f64,
+) -> Float {
+    let registers = Registers { integers: [i0, i1, i2, i3, i4], floats: [f0, f1, f2, f3, f4, f5, f6, f7] };
+    // SAFETY: the caller's promise.
+    let (why, value) = unsafe { serve::<H, B>(slot, registers) };
+    Float { why, value: f64::from_bits(value) }
+}
+
+/// What registers hold when a guest calls: the integers, then the floats.
+struct Registers {
+    integers: [u64; INTEGERS],
+    floats: [f64; FLOATS],
+}
+
+/// No register.
+const NOWHERE: usize = usize::MAX;
+
+/// The number of the register that passes a function's `nth` parameter.
+const fn register(params: &[ValType], nth: usize) -> usize {
+    if nth >= params.len() {
+        return NOWHERE;
+    }
+    let (mut at, mut floats) = (0, 0);
+    while at < nth {
+        floats += is_float(params[at]) as usize;
+        at += 1;
+    }
+    if is_float(params[nth]) { INTEGERS + floats } else { nth - floats }
+}
+
+impl Registers {
+    #[inline(always)]
+    fn get(&self, number: usize) -> RawValue {
+        match number {
+            NOWHERE => 0,
+            0..INTEGERS => self.integers[number].into(),
+            _ => self.floats[number - INTEGERS].to_bits().into(),
+        }
+    }
+
+    /// The parameters of a function, by their types; nothing else is looked at. Not a loop, so that each value is
+    /// known to the Rust compiler to be a register.
+    #[inline(always)]
+    fn values<H: Host, B: HostBody<H>>(&self) -> [RawValue; INTEGERS + FLOATS] {
+        [
+            self.get(const { register(B::PARAMS, 0) }),
+            self.get(const { register(B::PARAMS, 1) }),
+            self.get(const { register(B::PARAMS, 2) }),
+            self.get(const { register(B::PARAMS, 3) }),
+            self.get(const { register(B::PARAMS, 4) }),
+            self.get(const { register(B::PARAMS, 5) }),
+            self.get(const { register(B::PARAMS, 6) }),
+            self.get(const { register(B::PARAMS, 7) }),
+            self.get(const { register(B::PARAMS, 8) }),
+            self.get(const { register(B::PARAMS, 9) }),
+            self.get(const { register(B::PARAMS, 10) }),
+            self.get(const { register(B::PARAMS, 11) }),
+            self.get(const { register(B::PARAMS, 12) }),
+        ]
+    }
+}
+
+/// Reads a field of an import slot or context.
+///
+/// # Safety
+/// It lies there, aligned, in a living slot.
+#[inline(always)]
+unsafe fn field(base: u64, offset: i32) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { (base.wrapping_add_signed(offset.into()) as *const u64).read() }
+}
+
+/// Serves a call; returns why guest code goes on or not, and the result.
+///
+/// # Safety
+/// As for [`serve_integer`].
+#[inline(always)]
+unsafe fn serve<H: Host, B: HostBody<H>>(slot: u64, registers: Registers) -> (u64, u64) {
+    // SAFETY: the caller's promise; linking wrote these fields.
+    let (context, served, control) = unsafe {
+        let context = field(slot, import_function::OWNER);
+        let served = &*(field(slot, import_function::HOST) as *const Served<B>);
+        (context, served, field(context, header::ACTIVATION) as *const Control)
+    };
+    let mut values = registers.values::<H, B>();
+    let called = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the caller's promise; `run` does not use the view until the stubs return.
+        let (view, number) = unsafe { (&mut *(&*(*control).state()).view.cast::<H::View<'_>>(), slot_of(context)) };
+        served.body.call(view, number, &mut values[..B::VALUES])
+    }));
+    match called {
+        Ok(HostVerdict::Resume) => (0, values[0] as u64),
+        // SAFETY: the control block outlives the call; nested entries have restored it.
+        called => (unsafe { stop_direct(control, slot, called) }.into(), 0),
+    }
+}
+
+/// A call after which guest code does not go on.
+///
+/// # Safety
+/// As for [`serve_integer`], on its thread.
+#[cold]
+unsafe fn stop_direct(control: *const Control, slot: u64, called: std::thread::Result<HostVerdict>) -> u32 {
+    // SAFETY: the caller's promise.
+    let state = unsafe { &mut *(*control).state() };
+    state.direct = slot;
+    let called = match called {
+        Ok(HostVerdict::Suspend) => Err(Box::new("a host function of a fixed type cannot suspend its guest") as _),
+        called => called,
+    };
+    stop(state, called, HostCall { values: std::ptr::null_mut(), count: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ValType::{ExternRef, F32, F64, FuncRef, I32, I64, V128};
+
+    #[test]
+    fn what_fits_registers_is_direct() {
+        assert!(fit(&[], &[]) && fit(&[I32, I64, FuncRef, ExternRef, I32], &[F64]));
+        assert!(fit(&[F32, I32, F64, I32, F32, F64, I32, F32, F64, I32, F32, F64, I32], &[ExternRef]));
+        assert!(!fit(&[I32; 6], &[]) && !fit(&[F32; 9], &[]));
+        assert!(!fit(&[V128], &[]) && !fit(&[], &[V128]) && !fit(&[], &[I32, I32]));
+    }
+
+    #[test]
+    fn parameters_are_in_registers_by_kind_in_order() {
+        let params = [I32, F64, I64, F32, ExternRef];
+        let numbers = [0, 1, 2, 3, 4, 5].map(|nth| register(&params, nth));
+        assert_eq!(numbers, [0, INTEGERS, 1, INTEGERS + 1, 2, NOWHERE]);
+    }
+}
