@@ -15,6 +15,7 @@ mod ours;
 mod peer;
 mod programs;
 mod report;
+mod verify;
 mod wasi;
 
 use std::path::PathBuf;
@@ -49,6 +50,8 @@ enum Verb {
     Call(Options),
     /// Time to load a trusted artifact of 25 MB from disk.
     Load(Options),
+    /// Machine code proved a second, on one thread and on all; beside it, the peer compiling the module.
+    Verify(Options),
     /// Cost of system calls: clocks, writing, opening, reading, listing.
     Wasi(Options),
     /// Cost of a fresh instance: made, called, dropped; on two threads; in rotation; suspended and resumed.
@@ -107,6 +110,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Compile(options) => compile::run(options),
         Verb::Call(options) => call::run(options),
         Verb::Load(options) => load::run(options),
+        Verb::Verify(options) => verify::run(options),
         Verb::Wasi(options) => wasi::run(options),
         Verb::Instances(options) => instances::run(options),
         Verb::CompileOnce { engine, module, settings } => compile::once(*engine, module, *settings),

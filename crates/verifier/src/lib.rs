@@ -90,6 +90,12 @@ pub struct Proof {
     pub counts: Counts,
 }
 
+impl Proof {
+    /// What every proof shows of mispredicted paths, too, since it draws nothing from branches but the stack's limit.
+    pub const UNDER_MISPREDICTION: &[&str] =
+        &["bounds of memories and tables", "targets of jump tables", "callees of indirect calls"];
+}
+
 /// Why an artifact was not proved.
 #[derive(Clone, Debug)]
 pub struct Report {

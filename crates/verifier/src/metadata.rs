@@ -40,6 +40,7 @@ fn refuse(functions: usize, offset: u32, detail: impl Into<String>) -> Box<Repor
         name: None,
         offset,
         instruction: String::new(),
+        before: Vec::new(),
         rule: Rule::Metadata,
         detail: detail.into(),
         state: String::new(),

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use iced_x86::{Formatter, GasFormatter, Instruction};
+use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction};
 use selvedge_contract::artifact::TextFunction;
 
-use crate::state::State;
 use crate::state::reg::NAMES;
+use crate::state::{Flags, State};
 use crate::value::{Num, Value};
 
 macro_rules! rules {
@@ -90,6 +90,8 @@ pub struct Refusal {
     pub offset: u32,
     /// The instruction there.
     pub instruction: String,
+    /// Those that led to it, from its block's start or a little before it, each with its offset in text.
+    pub before: Vec<String>,
     /// The rule.
     pub rule: Rule,
     /// What exactly is wrong.
@@ -105,11 +107,14 @@ impl fmt::Display for Refusal {
             (Some(function), None) => write!(f, "{function:?}")?,
             (None, _) => write!(f, "the artifact")?,
         }
-        write!(f, " at {:#x}", self.offset)?;
-        if !self.instruction.is_empty() {
-            write!(f, ": {}", self.instruction)?;
-        }
+        write!(f, " at {:#x} of text", self.offset)?;
         write!(f, "\n  {}\n  {}", self.rule, self.detail)?;
+        for line in &self.before {
+            write!(f, "\n      {line}")?;
+        }
+        if !self.instruction.is_empty() {
+            write!(f, "\n  --> {:8x}: {}", self.offset, self.instruction)?;
+        }
         for line in self.state.lines() {
             write!(f, "\n    {line}")?;
         }
@@ -129,6 +134,18 @@ pub(crate) fn disassemble(instruction: &Instruction) -> String {
     text
 }
 
+/// Instructions that led to one, as people read them: at most so many.
+const BEFORE_MAX: usize = 8;
+
+/// The instructions from `from` to before `at`, both offsets in `code`, which lies at `start` in text.
+pub(crate) fn lead(code: &[u8], start: u32, from: u32, at: u32) -> Vec<String> {
+    let Some(range) = code.get(from as usize..at as usize) else { return Vec::new() };
+    let decoder = Decoder::with_ip(64, range, (start + from).into(), DecoderOptions::NONE);
+    let all: Vec<_> = decoder.into_iter().collect();
+    let last = &all[all.len().saturating_sub(BEFORE_MAX)..];
+    last.iter().map(|instruction| format!("{:8x}: {}", instruction.ip(), disassemble(instruction))).collect()
+}
+
 /// A state as people read it: what is known, line by line.
 pub(crate) fn describe(state: &State) -> String {
     let known = |value: Value| value != Value::SECRET && value != Value::ANY;
@@ -142,18 +159,37 @@ pub(crate) fn describe(state: &State) -> String {
     let compared = if state.compared == i64::MAX {
         "not compared with its limit".into()
     } else {
-        format!("compared down to {:#x}", state.compared)
+        format!("compared with its limit down to {}", signed(state.compared))
     };
-    lines.push(format!("flags {:?}; stack {compared}", state.flags));
+    lines.push(format!("the stack is {compared}"));
+    lines.push(format!("flags: {}", flags(state.flags)));
     lines.join("\n")
+}
+
+fn flags(flags: Flags) -> String {
+    match flags {
+        Flags::Secret => "not to be read".into(),
+        Flags::Plain => "of numbers, nothing more is known".into(),
+        Flags::Cmp(size, a, b) => format!("{size} bytes compared: {} with {}", value(a.value), value(b.value)),
+        Flags::Test(of) => format!("whether this is 0: {}", value(of.value)),
+        Flags::Scan(_, found) => format!("whether no bit was found, else this: {}", value(found.value)),
+    }
+}
+
+/// An offset as people write it, with its sign.
+fn signed(offset: i64) -> String {
+    let sign = if offset < 0 { '-' } else { '+' };
+    format!("{sign} {:#x}", offset.unsigned_abs())
 }
 
 fn value(value: Value) -> String {
     match value {
+        Value::Num(num) if num == Num::SECRET => "unknown, not to be read".into(),
+        Value::Num(Num { lo, hi, bytes: 8, .. }) if lo == hi => format!("number {lo:#x}"),
         Value::Num(Num { lo, hi, bytes: 8, .. }) => format!("number {lo:#x}..={hi:#x}"),
         Value::Num(Num { lo, hi, bytes, .. }) => format!("number {lo:#x}..={hi:#x}, low {bytes} bytes to be read"),
-        Value::Ptr(p) if p.lo == p.hi => format!("{:?} + {:#x}", p.to, p.lo),
-        Value::Ptr(p) => format!("{:?} + {:#x}..={:#x}", p.to, p.lo, p.hi),
+        Value::Ptr(p) if p.lo == p.hi => format!("{:?} {}", p.to, signed(p.lo)),
+        Value::Ptr(p) => format!("{:?} {}, and up to {:#x} more", p.to, signed(p.lo), p.hi.abs_diff(p.lo)),
         other => format!("{other:?}"),
     }
 }

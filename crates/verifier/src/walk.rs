@@ -16,7 +16,7 @@ use selvedge_contract::trap::{TrapCode, TrapSite};
 use crate::convention::{Convention, Place};
 use crate::exec::Exec;
 use crate::facts::Facts;
-use crate::report::{Checked, Refusal, Rule, Violation, describe, disassemble, ensure};
+use crate::report::{Checked, Refusal, Rule, Violation, describe, disassemble, ensure, lead};
 use crate::slots::Slots;
 use crate::state::reg::{self, RDI, RDX, RSI, RSP};
 use crate::state::{Flags, State, Vector};
@@ -113,31 +113,42 @@ pub(crate) fn prove(facts: &Facts<'_>, number: usize) -> Result<Counts, Box<Refu
 /// Proves a text function, or leaves behind what is known of its blocks if some were looked at twice.
 fn look(facts: &Facts<'_>, number: usize, earlier: &mut HashMap<u32, State>) -> Result<Counts, Box<Refusal>> {
     let record = facts.records[number];
-    let mut instruction = Instruction::default();
-    let mut at = 0;
-    let mut before = None;
-    let refuse = |violation: Box<Violation>, at: u32, instruction: &Instruction, before: Option<&State>| {
+    let mut spot = Spot::default();
+    let refuse = |violation: Box<Violation>, spot: &Spot, code: &[u8]| {
         Box::new(Refusal {
             function: facts.counts.at(number),
             name: None,
-            offset: record.text_offset + at,
-            instruction: disassemble(instruction),
+            offset: record.text_offset + spot.at,
+            before: lead(code, record.text_offset, spot.block, spot.at),
+            instruction: disassemble(&spot.instruction),
             rule: violation.rule,
             detail: violation.detail,
-            state: before.map(describe).unwrap_or_default(),
+            state: spot.before.as_ref().map(describe).unwrap_or_default(),
         })
     };
     let taken = std::mem::take(earlier);
-    let mut walk = Walk::new(facts, number, record, taken).map_err(|v| refuse(v, 0, &instruction, None))?;
-    match walk.run(&mut at, &mut instruction, &mut before) {
+    let mut walk = Walk::new(facts, number, record, taken).map_err(|v| refuse(v, &spot, &[]))?;
+    match walk.run(&mut spot) {
         Ok(()) => Ok(walk.counts),
         Err(violation) => {
+            let refusal = refuse(violation, &spot, walk.code);
             if walk.counts.steps > walk.counts.instructions {
                 *earlier = walk.blocks.into_iter().map(|block| (block.start, block.state)).collect();
             }
-            Err(refuse(violation, at, &instruction, before.as_ref()))
+            Err(refusal)
         }
     }
+}
+
+/// What is being looked at.
+#[derive(Default)]
+struct Spot {
+    /// Where its block starts.
+    block: u32,
+    at: u32,
+    instruction: Instruction,
+    /// What was known before an instruction that is refused.
+    before: Option<State>,
 }
 
 impl<'a> Walk<'a> {
@@ -175,7 +186,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Looks at blocks until nothing new is learnt, then at what is left over.
-    fn run(&mut self, at: &mut u32, instruction: &mut Instruction, before: &mut Option<State>) -> Checked {
+    fn run(&mut self, spot: &mut Spot) -> Checked {
         let budget = (self.code.len() as u64 * STEPS_PER_BYTE).max(STEPS_MIN);
         let code = self.code;
         let mut decoder = Decoder::with_ip(64, code, self.start.into(), DecoderOptions::NONE);
@@ -183,29 +194,29 @@ impl<'a> Walk<'a> {
             let block = &mut self.blocks[(self.meaning[start as usize] - FIRST_BLOCK) as usize];
             block.queued = false;
             let mut state = block.state.clone();
-            *at = start;
+            (spot.block, spot.at) = (start, start);
             loop {
-                self.decode(&mut decoder, *at, instruction)?;
+                self.decode(&mut decoder, spot.at, &mut spot.instruction)?;
                 self.counts.steps += 1;
                 ensure(self.counts.steps <= budget, Rule::Budget, "looking at this function takes too long")?;
-                let result = Exec { walk: self, state: &mut state, insn: instruction, at: *at }.step();
+                let result = Exec { walk: self, state: &mut state, insn: &spot.instruction, at: spot.at }.step();
                 match result {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(violation) => {
-                        *before = Some(state);
+                        spot.before = Some(state);
                         return Err(violation);
                     }
                 }
-                *at += instruction.len() as u32;
-                if self.ends_block(*at) {
-                    self.reach((*at).into(), &state)?;
+                spot.at += spot.instruction.len() as u32;
+                if self.ends_block(spot.at) {
+                    self.reach(spot.at.into(), &state)?;
                     break;
                 }
             }
         }
-        *instruction = Instruction::default();
-        self.account(at)
+        (spot.block, spot.instruction) = (u32::MAX, Instruction::default());
+        self.account(&mut spot.at)
     }
 
     /// Whether another block begins here, or the function is at its end.

@@ -48,8 +48,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 fn words(proof: &Proof) -> String {
     let counts = &proof.counts;
     format!(
-        "{} functions, {} bytes of code, {} instructions, {} memory accesses, {} indirect calls",
-        proof.functions, proof.code_bytes, counts.instructions, counts.heap_accesses, counts.indirect_calls
+        "{} functions, {} bytes of code, {} instructions, {} memory accesses, {} indirect calls\n\
+         holds under misprediction: {}",
+        proof.functions,
+        proof.code_bytes,
+        counts.instructions,
+        counts.heap_accesses,
+        counts.indirect_calls,
+        Proof::UNDER_MISPREDICTION.join(", ")
     )
 }
 
@@ -62,6 +68,7 @@ fn proof_json(proof: &Proof) -> serde_json::Value {
         "steps": proof.counts.steps,
         "heap_accesses": proof.counts.heap_accesses,
         "indirect_calls": proof.counts.indirect_calls,
+        "under_misprediction": Proof::UNDER_MISPREDICTION,
     })
 }
 
@@ -80,6 +87,7 @@ fn refusal_json(refusal: &Refusal) -> serde_json::Value {
         "name": refusal.name,
         "offset": refusal.offset,
         "instruction": refusal.instruction,
+        "before": refusal.before,
         "rule": refusal.rule as u32,
         "says": refusal.rule.text(),
         "detail": refusal.detail,

@@ -9,6 +9,7 @@ mod paths;
 mod promises;
 mod reach;
 mod rules;
+mod sizes;
 mod stats;
 mod unsafe_border;
 mod words;
@@ -44,7 +45,7 @@ impl fmt::Display for Finding {
 type Check = fn(&Repo, &Rules) -> Vec<Finding>;
 
 /// Every check that needs nothing but the files.
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     syntax,
     arrows::check,
     unsafe_border::check,
@@ -52,6 +53,7 @@ const CHECKS: [Check; 9] = [
     paths::check,
     promises::check,
     docs::check,
+    sizes::check,
     words::check,
     hygiene::check,
 ];

@@ -8,10 +8,12 @@ use super::rules::Rules;
 use crate::repo::{File, Repo};
 use crate::syntax::{RustFile, UnsafeKind};
 
+/// What there is of a crate.
 #[derive(Default)]
-struct Crate {
+pub(super) struct Crate {
     files: usize,
-    code_lines: usize,
+    /// Lines that are neither blank, nor comment, nor test.
+    pub(super) code_lines: usize,
     unsafe_blocks: usize,
 }
 
@@ -43,7 +45,8 @@ fn spread(name: &str, mut sizes: Vec<usize>) -> String {
     format!("{name:<10} {:>6} {:>7} {:>5}", sizes.len(), at(50), at(90))
 }
 
-fn crates(repo: &Repo) -> BTreeMap<&str, Crate> {
+/// All crates by the names of their directories.
+pub(super) fn crates(repo: &Repo) -> BTreeMap<&str, Crate> {
     let mut crates: BTreeMap<&str, Crate> = BTreeMap::new();
     for (file, rust) in repo.rust() {
         let entry = crates.entry(file.krate()).or_default();
