@@ -62,7 +62,7 @@ fn metered(settings: Settings, name: &str, wasm: &[u8]) -> Result<[Box<dyn Modul
 }
 
 /// Compiles a program, writes the artifact under `target/bench` and loads it.
-fn prepare(contestant: Contestant, settings: Settings, name: &str, wasm: &[u8]) -> Result<Box<dyn Module>> {
+pub(crate) fn prepare(contestant: Contestant, settings: Settings, name: &str, wasm: &[u8]) -> Result<Box<dyn Module>> {
     let engine = contestant.start(settings)?;
     let path = artifact_path(contestant, name)?;
     let artifact = engine.compile(wasm).with_context(|| format!("{} cannot compile it", contestant.name()))?;
@@ -78,7 +78,7 @@ pub(crate) fn artifact_path(contestant: Contestant, name: &str) -> Result<PathBu
 }
 
 /// Nanoseconds and checksum of one run in a fresh instance.
-fn run_guest(module: &dyn Module) -> Result<(f64, i64)> {
+pub(crate) fn run_guest(module: &dyn Module) -> Result<(f64, i64)> {
     let mut instance = module.instantiate()?;
     let mut program = instance.program("bench_run")?;
     let (time, checksum) = thread_cpu(&mut program)?;
@@ -86,7 +86,7 @@ fn run_guest(module: &dyn Module) -> Result<(f64, i64)> {
 }
 
 /// Nanoseconds and checksum of one run in a child, as the child itself measured them.
-fn run_native(path: &Path) -> Result<(f64, i64)> {
+pub(crate) fn run_native(path: &Path) -> Result<(f64, i64)> {
     let output = Command::new(path).output().with_context(|| format!("cannot run {}", path.display()))?;
     ensure!(output.status.success(), "{} ended with {}", path.display(), output.status);
     let text = String::from_utf8_lossy(&output.stdout);
@@ -96,7 +96,7 @@ fn run_native(path: &Path) -> Result<(f64, i64)> {
     Ok((time as f64, checksum))
 }
 
-fn milliseconds((nanoseconds, checksum): (f64, i64), expected: i64, who: &str) -> Result<f64> {
+pub(crate) fn milliseconds((nanoseconds, checksum): (f64, i64), expected: i64, who: &str) -> Result<f64> {
     ensure!(checksum == expected, "{who} computed {checksum}, native code {expected}");
     Ok(nanoseconds / 1e6)
 }

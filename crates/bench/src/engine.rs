@@ -50,9 +50,27 @@ pub(crate) struct Settings {
     /// Count what is executed.
     #[arg(skip)]
     pub(crate) meter: bool,
+    /// Let what runs be stopped by somebody else.
+    #[arg(skip)]
+    pub(crate) interruptible: Interruptible,
+}
+
+/// Whether and how what runs can be stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) enum Interruptible {
+    #[default]
+    No,
+    /// By the engine's own way: ours under limits on time, with the ticker looking; the peer's by epochs.
+    Yes,
+    /// By counting what it executes.
+    ByMeter,
 }
 
 impl Settings {
+    pub(crate) fn interruptible(self, interruptible: Interruptible) -> Settings {
+        Settings { interruptible, ..self }
+    }
+
     /// As command-line arguments, for a child.
     pub(crate) fn arguments(self) -> [String; 4] {
         let name = |value: &dyn Fn() -> Option<clap::builder::PossibleValue>| {

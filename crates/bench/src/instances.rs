@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use crate::Options;
 use crate::programs::build_handler;
 use crate::report::{Figure, Report};
-use crate::{ours, peer};
+use crate::{interruption, ours, peer};
 
 /// Cycles that are timed together.
 const BATCH: usize = 8;
@@ -69,8 +69,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             (0..=turns).map(|_| ours::suspend(&wasm, SWITCHES, options.settings)).collect::<Result<Vec<_>>>()?;
         report.add(Figure::new("fiber_switch".into(), Some(percentile(samples, 50)), None, "ns", turns));
     }
+    interruptions(&mut report, options)?;
     ensure!(!report.figures().is_empty(), "nothing here has that name");
     report.finish();
+    Ok(())
+}
+
+fn interruptions(report: &mut Report, options: &Options) -> Result<()> {
+    if options.wants("kill_latency") {
+        interruption::latency(report, options)?;
+    }
+    if options.wants("preempt_resume") {
+        interruption::preemption(report, options)?;
+    }
+    if options.wants("interruptible") {
+        interruption::interruptible(report, options)?;
+    }
     Ok(())
 }
 
@@ -178,7 +192,7 @@ pub(crate) fn rotate<S>(held: usize, batches: usize, make: impl Fn() -> Result<S
     (0..batches).map(|_| batch()).collect()
 }
 
-fn percentile(mut samples: Vec<f64>, percent: usize) -> f64 {
+pub(crate) fn percentile(mut samples: Vec<f64>, percent: usize) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[(samples.len() - 1) * percent / 100]
 }

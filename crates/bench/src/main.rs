@@ -8,6 +8,7 @@ mod code;
 mod compile;
 mod engine;
 mod instances;
+mod interruption;
 mod load;
 mod measure;
 mod modules;
@@ -54,7 +55,8 @@ enum Verb {
     Verify(Options),
     /// Cost of system calls: clocks, writing, opening, reading, listing.
     Wasi(Options),
-    /// Cost of a fresh instance: made, called, dropped; on two threads; in rotation; suspended and resumed.
+    /// Cost of a fresh instance: made, called, dropped; on two threads; in rotation; suspended and resumed; and of
+    /// interruption: how soon, at what cost to running code, and stopped and resumed.
     Instances(Options),
     /// Compiles one module once and prints what it cost: what `compile` starts as a child.
     #[command(hide = true)]

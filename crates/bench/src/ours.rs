@@ -2,21 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as Task, Poll, Waker};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use selvedge_compiler::{Cpu, Options};
 use selvedge_runtime::{
-    Caller, ExternType, InstancePre, Limits, Linker, Outcome, Pool, PoolLimits, Source, Store, Val, Wait,
+    CallError, Caller, ExternType, InstancePre, Limits, Linker, Outcome, Pool, PoolLimits, Source, Store, TimeLimits,
+    TypedFunc, Val, Wait, WasmParams, WasmResults,
 };
 use selvedge_wasi::{DirAccess, Wasi};
 
-use crate::engine::{self, BAD_FILE, Settings};
+use crate::engine::{self, BAD_FILE, Interruptible, Settings};
 use crate::instances::{Cycles, rotate};
 
-struct Engine(Options);
+struct Engine(Options, TimeLimits);
 
-struct Module(selvedge_runtime::Module);
+struct Module(selvedge_runtime::Module, TimeLimits);
 
 struct Instance<T: 'static> {
     store: Store<T>,
@@ -38,7 +41,10 @@ fn engine(settings: Settings) -> Engine {
         engine::Memory::Guarded => selvedge_contract::MemoryLayout::Guarded,
         engine::Memory::Dense => selvedge_contract::MemoryLayout::Dense,
     };
-    Engine(Options { cpu, memory, meter: settings.meter, ..Options::default() })
+    let meter = settings.meter || settings.interruptible == Interruptible::ByMeter;
+    let far = Some(Duration::from_secs(3_600)).filter(|_| settings.interruptible == Interruptible::Yes);
+    let time = TimeLimits { cpu: far, wall: far, slice: None };
+    Engine(Options { cpu, memory, meter, ..Options::default() }, time)
 }
 
 impl engine::Engine for Engine {
@@ -48,7 +54,7 @@ impl engine::Engine for Engine {
 
     fn load(&self, artifact: &Path) -> Result<Box<dyn engine::Module>> {
         let module = load_trusted(artifact).with_context(|| format!("cannot load {}", artifact.display()))?;
-        Ok(Box::new(Module(module)))
+        Ok(Box::new(Module(module, self.1)))
     }
 }
 
@@ -61,7 +67,7 @@ fn load_trusted(artifact: &Path) -> Result<selvedge_runtime::Module> {
 
 impl engine::Module for Module {
     fn instantiate(&self) -> Result<Box<dyn engine::Instance>> {
-        let mut store = Store::new((), Limits::default())?;
+        let mut store = Store::new((), Limits { time: self.1, ..Limits::default() })?;
         let instance = linker(&self.0).instantiate(&mut store, &self.0)?;
         if let Ok(initialize) = instance.typed_func::<(), ()>(&store, "_initialize") {
             initialize.call(&mut store, ())?;
@@ -181,6 +187,82 @@ pub(crate) fn suspend(wasm: &[u8], switches: i32, settings: Settings) -> Result<
             return Ok(start.elapsed().as_nanos() as f64 / f64::from(switches));
         }
     }
+}
+
+pub(crate) use selvedge_runtime::TICK;
+
+/// A module without imports, and one of its functions in a new store.
+fn fresh<P: WasmParams, R: WasmResults>(
+    module: &selvedge_runtime::Module,
+    export: &str,
+) -> Result<(Store<()>, TypedFunc<P, R>)> {
+    let mut store = Store::new((), Limits::default())?;
+    let function = Linker::new().instantiate(&mut store, module)?.typed_func(&store, export)?;
+    Ok((store, function))
+}
+
+/// Nanoseconds from a request to a tight loop's end, so often.
+pub(crate) fn kill_latencies(wasm: &[u8], times: usize, settings: Settings) -> Result<Vec<f64>> {
+    let module = load_fresh(&engine(settings).0, wasm)?;
+    let sample = |n: usize| {
+        let (mut store, endless) = fresh::<(), ()>(&module, "loop")?;
+        let handle = store.interrupt_handle();
+        let asker = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(300 + n as u64 % 100));
+            let asked = Instant::now();
+            handle.interrupt();
+            asked
+        });
+        let ended = endless.call(&mut store, ());
+        let now = Instant::now();
+        ensure!(matches!(ended, Err(CallError::Interrupted(_))), "it was not interrupted");
+        let asked = asker.join().expect("it does not panic");
+        Ok((now - asked).as_nanos() as f64)
+    };
+    (0..times).map(sample).collect()
+}
+
+/// Nanoseconds from the end of the time it may take to a tight loop's end, so often.
+pub(crate) fn limit_latencies(wasm: &[u8], times: usize, settings: Settings) -> Result<Vec<f64>> {
+    let module = load_fresh(&engine(settings).0, wasm)?;
+    let sample = |n: usize| {
+        let (mut store, endless) = fresh::<(), ()>(&module, "loop")?;
+        let most = Duration::from_micros(2_000 + n as u64 * 37 % 1_000);
+        let start = Instant::now();
+        store.set_time_limits(TimeLimits { wall: Some(most), ..TimeLimits::NONE })?;
+        let ended = endless.call(&mut store, ());
+        let late = start.elapsed() - most;
+        ensure!(matches!(ended, Err(CallError::WallTimeExceeded(_))), "its time was not over");
+        Ok(late.as_nanos() as f64)
+    };
+    (0..times).map(sample).collect()
+}
+
+/// Runs "work", stopped again and again if so wanted; how often it was.
+pub(crate) fn preempted(wasm: &[u8], rounds: i32, stop: bool, settings: Settings) -> Result<u64> {
+    let module = load_fresh(&engine(settings).0, wasm)?;
+    let (mut store, work) = fresh::<i32, i32>(&module, "work")?;
+    let (handle, over) = (store.interrupt_handle(), AtomicBool::new(!stop));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                handle.preempt();
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        });
+        let mut call = std::pin::pin!(work.call_async(&mut store, rounds));
+        let mut context = Task::from_waker(Waker::noop());
+        let mut times = 0;
+        let result = loop {
+            match call.as_mut().poll(&mut context) {
+                Poll::Pending => times += 1,
+                Poll::Ready(result) => break result,
+            }
+        };
+        over.store(true, Ordering::Relaxed);
+        result?;
+        Ok(times)
+    })
 }
 
 /// Ready when it is asked again.

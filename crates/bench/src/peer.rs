@@ -10,7 +10,7 @@ use wasmtime::{
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use crate::engine::{self, BAD_FILE, Settings};
+use crate::engine::{self, BAD_FILE, Interruptible, Settings};
 use crate::instances::{Cycles, rotate};
 
 struct Engine(wasmtime::Engine);
@@ -26,7 +26,8 @@ struct Instance<T: 'static> {
 pub(crate) fn start(settings: Settings) -> Result<Box<dyn engine::Engine>> {
     let mut config = Config::new();
     config.cranelift_opt_level(OptLevel::Speed);
-    config.consume_fuel(settings.meter);
+    config.consume_fuel(settings.meter || settings.interruptible == Interruptible::ByMeter);
+    config.epoch_interruption(settings.interruptible == Interruptible::Yes);
     Ok(Box::new(Engine(wasmtime::Engine::new(&config)?)))
 }
 
@@ -53,6 +54,7 @@ impl engine::Module for Module {
         let mut store = Store::new(self.0.engine(), ());
         // Refused unless the code takes fuel.
         let _ = store.set_fuel(u64::MAX);
+        store.set_epoch_deadline(1 << 40);
         let instance = linker(&self.0)?.instantiate(&mut store, &self.0)?;
         if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut store, "_initialize") {
             initialize.call(&mut store, ())?;

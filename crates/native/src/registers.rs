@@ -178,3 +178,179 @@ impl Registers {
         at.copy_from_slice(&(sse & SSE_CONTROL_BITS).to_le_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! Every register is given a value of its own, saved by a signal handler, lost, and loaded again.
+
+    use std::arch::global_asm;
+    use std::ffi::{c_int, c_void};
+    use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+    use super::*;
+    use crate::control::{self, Control};
+    use crate::switch;
+
+    /// What this machine has: 0 for SSE alone, 1 with AVX, 2 with AVX-512.
+    static LEVEL: AtomicU32 = AtomicU32::new(0);
+    static CONTROL: AtomicPtr<Control> = AtomicPtr::new(std::ptr::null_mut());
+    static SAVED: AtomicPtr<Registers> = AtomicPtr::new(std::ptr::null_mut());
+    /// What is found after the jump.
+    static FOUND: [[AtomicU64; 8]; 32] = [const { [const { AtomicU64::new(0) }; 8] }; 32];
+    static GENERAL: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
+    static FLAGS: AtomicU64 = AtomicU64::new(0);
+
+    global_asm!(
+        ".text",
+        // (values: rdi, level: esi): loads them, and stops there.
+        ".hidden selvedge_test_fill",
+        ".globl selvedge_test_fill",
+        "selvedge_test_fill:",
+        "cmp esi, 1",
+        "jb 4f",
+        "je 3f",
+        ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+        "vmovdqu64 zmm\\i, [rdi + 64*\\i]",
+        ".endr",
+        "jmp 5f",
+        "3:",
+        ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+        "vmovdqu ymm\\i, [rdi + 64*\\i]",
+        ".endr",
+        "jmp 5f",
+        "4:",
+        ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+        "movdqu xmm\\i, [rdi + 64*\\i]",
+        ".endr",
+        "5:",
+        "ud2",
+        "ret",
+        // Where everything is looked at.
+        ".hidden selvedge_test_land",
+        ".globl selvedge_test_land",
+        "selvedge_test_land:",
+        "mov [rip + {general}], rax",
+        "mov [rip + {general} + 8], rcx",
+        "mov [rip + {general} + 8*2], rdx",
+        "mov [rip + {general} + 8*3], rbx",
+        "mov [rip + {general} + 8*4], rsp",
+        "mov [rip + {general} + 8*5], rbp",
+        "mov [rip + {general} + 8*6], rsi",
+        "mov [rip + {general} + 8*7], rdi",
+        "mov [rip + {general} + 8*8], r8",
+        "mov [rip + {general} + 8*9], r9",
+        "mov [rip + {general} + 8*10], r10",
+        "mov [rip + {general} + 8*11], r11",
+        "mov [rip + {general} + 8*12], r12",
+        "mov [rip + {general} + 8*13], r13",
+        "mov [rip + {general} + 8*14], r14",
+        "mov [rip + {general} + 8*15], r15",
+        "pushfq",
+        "pop [rip + {flags}]",
+        "lea rdi, [rip + {vectors}]",
+        "cmp dword ptr [rip + {level}], 1",
+        "jb 4f",
+        "je 3f",
+        ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+        "vmovdqu64 [rdi + 64*\\i], zmm\\i",
+        ".endr",
+        "jmp 5f",
+        "3:",
+        ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+        "vmovdqu [rdi + 64*\\i], ymm\\i",
+        ".endr",
+        "jmp 5f",
+        "4:",
+        ".irp i, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15",
+        "movdqu [rdi + 64*\\i], xmm\\i",
+        ".endr",
+        "5:",
+        "mov rax, [rip + {control}]",
+        "mov rsp, [rax + {host_rsp}]",
+        "xor eax, eax",
+        "jmp selvedge_leave",
+        general = sym GENERAL,
+        flags = sym FLAGS,
+        vectors = sym FOUND,
+        level = sym LEVEL,
+        control = sym CONTROL,
+        host_rsp = const control::HOST_RSP,
+    );
+
+    unsafe extern "sysv64" {
+        #[link_name = "selvedge_test_fill"]
+        unsafe fn fill(values: *const [u64; 8], level: u32);
+        safe static selvedge_test_land: u8;
+    }
+
+    extern "C" fn on_stop(_: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
+        // SAFETY: the kernel's context; the room was set up before, and the instruction stepped over is `ud2`.
+        unsafe {
+            let context = &mut *context.cast::<libc::ucontext_t>();
+            (*SAVED.load(Ordering::SeqCst)).save(context);
+            context.uc_mcontext.gregs[libc::REG_RIP as usize] += 2;
+        }
+    }
+
+    fn level() -> u32 {
+        let components = super::VECTORS.get().map_or(0, |vectors| vectors.components);
+        match components {
+            all if all & 0b1110_0000 == 0b1110_0000 => 2,
+            some if some & 0b100 != 0 => 1,
+            _ => 0,
+        }
+    }
+
+    /// Saves the registers with the values in the vectors.
+    fn save(values: &[[u64; 8]; 32]) -> Box<Registers> {
+        let mut room = Box::<Registers>::new_zeroed();
+        SAVED.store(room.as_mut_ptr(), Ordering::SeqCst);
+        // SAFETY: zero bytes are such a value, which the handler then overwrites; the handler is set up, and put back.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = on_stop as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO;
+            let mut previous: libc::sigaction = std::mem::zeroed();
+            assert_eq!(libc::sigaction(libc::SIGILL, &action, &mut previous), 0);
+            fill(values.as_ptr(), level());
+            libc::sigaction(libc::SIGILL, &previous, std::ptr::null_mut());
+            room.assume_init()
+        }
+    }
+
+    #[test]
+    fn every_register_is_saved_and_loaded_with_all_its_bits() {
+        prepare();
+        assert!(fit());
+        LEVEL.store(level(), Ordering::SeqCst);
+        let value = |register: usize, word: usize| 0x0101_0101_0101_0101 * (register as u64 + 1) + word as u64;
+        let values: [[u64; 8]; 32] = std::array::from_fn(|r| std::array::from_fn(|w| value(r, w)));
+        let mut registers = save(&values);
+        // What comes between spoils them.
+        let other = save(&[[u64::MAX; 8]; 32]);
+        assert_ne!(registers.vector[160..], other.vector[160..]);
+
+        let mut stack = vec![0u64; 512];
+        registers.general = std::array::from_fn(|n| 0x1234_5678_0000 + n as u64);
+        registers.general[4] = std::ptr::from_mut(&mut stack[256]) as u64 & !15;
+        registers.pc = std::ptr::from_ref(&selvedge_test_land) as u64;
+        const STATUS: u64 = 0x8d5;
+        for status in [STATUS, 0] {
+            registers.flags = 0x202 | status;
+            let control = Control::new();
+            CONTROL.store(std::ptr::from_ref(&control).cast_mut(), Ordering::SeqCst);
+            registers.adopt_control();
+            // SAFETY: the code at `pc` only looks, on a stack that is there, and leaves as guest code does.
+            let why = unsafe { switch::restore(std::ptr::from_ref(&control).cast(), &*registers) };
+            assert_eq!(why, control::reason::RETURNED);
+            assert_eq!(FLAGS.load(Ordering::SeqCst) & STATUS, status);
+            assert_eq!(GENERAL.each_ref().map(|found| found.load(Ordering::SeqCst)), registers.general);
+            let (count, words) = [(16, 2), (16, 4), (32, 8)][level() as usize];
+            for (register, (found, expected)) in FOUND.iter().zip(&values).take(count).enumerate() {
+                for (found, expected) in found.iter().zip(expected).take(words) {
+                    assert_eq!(found.load(Ordering::SeqCst), *expected, "vector register {register}");
+                }
+            }
+        }
+    }
+}

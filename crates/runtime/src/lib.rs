@@ -86,6 +86,7 @@ pub use state::InstanceState;
 pub use store::Store;
 pub use suspend::{Outcome, Wait};
 pub use table::{Table, TableError};
+pub use ticker::TICK;
 pub use time::TimeLimits;
 pub use typed::{HostResults, V128, WasmParams, WasmResults, WasmType};
 pub use value::Val;

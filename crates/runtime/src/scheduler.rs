@@ -54,13 +54,32 @@ impl Default for SchedulerLimits {
 ///
 /// ```
 /// use std::num::NonZeroU32;
-/// use selvedge_runtime::{Scheduler, SchedulerLimits};
+/// use selvedge_runtime::{Limits, Linker, Module, Scheduler, SchedulerLimits, Store};
 ///
-/// let scheduler = Scheduler::new(SchedulerLimits::default())?;
-/// let small = scheduler.tenant(NonZeroU32::MIN);
-/// // A job is a future: most often an instance and a `call_async` of it.
-/// let job = scheduler.spawn(&small, async { 6 * 7 })?;
-/// assert_eq!(job.wait()?, 42);
+/// # let wat = r#"(module (func (export "spin") (loop (br 0))) (func (export "answer") (result i32) (i32.const 42)))"#;
+/// # let artifact = selvedge_compiler::compile(wat.as_bytes(), &selvedge_compiler::Options::default(), &())?;
+/// let module = Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN)?;
+/// let instantiate = || {
+///     let mut store = Store::new((), Limits::default()).unwrap();
+///     let instance = Linker::new().instantiate(&mut store, &module).unwrap();
+///     (store, instance)
+/// };
+/// let scheduler = Scheduler::new(SchedulerLimits { workers: 1, ..SchedulerLimits::default() })?;
+/// let (busy, other) = (scheduler.tenant(NonZeroU32::MIN), scheduler.tenant(NonZeroU32::MIN));
+///
+/// // One tenant's guest spins, on the only worker.
+/// let (mut store, instance) = instantiate();
+/// let spin = instance.typed_func::<(), ()>(&store, "spin")?;
+/// let spinning = scheduler.spawn(&busy, async move { spin.call_async(&mut store, ()).await })?;
+///
+/// // The other has its share all the same. An executor would await the job.
+/// let (mut store, instance) = instantiate();
+/// let answer = instance.typed_func::<(), i32>(&store, "answer")?;
+/// let job = scheduler.spawn(&other, async move { answer.call_async(&mut store, ()).await })?;
+/// assert_eq!(job.wait()??, 42);
+///
+/// // Dropped, a job is given up.
+/// drop(spinning);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]

@@ -57,6 +57,28 @@ impl<T: 'static> Store<T> {
 
     /// A handle to interrupt the store from another thread: the call under way, or else the next, ends with
     /// [`crate::CallError::Interrupted`].
+    ///
+    /// ```
+    /// use selvedge_runtime::{CallError, Limits, Linker, Module, Store};
+    ///
+    /// # let wat = r#"(module (func (export "spin") (loop (br 0))))"#;
+    /// # let artifact = selvedge_compiler::compile(wat.as_bytes(), &selvedge_compiler::Options::default(), &())?;
+    /// let module = Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN)?;
+    /// let mut store = Store::new((), Limits::default())?;
+    /// let spin = Linker::new().instantiate(&mut store, &module)?.typed_func::<(), ()>(&store, "spin")?;
+    ///
+    /// let kill = store.interrupt_handle();
+    /// let killer = std::thread::spawn({
+    ///     let kill = kill.clone();
+    ///     move || kill.interrupt()
+    /// });
+    /// assert!(matches!(spin.call(&mut store, ()), Err(CallError::Interrupted(_))));
+    /// assert!(killer.join().unwrap(), "there was someone to ask");
+    ///
+    /// drop(store);
+    /// assert!(!kill.interrupt(), "nobody is left");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn interrupt_handle(&self) -> InterruptHandle {
         self.inner.core.arena.interrupt_handle()
     }

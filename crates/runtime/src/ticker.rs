@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use selvedge_native::{CpuClock, InterruptHandle, Interruption};
 
 /// How often the ticker looks: limits and slices are kept to within this.
-pub(crate) const TICK: Duration = Duration::from_millis(1);
+pub const TICK: Duration = Duration::from_millis(1);
 /// Ticks without anything to look at, after which it sleeps.
 const IDLE_TICKS_MAX: u32 = 50;
 

@@ -16,15 +16,21 @@ use crate::ticker::{self, Alarm, Watch};
 /// the guest is: before its first instruction, in its code, in a host function once that returns, while it waits.
 ///
 /// ```
-/// use selvedge_runtime::{Limits, Store, TimeLimits};
+/// use selvedge_runtime::{CallError, Limits, Linker, Module, Store, TimeLimits};
 /// use std::time::Duration;
 ///
 /// let (cpu, wall) = (Some(Duration::from_millis(50)), Some(Duration::from_secs(10)));
 /// let time = TimeLimits { cpu, wall, ..TimeLimits::NONE };
 /// let mut store = Store::new((), Limits { time, ..Limits::default() })?;
-/// // Instances of this store end with CallError::CpuTimeExceeded or CallError::WallTimeExceeded.
-/// assert_eq!(store.cpu_time(), Duration::ZERO);
-/// # Ok::<(), selvedge_runtime::NativeError>(())
+/// # let wat = r#"(module (func (export "spin") (loop (br 0))))"#;
+/// # let artifact = selvedge_compiler::compile(wat.as_bytes(), &selvedge_compiler::Options::default(), &())?;
+/// let module = Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN)?;
+/// let spin = Linker::new().instantiate(&mut store, &module)?.typed_func::<(), ()>(&store, "spin")?;
+/// let ended = spin.call(&mut store, ());
+/// // On a machine with much else to do, the wall may come first.
+/// assert!(matches!(ended, Err(CallError::CpuTimeExceeded(_) | CallError::WallTimeExceeded(_))));
+/// assert!(store.cpu_time() > Duration::ZERO);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct TimeLimits {
