@@ -124,6 +124,8 @@ pub(crate) struct Core {
     pub(crate) limits: Limits,
     pub(crate) memory_bytes: u64,
     pub(crate) table_elements: u64,
+    /// A memory could not grow because of the store's limit.
+    pub(crate) memory_refused: bool,
     pub(crate) externs: ExternTable,
     pub(crate) time: Time,
     /// Calls into guests under way.
@@ -148,6 +150,7 @@ impl Core {
             limits,
             memory_bytes: 0,
             table_elements: 0,
+            memory_refused: false,
             externs: ExternTable::default(),
             time: Time::begin(limits.time),
             depth: 0,
@@ -163,6 +166,7 @@ impl Core {
     pub(crate) fn recycle(&mut self) -> Result<(), NativeError> {
         let Some(home) = &self.home else { return Err(NativeError::NotPooled) };
         (self.memory_bytes, self.table_elements) = home.accounted;
+        (self.limits.memory_bytes_max, self.memory_refused) = (home.memory_bytes_max(), false);
         self.tables_are_null |= self.arena.recycle()?.tables_are_null;
         self.pending = None;
         self.depth = 0;
@@ -213,7 +217,11 @@ impl Core {
         let pages = old_pages.checked_add(delta_pages).filter(|n| *n <= self.memory_plan(at).pages_max)?;
         // Within the plan, which is within the reservation: this cannot overflow.
         let added = delta_pages * WASM_PAGE_BYTES;
-        let total = self.memory_bytes.checked_add(added).filter(|n| *n <= self.limits.memory_bytes_max)?;
+        let total = self.memory_bytes.saturating_add(added);
+        if total > self.limits.memory_bytes_max {
+            self.memory_refused = true;
+            return None;
+        }
         if delta_pages > 0 {
             self.arena.memory_grow(at.slot, at.defined, pages * WASM_PAGE_BYTES).ok()?;
             self.memory_bytes = total;

@@ -213,6 +213,13 @@ pub(crate) struct Home {
     pub(crate) accounted: (u64, u64),
 }
 
+impl Home {
+    /// What its stores may use of memory, unless one is told otherwise.
+    pub(crate) fn memory_bytes_max(&self) -> u64 {
+        self.shared.limits.store.memory_bytes_max
+    }
+}
+
 impl Pool {
     /// Reserves the slots.
     ///

@@ -55,6 +55,17 @@ impl<T: 'static> Store<T> {
         self.inner.core.memory_bytes
     }
 
+    /// Changes [`Limits::memory_bytes_max`] from now on, for this store alone: the next one from the same pool has the
+    /// pool's again. What is in use already stays.
+    pub fn set_memory_bytes_max(&mut self, bytes: u64) {
+        self.inner.core.limits.memory_bytes_max = bytes;
+    }
+
+    /// Whether a memory could not grow because of [`Limits::memory_bytes_max`].
+    pub fn memory_limit_reached(&self) -> bool {
+        self.inner.core.memory_refused
+    }
+
     /// A handle to interrupt the store from another thread: the call under way, or else the next, ends with
     /// [`crate::CallError::Interrupted`].
     ///

@@ -422,3 +422,26 @@ fn what_belongs_to_a_store_cannot_be_imported_in_a_pool() {
         assert!(matches!(error, InstantiateError::Link(_)), "{error}");
     }
 }
+
+/// A platform gives each tenant its own share of memory in one pool: the limit is of one use, and that it was reached
+/// can be told from a module that only declares little.
+#[test]
+fn a_limit_on_memory_is_of_one_use() {
+    const GROWS: &str = r#"(module (memory (export "memory") 1 8)
+        (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))"#;
+    for layout in [MemoryLayout::Guarded, MemoryLayout::Dense] {
+        let (pool, pre) = (Pool::new(limits(1)).unwrap(), linker().prepare(&module(GROWS, layout)).unwrap());
+        let grow = |bytes_max: Option<u64>, pages: i32| {
+            let (mut store, instance) = pool.instantiate(&pre, 0).unwrap();
+            if let Some(bytes) = bytes_max {
+                store.set_memory_bytes_max(bytes);
+            }
+            let grow = instance.typed_func::<i32, i32>(&store, "grow").unwrap();
+            (grow.call(&mut store, pages).unwrap(), store.memory_limit_reached())
+        };
+        assert_eq!(grow(Some(3 << 16), 3), (-1, true));
+        assert_eq!(grow(Some(3 << 16), 2), (1, false));
+        assert_eq!(grow(None, 3), (1, false), "the next use has the pool's");
+        assert_eq!(grow(Some(3 << 16), 8), (-1, false), "its own maximum");
+    }
+}
