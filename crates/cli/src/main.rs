@@ -13,6 +13,7 @@ mod jailed;
 mod load;
 mod options;
 mod progress;
+mod remote;
 mod values;
 mod verbs;
 mod watchdog;
@@ -26,7 +27,7 @@ use selvedge_native::jail::{Allocator, COMPILE_CHILD};
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// Compiles WebAssembly ahead of time and runs it.
+/// Compiles WebAssembly ahead of time, runs it and serves it.
 #[derive(Parser)]
 #[command(name = "selvedge", version, max_term_width = 80, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "`selvedge help VERB` explains a verb, with examples.")]
@@ -45,6 +46,13 @@ enum Verb {
     Inspect(verbs::inspect::Args),
     Verify(verbs::verify::Args),
     Wast(verbs::wast::Args),
+    Serve(verbs::serve::Args),
+    Deploy(verbs::deploy::Args),
+    Versions(verbs::versions::Args),
+    Rollback(verbs::rollback::Args),
+    Sites(verbs::sites::Args),
+    Logs(verbs::logs::Args),
+    Top(verbs::top::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +63,13 @@ fn main() -> ExitCode {
         Verb::Inspect(args) => verbs::inspect::main(&args),
         Verb::Verify(args) => verbs::verify::main(&args),
         Verb::Wast(args) => verbs::wast::main(&args),
+        Verb::Serve(args) => verbs::serve::main(&args),
+        Verb::Deploy(args) => verbs::deploy::main(&args),
+        Verb::Versions(args) => verbs::versions::main(&args),
+        Verb::Rollback(args) => verbs::rollback::main(&args),
+        Verb::Sites(args) => verbs::sites::main(&args),
+        Verb::Logs(args) => verbs::logs::main(&args),
+        Verb::Top(args) => verbs::top::main(&args),
     };
     outcome.unwrap_or_else(|error| {
         report(&error);

@@ -1,0 +1,69 @@
+//! What commands that speak with a server share: which one, and how.
+
+use std::future::Future;
+
+use anyhow::{Context, Result};
+use selvedge_edge::client::{Client, Name, NameError};
+
+/// Which server.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Server")]
+pub(crate) struct RemoteArgs {
+    /// The server's admin address; else $SELVEDGE_SERVER, else
+    /// http://127.0.0.1:8081. If the server asks for a token, it is taken from
+    /// $SELVEDGE_TOKEN
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+}
+
+impl RemoteArgs {
+    /// Speaks with it.
+    pub(crate) fn run<F: Future<Output = Result<T>>, T>(&self, task: impl FnOnce(Client) -> F) -> Result<T> {
+        let url = self.to.clone().or_else(|| variable("SELVEDGE_SERVER"));
+        let client = Client::new(url.as_deref().unwrap_or("http://127.0.0.1:8081"), variable("SELVEDGE_TOKEN"))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.context("cannot wait for the network")?.block_on(task(client))
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A site's name on the command line.
+pub(crate) fn name(text: &str) -> Result<Name, NameError> {
+    Name::new(text)
+}
+
+/// How long ago, or when: milliseconds since 1970 as a date and time in UTC.
+pub(crate) fn date(ms: u64) -> String {
+    let (days, second) = ((ms / 86_400_000) as i64, ms / 1_000 % 86_400);
+    // Howard Hinnant's civil_from_days; years begin in March.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (ms, expected) in [
+            (0, "1970-01-01 00:00:00Z"),
+            (951_782_399_999, "2000-02-28 23:59:59Z"),
+            (951_782_400_000, "2000-02-29 00:00:00Z"),
+            (1_709_251_200_000, "2024-03-01 00:00:00Z"),
+            (4_102_444_799_000, "2099-12-31 23:59:59Z"),
+        ] {
+            assert_eq!(date(ms), expected);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! `selvedge serve`: the edge server, with this command as its compiler.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use selvedge_edge::signals::{self, Asked};
+use selvedge_edge::{CompileCommand, Config, Server};
+use tokio::sync::mpsc;
+
+/// Serve sites: a fresh instance of a program for every request
+///
+/// A program is a module with stdin and stdout (WASI preview 1) that answers
+/// requests as a CGI/1.1 script does: it prints header lines, an empty line and
+/// the body. `selvedge deploy` sends programs to the admin address. Without
+/// tokens in the configuration that address must be a loopback address, and takes
+/// orders from programs on this machine.
+///
+/// SIGTERM lets requests under way end; SIGHUP, or a change of the configuration
+/// file, takes over tenants and limits.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  selvedge serve
+  selvedge serve --listen 0.0.0.0:80 --state /var/lib/selvedge
+  selvedge serve edge.toml
+
+A configuration, every key with its default:
+  listen = \"127.0.0.1:8080\"
+  admin = \"127.0.0.1:8081\"
+  state = \"selvedge-state\"
+  slots = 1000                 # instances at once
+  access_log = false           # each request on stderr
+  [limits]                     # of a request:
+  memory = \"128MiB\"
+  wall = \"30s\"
+  cpu = \"10s\"
+  request_body = \"64MiB\"
+  response_body = \"1GiB\"
+  log = \"64KiB\"
+  instances = 100              # of a tenant's requests together:
+  queue = 100
+  requests_per_second = 1000   # no limit if not given
+  [tenants.acme]               # without tenants no tokens are asked for
+  tokens = [\"sha256:...\"]      # printf %s TOKEN | sha256sum
+  limits = { wall = \"5s\" }")]
+pub(crate) struct Args {
+    /// A configuration in TOML; options here come first
+    config: Option<PathBuf>,
+    /// Where clients connect; 127.0.0.1:8080 if not given
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where operators connect; 127.0.0.1:8081 if not given
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Where sites are kept; ./selvedge-state if not given
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Print a line on stderr for each request
+    #[arg(long)]
+    access_log: bool,
+    /// Compile without the jail: for kernels that have none, and modules you trust
+    #[arg(long)]
+    unjailed: bool,
+}
+
+/// How often the configuration file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Args {
+    /// The configuration: the file's, and what stands on the command line.
+    fn config(&self) -> Result<Config> {
+        let mut config = self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::read)?;
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.admin = self.admin.unwrap_or(config.admin);
+        config.state = self.state.clone().unwrap_or(config.state);
+        config.access_log |= self.access_log;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// This command, as a compiler in another process.
+    fn compiler(&self) -> Result<CompileCommand> {
+        let this = std::env::current_exe().context("cannot find this command, which compiles")?;
+        let jail = if self.unjailed { &["compile"][..] } else { &["compile", "--jailed"] };
+        Ok(CompileCommand::new(this, jail.iter().copied()))
+    }
+
+    fn changed(&self) -> Option<SystemTime> {
+        std::fs::metadata(self.config.as_ref()?).and_then(|metadata| metadata.modified()).ok()
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    let config = args.config()?;
+    let compiler = Arc::new(args.compiler()?);
+    // Before there are other threads.
+    signals::block().context("cannot block signals")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("cannot start threads")?.block_on(async {
+        let server = selvedge_edge::start(config, compiler).await?;
+        greet(&server);
+        until_stopped(args, &server).await?;
+        eprintln!("stopping: requests under way may end");
+        let given_up = server.stop().await;
+        if given_up > 0 {
+            eprintln!("{given_up} requests did not end in time and were given up");
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn greet(server: &Server) {
+    let (listen, admin) = (server.listen(), server.admin());
+    eprintln!("serving {} sites on http://{listen}", server.sites());
+    match server.open() {
+        true => eprintln!("admin on http://{admin}: no tokens are configured, programs on this machine may deploy"),
+        false => eprintln!("admin on http://{admin}, with tokens"),
+    }
+    eprintln!("deploy with: selvedge deploy app.wasm --site hello --to http://{admin}");
+}
+
+/// Reloads when asked to, until asked to stop.
+async fn until_stopped(args: &Args, server: &Server) -> Result<()> {
+    let mut asked = listen_for_signals()?;
+    let mut seen = args.changed();
+    loop {
+        let asked = tokio::time::timeout(LOOK_EVERY, asked.recv()).await;
+        let changed = args.changed();
+        match asked {
+            Ok(Some(Asked::Stop) | None) => return Ok(()),
+            Ok(Some(Asked::Reload)) => reload(args, server),
+            Err(_) if changed != seen => reload(args, server),
+            Err(_) => {}
+        }
+        seen = changed;
+    }
+}
+
+/// Takes the configuration over, or says why not and goes on as before.
+fn reload(args: &Args, server: &Server) {
+    let reloaded = args.config().and_then(|config| Ok(server.reload(&config)?));
+    match reloaded {
+        Ok(fixed) if fixed.is_empty() => eprintln!("the configuration was read again"),
+        Ok(fixed) => eprintln!("the configuration was read again; only a restart changes {}", fixed.join(", ")),
+        Err(error) => eprintln!("the configuration stays as it was: {error:#}"),
+    }
+}
+
+/// Signals, as they come.
+fn listen_for_signals() -> Result<mpsc::UnboundedReceiver<Asked>> {
+    let (tell, told) = mpsc::unbounded_channel();
+    let wait = move || {
+        while let Ok(asked) = signals::wait() {
+            if tell.send(asked).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).context("cannot wait for signals")?;
+    Ok(told)
+}

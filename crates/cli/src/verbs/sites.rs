@@ -1,0 +1,37 @@
+//! `selvedge sites`: what a server serves, and removing of it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use selvedge_edge::client::Name;
+
+use crate::files;
+use crate::remote::{RemoteArgs, name};
+
+/// List the sites of a server, or remove one
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  selvedge sites
+  selvedge sites --remove hello")]
+pub(crate) struct Args {
+    /// Remove this site and all its versions
+    #[arg(long, value_name = "SITE", value_parser = name)]
+    remove: Option<Name>,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Runs the verb.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    if let Some(site) = &args.remove {
+        args.remote.run(async |client| Ok(client.delete(site).await?))?;
+        files::print(&format!("{site} is removed\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for site in args.remote.run(async |client| Ok(client.sites().await?))? {
+        let hosts: Vec<String> = site.hosts.iter().map(ToString::to_string).collect();
+        files::print(&format!("{}  version {} of {}  {}\n", site.site, site.active, site.versions, hosts.join(", ")))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,73 @@
+//! `selvedge top`: what the sites of a server are doing.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use selvedge_edge::client::{Activity, SiteActivity};
+
+use crate::files;
+use crate::remote::RemoteArgs;
+
+/// Show what the sites of a server are doing
+///
+/// On a terminal it goes on until it is stopped; else it tells once.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  selvedge top")]
+pub(crate) struct Args {
+    /// Tell once
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Runs the verb.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    let once = args.once || !std::io::stdout().is_terminal();
+    args.remote.run(async |client| {
+        let mut before: Option<Activity> = None;
+        loop {
+            let now = client.top().await?;
+            if once {
+                return files::print(&table(&now, None));
+            }
+            files::print(&format!("\x1b[H\x1b[J{}", table(&now, before.as_ref())))?;
+            before = Some(now);
+            tokio::time::sleep(EVERY).await;
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All sites, those with the most requests since `before` first.
+fn table(now: &Activity, before: Option<&Activity>) -> String {
+    let mut text = format!("{} instances at work, {} requests waiting\n\n", now.live, now.waiting);
+    let rate = if before.is_some() { "per s" } else { "" };
+    text += &format!("{:<24} {:>7} {:>10} {rate:>8} {:>9} {:>8}\n", "SITE", "VERSION", "REQUESTS", "MEAN", "5XX");
+    let since = |site: &SiteActivity| {
+        let earlier = before.and_then(|before| before.sites.iter().find(|other| other.site == site.site));
+        site.counted.requests - earlier.map_or(0, |earlier| earlier.counted.requests.min(site.counted.requests))
+    };
+    let mut sites: Vec<_> = now.sites.iter().collect();
+    sites.sort_by_key(|site| std::cmp::Reverse(since(site)));
+    for site in sites {
+        let version = site.version.map_or("none".into(), |version| version.to_string());
+        let mean = format!("{}us", site.counted.micros / site.counted.requests.max(1));
+        let rate = before.map_or(String::new(), |_| since(site).to_string());
+        let (requests, errors) = (site.counted.requests, site.counted.server_errors);
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(text, "{:<24} {version:>7} {requests:>10} {rate:>8} {mean:>9} {errors:>8}", site.site.as_str());
+        for (name, count) in &site.counted.errors {
+            let _ = writeln!(text, "    {name} {count}");
+        }
+    }
+    text
+}

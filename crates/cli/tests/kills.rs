@@ -1,0 +1,105 @@
+//! A server that is killed, at random moments, while deploys are under way.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const SELVEDGE: &str = env!("CARGO_BIN_EXE_selvedge");
+
+/// A server, and where it listens.
+struct Server {
+    child: Child,
+    site: String,
+    admin: String,
+}
+
+impl Server {
+    fn start(state: &Path) -> Server {
+        let mut command = Command::new(SELVEDGE);
+        // Whether there is a jail on this machine is tested elsewhere.
+        command
+            .args(["serve", "--unjailed", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state"])
+            .arg(state);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut address = |mark: &str| {
+            let line = lines.next().expect("the server says where it listens").unwrap();
+            let (_, address) = line.split_once(mark).unwrap_or_else(|| panic!("{line}"));
+            address.split([':', ',']).take(2).collect::<Vec<_>>().join(":")
+        };
+        let (site, admin) = (address("on http://"), address("admin on http://"));
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { child, site, admin }
+    }
+
+    /// What the site answers; nothing if there is none yet.
+    fn answer(&self) -> Option<u32> {
+        let mut stream = TcpStream::connect(&self.site).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\nHost: site.localhost\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200 ") || head.contains("no_site"), "{answer}");
+        body.trim().parse().ok()
+    }
+}
+
+/// A program that answers with a number.
+fn program(number: u32) -> String {
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "\10\00\00\00\20\00\00\00")
+            (data (i32.const 16) "Content-Type: text/plain\n\n{number:05}\n")
+            (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#
+    )
+}
+
+#[test]
+fn a_server_that_is_killed_loses_no_acknowledged_deploy() {
+    let kills = std::env::var("SELVEDGE_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(15);
+    let place = tempfile::tempdir().unwrap();
+    let (state, module) = (place.path().join("state"), place.path().join("program.wat"));
+    let mut random = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let (mut acknowledged, mut tried) = (0, 0);
+    for kill in 0..kills {
+        let mut server = Server::start(&state);
+        let answers = server.answer().unwrap_or(0);
+        assert!(
+            (acknowledged..=tried).contains(&answers),
+            "kill {kill}: {acknowledged} was acknowledged, {answers} answers"
+        );
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let delay = Duration::from_micros((random >> 33) % 400_000);
+        std::thread::scope(|scope| {
+            let child = &mut server.child;
+            let killer = scope.spawn(move || {
+                std::thread::sleep(delay);
+                child.kill().unwrap();
+                child.wait().unwrap();
+            });
+            while !killer.is_finished() {
+                std::fs::write(&module, program(tried + 1)).unwrap();
+                tried += 1;
+                let mut command = Command::new(SELVEDGE);
+                command.arg("deploy").arg(&module).args([
+                    "--site",
+                    "site",
+                    "--to",
+                    &format!("http://{}", server.admin),
+                ]);
+                if command.output().unwrap().status.success() {
+                    acknowledged = tried;
+                }
+            }
+        });
+    }
+    let mut server = Server::start(&state);
+    assert!((acknowledged..=tried).contains(&server.answer().unwrap_or(0)));
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+}

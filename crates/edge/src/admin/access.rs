@@ -1,0 +1,57 @@
+//! Who may use the admin API.
+//!
+//! With tokens: whoever has one, for the tenant it belongs to. Without: whoever can run programs on this machine, and
+//! nobody else. A page in a browser on this machine is somebody else: it cannot set our header (`x-selvedge`) for
+//! another origin without asking first, which is never granted, and it cannot name this server otherwise than by
+//! an address or `localhost` without being found out (DNS rebinding).
+
+use hyper::HeaderMap;
+use hyper::header;
+use sha2::{Digest, Sha256};
+
+use super::reply::Failure;
+use crate::connection::Peer;
+use crate::name::{Host, Name};
+use crate::server::Access;
+
+/// Every client sends it; its value does not matter.
+pub(crate) const CLIENT_HEADER: &str = "x-selvedge";
+
+/// For whom a request acts.
+pub(super) fn tenant(access: &Access, peer: &Peer, headers: &HeaderMap) -> Result<Name, Failure> {
+    if access.tokens.is_empty() {
+        return local(access, peer, headers);
+    }
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
+        Failure::unauthorized("this server asks for a token: set SELVEDGE_TOKEN, or send Authorization: Bearer TOKEN")
+    })?;
+    let hash: [u8; 32] = Sha256::digest(token.trim()).into();
+    // Whoever measures how long the comparison takes learns of a hash, not of a token.
+    let found = access.tokens.iter().find(|(known, _)| known.0 == hash);
+    let (_, name) = found.ok_or_else(|| Failure::unauthorized("the token is not one of this server's"))?;
+    Ok(name.clone())
+}
+
+fn local(access: &Access, peer: &Peer, headers: &HeaderMap) -> Result<Name, Failure> {
+    let foreign =
+        |why: &str| Failure::forbidden(format!("{why}; without tokens only programs on this machine are served"));
+    if !peer.remote.ip().is_loopback() {
+        return Err(foreign("the request comes from another machine"));
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.and_then(|host| Host::of_authority(host).ok());
+    if !host.is_some_and(|host| names_this_machine(&host)) {
+        return Err(foreign("the request's host is neither localhost nor an address"));
+    }
+    if headers.contains_key(header::ORIGIN) || !headers.contains_key(CLIENT_HEADER) {
+        return Err(foreign("the request may come from a page in a browser (send the header x-selvedge: 1)"));
+    }
+    access.tenants.keys().next().cloned().ok_or_else(|| foreign("no tenant is configured"))
+}
+
+/// Whether a host can only be this machine, or is an address and so nobody's to redirect.
+fn names_this_machine(host: &Host) -> bool {
+    let text = host.as_str().trim_matches(['[', ']']);
+    host.as_str() == "localhost" || text.parse::<std::net::IpAddr>().is_ok()
+}

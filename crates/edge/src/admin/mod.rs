@@ -1,0 +1,178 @@
+//! The admin API: HTTP with JSON, on an address of its own.
+//!
+//! | request | what it does |
+//! |---|---|
+//! | `GET /v1/sites` | the tenant's sites |
+//! | `POST /v1/sites/SITE/versions?host=HOST` | deploys the module in the body; lines of progress |
+//! | `GET /v1/sites/SITE/versions` | what was deployed |
+//! | `POST /v1/sites/SITE/rollback?version=N` | makes an earlier version the active one |
+//! | `DELETE /v1/sites/SITE` | removes a site |
+//! | `GET /v1/sites/SITE/logs?follow=true` | its log, lines of JSON |
+//! | `GET /v1/top` | what its sites are doing |
+//! | `GET /metrics` | the same for Prometheus |
+
+mod access;
+mod reply;
+mod site;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::access::CLIENT_HEADER;
+use self::reply::{Failure, ReplyBody, json, typed};
+use crate::connection::{Answer, Peer};
+use crate::metrics::{Counted, Exposition};
+use crate::name::{Host, Name};
+use crate::server::Shared;
+use crate::site::{Site, Tenant};
+use crate::store::SiteKey;
+
+/// What `GET /v1/sites` says of a site.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SiteInfo {
+    /// Its name.
+    pub site: Name,
+    /// Where it answers.
+    pub hosts: Vec<Host>,
+    /// The version that answers.
+    pub active: u32,
+    /// How many versions are kept.
+    pub versions: usize,
+}
+
+/// What `GET /v1/top` says of a site.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SiteActivity {
+    /// Its name.
+    pub site: Name,
+    /// The version that answers, if one could be loaded.
+    pub version: Option<u32>,
+    /// What was counted since the server's start.
+    pub counted: Counted,
+}
+
+/// What `GET /v1/top` says.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Activity {
+    /// Instances of the tenant at work.
+    pub live: u32,
+    /// Requests of the tenant that wait for one.
+    pub waiting: u32,
+    /// Each of its sites.
+    pub sites: Vec<SiteActivity>,
+}
+
+/// Answers operators.
+#[derive(Clone)]
+pub(crate) struct AdminAnswer(Arc<Shared>);
+
+impl AdminAnswer {
+    pub(crate) fn new(shared: Arc<Shared>) -> AdminAnswer {
+        AdminAnswer(shared)
+    }
+}
+
+impl Answer for AdminAnswer {
+    type Body = ReplyBody;
+
+    fn answer(
+        &self,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send {
+        let server = self.0.clone();
+        async move { Ok(answer(&server, &peer, request).await.unwrap_or_else(|failure| failure.reply())) }
+    }
+}
+
+/// A request of an operator who may make it.
+struct Asked {
+    tenant: Arc<Tenant>,
+    query: BTreeMap<String, Vec<String>>,
+    request: Request<Incoming>,
+}
+
+async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
+    let access = server.access.load_full();
+    let name = access::tenant(&access, peer, request.headers())?;
+    let tenant = access.tenants.get(&name).cloned().ok_or_else(|| Failure::forbidden("the tenant is gone"))?;
+    let query = query(request.uri().query().unwrap_or_default())?;
+    let path = request.uri().path().to_string();
+    let method = request.method().clone();
+    let asked = Asked { tenant, query, request };
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match (&method, &parts[..]) {
+        (&Method::GET, ["v1", "sites"]) => site::list(server, &asked).await,
+        (&Method::POST, ["v1", "sites", site, "versions"]) => site::deploy(server, asked, site).await,
+        (&Method::GET, ["v1", "sites", site, "versions"]) => site::versions(server, &asked, site).await,
+        (&Method::POST, ["v1", "sites", site, "rollback"]) => site::rollback(server, &asked, site).await,
+        (&Method::DELETE, ["v1", "sites", site]) => site::delete(server, &asked, site).await,
+        (&Method::GET, ["v1", "sites", site, "logs"]) => site::logs(server, &asked, site),
+        (&Method::GET, ["v1", "top"]) => Ok(json(StatusCode::OK, &activity(server, &asked))),
+        (&Method::GET, ["metrics"]) => {
+            Ok(typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics(server, &asked)))
+        }
+        _ => Err(Failure::new(StatusCode::NOT_FOUND, format!("there is no {method} {path} in this API"))),
+    }
+}
+
+/// `a=1&a=2&b=`; names and hosts need no escapes.
+fn query(text: &str) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let mut values = BTreeMap::<String, Vec<String>>::new();
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if pair.contains(['%', '+']) {
+            return Err(Failure::bad(format!("{pair:?} has escapes, which no parameter of this API needs")));
+        }
+        values.entry(key.to_string()).or_default().push(value.to_string());
+    }
+    Ok(values)
+}
+
+impl Asked {
+    /// The values of a parameter.
+    fn all(&self, name: &str) -> &[String] {
+        self.query.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    fn key(&self, site: &str) -> Result<SiteKey, Failure> {
+        let site = Name::new(site).map_err(|error| Failure::bad(error.to_string()))?;
+        Ok(SiteKey { tenant: self.tenant.name.clone(), site })
+    }
+
+    /// A site that is there.
+    fn site(&self, server: &Shared, site: &str) -> Result<Arc<Site>, Failure> {
+        let key = self.key(site)?;
+        let found = server.site(&key);
+        found.ok_or_else(|| crate::error::EdgeError::NoSite(key.site.to_string()).into())
+    }
+}
+
+fn activity(server: &Shared, asked: &Asked) -> Activity {
+    let gate = asked.tenant.gate.load();
+    let of = |site: Arc<Site>| SiteActivity {
+        site: site.key.site.clone(),
+        version: site.active.load().as_ref().map(|deployment| deployment.version),
+        counted: site.counters.counted(),
+    };
+    let sites = server.sites_of(&asked.tenant.name).into_iter().map(of).collect();
+    Activity { live: gate.live(), waiting: gate.waiting(), sites }
+}
+
+fn metrics(server: &Shared, asked: &Asked) -> String {
+    let mut exposition = Exposition::default();
+    let tenant = format!("tenant=\"{}\"", asked.tenant.name);
+    let gate = asked.tenant.gate.load();
+    exposition.sample("selvedge_instances_live", "gauge", &tenant, gate.live().into());
+    exposition.sample("selvedge_requests_waiting", "gauge", &tenant, gate.waiting().into());
+    for site in server.sites_of(&asked.tenant.name) {
+        site.counters.prometheus(&format!("{tenant},site=\"{}\"", site.key.site), &mut exposition);
+    }
+    exposition.text()
+}

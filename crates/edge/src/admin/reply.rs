@@ -1,0 +1,120 @@
+//! Answers of the admin API: JSON, at once or line by line.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{self, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::error::EdgeError;
+use crate::store::StoreError;
+
+/// A body: whole, or as it comes.
+pub(crate) enum ReplyBody {
+    Whole(Option<Bytes>),
+    Lines(mpsc::Receiver<Bytes>),
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = |bytes: Option<Bytes>| bytes.map(|bytes| Ok(Frame::data(bytes)));
+        match self.get_mut() {
+            ReplyBody::Whole(bytes) => Poll::Ready(frame(bytes.take())),
+            ReplyBody::Lines(lines) => lines.poll_recv(context).map(frame),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ReplyBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            ReplyBody::Lines(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Why a request of an operator is refused.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct FailureJson<'a> {
+    error: &'a str,
+}
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Failure {
+        Failure { status, message: message.into() }
+    }
+
+    pub(crate) fn bad(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    pub(crate) fn forbidden(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::FORBIDDEN, message)
+    }
+
+    pub(crate) fn reply(&self) -> Response<ReplyBody> {
+        json(self.status, &FailureJson { error: &self.message })
+    }
+}
+
+impl From<EdgeError> for Failure {
+    fn from(error: EdgeError) -> Failure {
+        let status = match &error {
+            EdgeError::Name(_) | EdgeError::TooManyHosts(_) => StatusCode::BAD_REQUEST,
+            EdgeError::NoSite(_) | EdgeError::NoVersion(_) => StatusCode::NOT_FOUND,
+            EdgeError::Store(StoreError::HostTaken { .. } | StoreError::Conflict) => StatusCode::CONFLICT,
+            EdgeError::Unfit(_) | EdgeError::Compile(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Failure::new(status, error.to_string())
+    }
+}
+
+/// A value as JSON.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<ReplyBody> {
+    let mut body = serde_json::to_vec_pretty(value).unwrap_or_default();
+    body.push(b'\n');
+    typed(status, "application/json", body)
+}
+
+/// A text of some type.
+pub(crate) fn typed(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<ReplyBody> {
+    with_type(status, content_type, ReplyBody::Whole(Some(body.into())))
+}
+
+/// Lines of JSON, as they come.
+pub(crate) fn lines(from: mpsc::Receiver<Bytes>) -> Response<ReplyBody> {
+    with_type(StatusCode::OK, "application/x-ndjson", ReplyBody::Lines(from))
+}
+
+fn with_type(status: StatusCode, content_type: &'static str, body: ReplyBody) -> Response<ReplyBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // Nothing here is a page.
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A value as one line.
+pub(crate) fn line(value: &impl Serialize) -> Bytes {
+    let mut line = serde_json::to_vec(value).unwrap_or_default();
+    line.push(b'\n');
+    line.into()
+}

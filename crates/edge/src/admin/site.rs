@@ -1,0 +1,148 @@
+//! What an operator does with one site.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Response, StatusCode};
+use tempfile::{NamedTempFile, TempPath};
+use tokio::sync::mpsc;
+
+use super::reply::{Failure, ReplyBody, json, line, lines};
+use super::{Asked, SiteInfo};
+use crate::deploy::{self, Progress, Reporter, blocking};
+use crate::error::EdgeError;
+use crate::limits::{BODY_STALL_MAX, HOSTS_MAX, MODULE_BYTES_MAX};
+use crate::name::Host;
+use crate::server::Shared;
+use crate::site::Site;
+
+/// Lines on their way to a client.
+const LINES_MAX: usize = 64;
+
+pub(super) async fn list(server: &Arc<Shared>, asked: &Asked) -> Result<Response<ReplyBody>, Failure> {
+    let (store, tenant) = (server.clone(), asked.tenant.name.clone());
+    let records = blocking(move || Ok(store.store.sites()?)).await?;
+    let own = records.into_iter().filter(|record| record.key.tenant == tenant);
+    let info = own.map(|record| SiteInfo {
+        site: record.key.site,
+        hosts: record.hosts,
+        active: record.active,
+        versions: record.versions.len(),
+    });
+    Ok(json(StatusCode::OK, &info.collect::<Vec<_>>()))
+}
+
+pub(super) async fn versions(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
+    let key = asked.key(site)?;
+    let record = deploy::record_of(server, &key).await?;
+    Ok(json(StatusCode::OK, &record.ok_or(EdgeError::NoSite(site.to_string()))?))
+}
+
+pub(super) async fn rollback(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
+    let site = asked.site(server, site)?;
+    let number = |text: &String| {
+        text.parse::<u32>().map_err(|_| Failure::bad(format!("version: found {text:?}, expected a number like 3")))
+    };
+    let to = asked.all("version").first().map(number).transpose()?;
+    // To its end, whatever becomes of the client.
+    let (server, tracked) = (server.clone(), site.clone());
+    let done = tokio::spawn(async move { deploy::rollback(&server, &tracked, to).await }).await;
+    let record = done.map_err(|error| EdgeError::Internal(error.to_string()))??;
+    Ok(json(StatusCode::OK, &record))
+}
+
+pub(super) async fn delete(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
+    let site = asked.site(server, site)?;
+    let (shared, key) = (server.clone(), site.key.clone());
+    blocking(move || Ok(shared.store.delete_site(&key)?)).await?;
+    server.withdraw(&site);
+    Ok(json(StatusCode::OK, &site.key))
+}
+
+/// Receives the module, then tells of each stage as it is passed.
+pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
+    let key = asked.key(site)?;
+    let hosts = asked.all("host").iter().map(|host| Host::new(host)).collect::<Result<Vec<_>, _>>();
+    let hosts = hosts.map_err(|error| Failure::bad(error.to_string()))?;
+    if hosts.len() > HOSTS_MAX {
+        return Err(EdgeError::TooManyHosts(HOSTS_MAX).into());
+    }
+    let site = server.site_or_new(&key, &asked.tenant);
+    let (tell, told) = mpsc::unbounded_channel();
+    let mut reporter = Reporter::new(tell);
+    let module = upload(server, asked.request.into_body()).await?;
+    let server = server.clone();
+    // A task of its own: a client that goes away leaves no deploy half done.
+    tokio::spawn(async move {
+        if let Err(error) = deploy::deploy(&server, &site, hosts, module, &mut reporter).await {
+            reporter.failed(&error);
+        }
+    });
+    Ok(lines(as_lines(told)))
+}
+
+fn as_lines(mut told: mpsc::UnboundedReceiver<Progress>) -> mpsc::Receiver<Bytes> {
+    let (to, lines) = mpsc::channel(LINES_MAX);
+    tokio::spawn(async move {
+        while let Some(progress) = told.recv().await {
+            if to.send(line(&progress)).await.is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// Receives a module into a file, no longer than it may be.
+async fn upload(server: &Arc<Shared>, mut body: Incoming) -> Result<TempPath, Failure> {
+    let mut file = NamedTempFile::new_in(&server.scratch).map_err(deploy::disk)?;
+    let mut bytes = 0;
+    loop {
+        let frame = tokio::time::timeout(BODY_STALL_MAX, body.frame()).await;
+        let stalled = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the module did not come in time");
+        let Some(frame) = frame.map_err(stalled)? else { break };
+        let frame = frame.map_err(|_| Failure::bad("the module ended before its end"))?;
+        let Some(piece) = frame.data_ref() else { continue };
+        bytes += piece.len() as u64;
+        if bytes > MODULE_BYTES_MAX {
+            let message = format!("a module that is deployed has at most {MODULE_BYTES_MAX} bytes");
+            return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        file.write_all(piece).map_err(deploy::disk)?;
+    }
+    if bytes == 0 {
+        return Err(Failure::bad("the request has no body; send the module in it"));
+    }
+    Ok(file.into_temp_path())
+}
+
+pub(super) fn logs(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
+    let site = asked.site(server, site)?;
+    let follow = asked.all("follow").iter().any(|value| value == "true");
+    let (to, from) = mpsc::channel(LINES_MAX);
+    tokio::spawn(tail(site, follow, to));
+    Ok(lines(from))
+}
+
+/// Sends what is in the log, and what comes, until the client is gone.
+async fn tail(site: Arc<Site>, follow: bool, to: mpsc::Sender<Bytes>) {
+    let mut next = 0;
+    loop {
+        let (entries, after, _) = site.log.since(next);
+        next = after;
+        for entry in entries {
+            if to.send(line(&*entry)).await.is_err() {
+                return;
+            }
+        }
+        if !follow {
+            return;
+        }
+        tokio::select! {
+            () = site.log.wait(next) => {}
+            () = to.closed() => return,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Who may have an instance: first the tenant's own limits, then a slot of the server.
+//!
+//! Whoever may not have one at once waits in a queue of bounded length for a bounded time, or is told to come back.
+//! What was admitted holds its place until it is dropped, after its instance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::limits::{QUEUE_WAIT_MAX, SiteLimits};
+use crate::refusal::Refusal;
+
+/// A tenant's limits, and how much of them is in use.
+pub(crate) struct Gate {
+    pub(crate) limits: SiteLimits,
+    instances: Arc<Semaphore>,
+    waiting: AtomicU32,
+    rate: Option<Rate>,
+}
+
+/// Permission to have an instance.
+pub(crate) struct Admission {
+    _instance: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Gate {
+    pub(crate) fn new(limits: SiteLimits) -> Gate {
+        let instances = Arc::new(Semaphore::new(limits.instances as usize));
+        let rate = limits.requests_per_second.map(Rate::new);
+        Gate { limits, instances, waiting: AtomicU32::new(0), rate }
+    }
+
+    /// Admits a request, at once or after a while.
+    pub(crate) async fn admit(&self, slots: &Arc<Semaphore>) -> Result<Admission, Refusal> {
+        if let Some(rate) = self.rate.as_ref().filter(|rate| !rate.allows(Instant::now())) {
+            return Err(Refusal::RateLimit(rate.per_second));
+        }
+        if let Ok(instance) = self.instances.clone().try_acquire_owned()
+            && let Ok(slot) = slots.clone().try_acquire_owned()
+        {
+            return Ok(Admission { _instance: instance, _slot: slot });
+        }
+        let _place = self.queue()?;
+        let both = async {
+            let instance = self.instances.clone().acquire_owned().await;
+            (instance, slots.clone().acquire_owned().await)
+        };
+        match tokio::time::timeout(QUEUE_WAIT_MAX, both).await {
+            Ok((Ok(instance), Ok(slot))) => Ok(Admission { _instance: instance, _slot: slot }),
+            Ok(_) => Err(Refusal::Draining),
+            Err(_) => Err(Refusal::Overloaded),
+        }
+    }
+
+    /// A place in the queue, if there is one.
+    fn queue(&self) -> Result<Place<'_>, Refusal> {
+        let place = Place(&self.waiting);
+        match self.waiting.fetch_add(1, Ordering::Relaxed) < self.limits.queue {
+            true => Ok(place),
+            false => Err(Refusal::QueueFull(self.limits.queue)),
+        }
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many have an instance.
+    pub(crate) fn live(&self) -> u32 {
+        self.limits.instances.saturating_sub(self.instances.available_permits() as u32)
+    }
+}
+
+struct Place<'a>(&'a AtomicU32);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// So many requests in a second, and no more than a second's worth at once.
+struct Rate {
+    per_second: u32,
+    began: Instant,
+    /// When the bucket will be empty again, in nanoseconds since the beginning.
+    empty_ns: AtomicU64,
+}
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+impl Rate {
+    fn new(per_second: u32) -> Rate {
+        Rate { per_second, began: Instant::now(), empty_ns: AtomicU64::new(0) }
+    }
+
+    fn allows(&self, now: Instant) -> bool {
+        let Some(cost) = SECOND_NS.checked_div(self.per_second.into()) else { return false };
+        let now = now.saturating_duration_since(self.began).as_nanos() as u64;
+        let take = |empty: u64| Some(empty.max(now) + cost).filter(|empty| *empty <= now + SECOND_NS);
+        self.empty_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_rate_allows_a_seconds_worth_at_once_and_then_its_pace() {
+        let rate = Rate::new(10);
+        let start = rate.began;
+        let allowed =
+            |at_ms: u64, tries: u32| (0..tries).filter(|_| rate.allows(start + Duration::from_millis(at_ms))).count();
+        assert_eq!(allowed(0, 50), 10);
+        assert_eq!(allowed(99, 50), 0);
+        assert_eq!(allowed(100, 50), 1);
+        assert_eq!(allowed(400, 50), 3);
+        assert_eq!(allowed(10_000, 50), 10);
+        assert!(!Rate::new(0).allows(start));
+    }
+}

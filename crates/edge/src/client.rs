@@ -1,0 +1,220 @@
+//! A client of the admin API, for commands and tests.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::net::TcpStream;
+
+pub use crate::admin::{Activity, SiteActivity, SiteInfo};
+pub use crate::deploy::{Progress, Stage};
+pub use crate::logs::{Entry, Event};
+pub use crate::metrics::Counted;
+pub use crate::name::{Host, Name, NameError};
+pub use crate::store::{SiteRecord, VersionRecord};
+
+/// Time in which a server must take a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest answer that is not streamed, and longest line of one that is.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// A server's admin API.
+#[derive(Clone, Debug)]
+pub struct Client {
+    authority: String,
+    token: Option<String>,
+}
+
+/// Something was not done.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The address is none. The user's mistake.
+    #[error("{0:?} is no address of a server; write one like http://127.0.0.1:8081")]
+    Address(String),
+    /// The server cannot be reached.
+    #[error("cannot reach the server at {authority}: {source}; is it running? `selvedge serve` starts one")]
+    Connect {
+        /// Where it should be.
+        authority: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It does not speak as it should.
+    #[error("the server at {authority} does not answer as it should: {message}")]
+    Answer {
+        /// Which.
+        authority: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// It refuses.
+    #[error("the server refuses: {message}")]
+    Refused {
+        /// Its status.
+        status: u16,
+        /// What it says.
+        message: String,
+    },
+}
+
+impl Client {
+    /// A client of the server at a URL, with a token if it asks for one.
+    ///
+    /// # Errors
+    /// If the URL is not `http://HOST:PORT`.
+    pub fn new(url: &str, token: Option<String>) -> Result<Client, ClientError> {
+        let wrong = || ClientError::Address(url.to_string());
+        let uri: Uri = url.parse().map_err(|_| wrong())?;
+        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
+        let port = authority.port_u16().unwrap_or(80);
+        Ok(Client { authority: format!("{}:{port}", authority.host()), token })
+    }
+
+    fn answer(&self, message: impl std::fmt::Display) -> ClientError {
+        ClientError::Answer { authority: self.authority.clone(), message: message.to_string() }
+    }
+
+    /// Sends a request, and returns the answer unless it is a refusal.
+    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, ClientError> {
+        let connect = |source| ClientError::Connect { authority: self.authority.clone(), source };
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await;
+        let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(connect)?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.answer(error))?;
+        // It ends with the last of sender and answer; what goes wrong shows there.
+        tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header(header::HOST, &self.authority).header(crate::admin::CLIENT_HEADER, "1");
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| self.answer(error))?;
+        let response = sender.send_request(request).await.map_err(|error| self.answer(error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        Err(self.refused(status, &self.collect(response).await?))
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+        let said = json.as_ref().and_then(|json| json.get("error")?.as_str());
+        let message = said.map_or_else(|| format!("{status}, from something else than an admin API"), str::to_string);
+        ClientError::Refused { status: status.as_u16(), message }
+    }
+
+    async fn collect(&self, response: Response<Incoming>) -> Result<Bytes, ClientError> {
+        let limited = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        Ok(limited.collect().await.map_err(|error| self.answer(error))?.to_bytes())
+    }
+
+    async fn json<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, ClientError> {
+        let response = self.send(method, path, Vec::new()).await?;
+        serde_json::from_slice(&self.collect(response).await?).map_err(|error| self.answer(error))
+    }
+
+    /// Calls `each` for each line of an answer, as it comes.
+    async fn lines<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+        mut each: impl FnMut(T),
+    ) -> Result<(), ClientError> {
+        let (mut body, mut buffer) = (response.into_body(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.answer(error))?;
+            buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = buffer.drain(..=end).collect();
+                each(serde_json::from_slice(&line).map_err(|error| self.answer(error))?);
+            }
+            if buffer.len() > ANSWER_BYTES_MAX {
+                return Err(self.answer("a line without end"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deploys a module, and tells of each stage as it is passed. The last progress says how it went.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or refuses to begin.
+    pub async fn deploy(
+        &self,
+        site: &Name,
+        hosts: &[Host],
+        module: Vec<u8>,
+        progress: impl FnMut(Progress),
+    ) -> Result<(), ClientError> {
+        let hosts: Vec<String> = hosts.iter().map(|host| format!("host={host}")).collect();
+        let path = format!("/v1/sites/{site}/versions?{}", hosts.join("&"));
+        let response = self.send(Method::POST, &path, module).await?;
+        self.lines(response, progress).await
+    }
+
+    /// The tenant's sites.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn sites(&self) -> Result<Vec<SiteInfo>, ClientError> {
+        self.json(Method::GET, "/v1/sites").await
+    }
+
+    /// All that is kept of a site.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn versions(&self, site: &Name) -> Result<SiteRecord, ClientError> {
+        self.json(Method::GET, &format!("/v1/sites/{site}/versions")).await
+    }
+
+    /// Makes an earlier version the active one: this, or the one before.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn rollback(&self, site: &Name, version: Option<u32>) -> Result<SiteRecord, ClientError> {
+        let version = version.map(|number| format!("?version={number}")).unwrap_or_default();
+        self.json(Method::POST, &format!("/v1/sites/{site}/rollback{version}")).await
+    }
+
+    /// Removes a site.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn delete(&self, site: &Name) -> Result<(), ClientError> {
+        self.send(Method::DELETE, &format!("/v1/sites/{site}"), Vec::new()).await.map(drop)
+    }
+
+    /// The lines of a site's log; those to come, too, if it is followed.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn logs(&self, site: &Name, follow: bool, each: impl FnMut(Entry)) -> Result<(), ClientError> {
+        let response = self.send(Method::GET, &format!("/v1/sites/{site}/logs?follow={follow}"), Vec::new()).await?;
+        self.lines(response, each).await
+    }
+
+    /// What the tenant's sites are doing.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn top(&self) -> Result<Activity, ClientError> {
+        self.json(Method::GET, "/v1/top").await
+    }
+
+    /// Metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn metrics(&self) -> Result<String, ClientError> {
+        let response = self.send(Method::GET, "/metrics", Vec::new()).await?;
+        let body = self.collect(response).await?;
+        String::from_utf8(body.to_vec()).map_err(|error| self.answer(error))
+    }
+}

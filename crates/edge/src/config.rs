@@ -1,0 +1,352 @@
+//! The configuration: one TOML file, or none at all.
+//!
+//! ```toml
+//! listen = "127.0.0.1:8080"
+//! admin = "127.0.0.1:8081"
+//! state = "/var/lib/selvedge"
+//!
+//! [limits]
+//! memory = "64MiB"
+//!
+//! [tenants.acme]
+//! tokens = ["sha256:…"]
+//! limits = { wall = "5s", instances = 20 }
+//! ```
+//!
+//! An error says file, line, key, what was found and what was expected.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, de};
+use thiserror::Error;
+
+use crate::limits::{MEMORY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits};
+use crate::name::Name;
+
+/// Largest file.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// What the server does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where operators connect.
+    pub admin: SocketAddr,
+    /// Where sites and their versions are kept.
+    pub state: PathBuf,
+    /// Instances at once, of all tenants together.
+    pub slots: u32,
+    /// Say each request on stderr.
+    pub access_log: bool,
+    /// Limits of tenants that have none of their own.
+    limits: toml::Table,
+    /// Who may deploy. Without any there is one, `default`, and the admin API asks for no token.
+    tenants: BTreeMap<Name, Tenant>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Tenant {
+    tokens: Vec<TokenHash>,
+    limits: toml::Table,
+}
+
+/// A tenant, with its limits worked out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TenantConfig {
+    /// Its name.
+    pub name: Name,
+    /// Hashes of the tokens that act for it.
+    pub tokens: Vec<TokenHash>,
+    /// What its sites may use.
+    pub limits: SiteLimits,
+}
+
+/// The SHA-256 of a token, written `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TokenHash(pub [u8; 32]);
+
+/// A number of bytes, written with its unit: `"64MiB"`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ByteCount(pub u64);
+
+/// A time, written with its unit: `"300ms"`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct TimeSpan(pub Duration);
+
+/// A configuration cannot be used. The operator's to mend.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{place}: {key}{message}")]
+    Wrong {
+        /// File, line and column.
+        place: String,
+        /// The key and a colon, where there is one.
+        key: String,
+        /// What was found, and what was expected.
+        message: String,
+    },
+    /// The values do not go together.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Config {
+            listen: SocketAddr::new(loopback, 8080),
+            admin: SocketAddr::new(loopback, 8081),
+            state: PathBuf::from("selvedge-state"),
+            slots: SLOTS_DEFAULT,
+            access_log: false,
+            limits: toml::Table::new(),
+            tenants: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is wrong.
+    pub fn read(path: &Path) -> Result<Config, ConfigError> {
+        let read = |source| ConfigError::Read { path: path.to_owned(), source };
+        let length = std::fs::metadata(path).map_err(read)?.len();
+        if length > CONFIG_BYTES_MAX {
+            let message = format!("it has {length} bytes, a configuration has at most {CONFIG_BYTES_MAX}");
+            return Err(ConfigError::Wrong { place: path.display().to_string(), key: String::new(), message });
+        }
+        Config::parse(&std::fs::read_to_string(path).map_err(read)?, &path.display().to_string())
+    }
+
+    /// Reads a text; `file` is what errors call it.
+    ///
+    /// # Errors
+    /// If it is wrong.
+    pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
+        let config: Config = toml::from_str(text).map_err(|error| wrong(text, file, &error))?;
+        config.tenants().map_err(|(section, error)| in_section(text, file, &section, &error))?;
+        Ok(config)
+    }
+
+    /// Whether what must go together does.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let unfit = |text: String| Err(ConfigError::Unfit(text));
+        if self.slots == 0 || self.slots > SLOTS_MAX {
+            return unfit(format!("slots: found {}, expected 1 to {SLOTS_MAX}", self.slots));
+        }
+        if self.listen == self.admin && self.listen.port() != 0 {
+            return unfit(format!("listen and admin are both {}: give them different ports", self.listen));
+        }
+        if self.open() && !self.admin.ip().is_loopback() {
+            return unfit(format!(
+                "admin: {} can be reached from other machines, and no tenant has a token: anybody could deploy; add \
+                 [tenants.NAME] with tokens, or use 127.0.0.1",
+                self.admin
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether the admin API asks for no token.
+    pub fn open(&self) -> bool {
+        self.tenants.is_empty()
+    }
+
+    /// The tenants; one, `default`, if none is named.
+    fn tenants(&self) -> Result<Vec<TenantConfig>, (String, toml::de::Error)> {
+        let limits = |table: &toml::Table, section: &str| {
+            let mut all = self.limits.clone();
+            all.extend(table.clone());
+            SiteLimits::deserialize(all).map_err(|error| (section.to_string(), error))
+        };
+        if self.tenants.is_empty() {
+            let name = Name::new("default").expect("it has small letters only");
+            let limits = limits(&toml::Table::new(), "limits")?;
+            return Ok(vec![TenantConfig { name, tokens: Vec::new(), limits }]);
+        }
+        limits(&toml::Table::new(), "limits")?;
+        let tenant = |(name, tenant): (&Name, &Tenant)| {
+            let limits = limits(&tenant.limits, &format!("tenants.{name}.limits"))?;
+            Ok(TenantConfig { name: name.clone(), tokens: tenant.tokens.clone(), limits })
+        };
+        self.tenants.iter().map(tenant).collect()
+    }
+
+    /// The tenants, with their limits.
+    pub fn tenant_list(&self) -> Vec<TenantConfig> {
+        self.tenants().unwrap_or_default()
+    }
+}
+
+/// An error with its place.
+fn wrong(text: &str, file: &str, error: &toml::de::Error) -> ConfigError {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = &text[..text.floor_char_boundary(at)];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !key.is_empty() && !key.starts_with('#'));
+    let place = format!("{file}:{}:{}", before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
+    let key = key.map(|key| format!("{}{key}: ", section(before))).unwrap_or_default();
+    ConfigError::Wrong { place, key, message: error.message().to_string() }
+}
+
+/// The table that a place is in, and a dot.
+fn section(before: &str) -> String {
+    let header = before.lines().rev().find(|line| line.trim_start().starts_with('['));
+    let name = header.map(|line| line.trim().trim_matches(['[', ']']).to_string());
+    name.map(|name| name + ".").unwrap_or_default()
+}
+
+/// An error in a table of limits, which knows no place: the table's line is looked up.
+fn in_section(text: &str, file: &str, section: &str, error: &toml::de::Error) -> ConfigError {
+    let line_of = |part: &str| text.lines().position(|line| line.contains(part));
+    let parent = section.rsplit_once('.').map_or(section, |(parent, _)| parent);
+    let key = error.message().split('`').nth(1).map(str::to_string).unwrap_or_default();
+    let line = text.lines().position(|line| !key.is_empty() && line.contains(&key));
+    let line = line.or_else(|| line_of(&format!("[{section}]"))).or_else(|| line_of(&format!("[{parent}]")));
+    let place = format!("{file}:{}", line.unwrap_or(0) + 1);
+    let message = error.to_string().trim().replace('\n', " ");
+    ConfigError::Wrong { place, key: format!("{section}: "), message }
+}
+
+impl<'de> Deserialize<'de> for TokenHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TokenHash, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = text.strip_prefix("sha256:").and_then(from_hex);
+        let expected = "expected \"sha256:\" and 64 hexadecimal digits; made by: printf %s TOKEN | sha256sum";
+        bytes.map(TokenHash).ok_or_else(|| de::Error::custom(format!("found {text:?}, {expected}")))
+    }
+}
+
+pub(crate) fn from_hex(digits: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if digits.len() != 64 || !digits.is_ascii() {
+        return None;
+    }
+    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// A number and its unit.
+fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (_, factor) = units.iter().find(|(unit, _)| *unit == text[end..].trim())?;
+    text[..end].parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+impl<'de> Deserialize<'de> for ByteCount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByteCount, D::Error> {
+        const UNITS: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+        let text = String::deserialize(deserializer)?;
+        let bytes = quantity(&text, UNITS).filter(|bytes| *bytes <= MEMORY_BYTES_MAX);
+        let expected = "expected a size up to 4GiB like \"64MiB\" (B, KiB, MiB, GiB)";
+        bytes.map(ByteCount).ok_or_else(|| de::Error::custom(format!("found {text:?}, {expected}")))
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeSpan {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TimeSpan, D::Error> {
+        const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+        let text = String::deserialize(deserializer)?;
+        let ms = quantity(&text, UNITS).filter(|ms| (1..=24 * 3_600_000).contains(ms));
+        let span = ms.map(|ms| TimeSpan(Duration::from_millis(ms)));
+        let expected = "expected a time from 1ms to 24h like \"300ms\" (ms, s, m, h)";
+        span.ok_or_else(|| de::Error::custom(format!("found {text:?}, {expected}")))
+    }
+}
+
+impl fmt::Display for ByteCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.iter().find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(f, "{} {name}", self.0 / unit),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+impl fmt::Display for TimeSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        let parsed = Config::parse(text, "edge.toml").and_then(|config| config.check().map(|()| config));
+        parsed.expect_err(text).to_string()
+    }
+
+    #[test]
+    fn limits_of_a_tenant_come_on_top_of_all() {
+        let text =
+            "[limits]\nmemory = \"1MiB\"\nwall = \"2s\"\n[tenants.a]\nlimits = { memory = \"2MiB\" }\n[tenants.b]\n";
+        let tenants = Config::parse(text, "edge.toml").unwrap().tenant_list();
+        let of =
+            |index: usize| (tenants[index].name.as_str(), tenants[index].limits.memory.0, tenants[index].limits.wall.0);
+        assert_eq!(of(0), ("a", 2 << 20, Duration::from_secs(2)));
+        assert_eq!(of(1), ("b", 1 << 20, Duration::from_secs(2)));
+        assert_eq!(Config::default().tenant_list()[0].limits, SiteLimits::default());
+    }
+
+    #[test]
+    fn errors_say_where_and_what() {
+        for (text, parts) in [
+            ("slots = \"x\"", &["edge.toml:1:9", "slots: ", "expected u32"][..]),
+            ("\nlisten = 5", &["edge.toml:2:", "listen: "]),
+            ("listn = \"a\"", &["edge.toml:1:1", "unknown field `listn`", "`listen`"]),
+            ("[limits]\nmemory = \"64 MB\"", &["edge.toml:", "limits: ", "found \"64 MB\"", "\"64MiB\""]),
+            ("[limits]\nwal = \"1s\"", &["edge.toml:2", "unknown field `wal`", "`wall`"]),
+            ("[tenants.a]\ntokens = [\"x\"]", &["edge.toml:2:", "tenants.a.tokens: ", "found \"x\"", "sha256:"]),
+            ("[tenants.A]", &["edge.toml:1", "\"A\" cannot be a name"]),
+            ("slots = 0", &["slots: found 0, expected 1 to"]),
+            ("admin = \"0.0.0.0:1\"", &["admin: 0.0.0.0:1", "no tenant has a token"]),
+            ("listen = \"127.0.0.1:8081\"", &["listen and admin are both"]),
+            ("a = [", &["edge.toml:1"]),
+        ] {
+            let error = error(text);
+            assert!(parts.iter().all(|part| error.contains(part)), "{text}\n{error}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_configuration_or_an_error() {
+        for text in [
+            "\0",
+            "=",
+            "[[tenants]]",
+            "[limits.memory]",
+            "tenants = 5",
+            "ä = 1",
+            "[limits]\nmemory = \"99999999999999999999GiB\"",
+        ] {
+            error(text);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Compiling, elsewhere: the compiler is a command, given one file to read and one to write.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::limits::{COMPILE_TIMEOUT, COMPILER_OUTPUT_BYTES_MAX};
+use crate::logs;
+
+/// Turns modules into artifacts. What it returns is proved before it is run.
+pub trait Compile: Send + Sync {
+    /// Reads the file `module` and writes the file `artifact`. It may take its time: it has a thread.
+    ///
+    /// # Errors
+    /// If there is no artifact.
+    fn compile(&self, module: &Path, artifact: &Path) -> Result<(), CompileError>;
+}
+
+/// A module was not compiled.
+#[derive(Debug, Error)]
+pub enum CompileError {
+    /// The compiler refuses it. Its maker's to mend.
+    #[error("{0}")]
+    Refused(String),
+    /// It takes too long.
+    #[error("compiling took longer than {COMPILE_TIMEOUT:?}, and was ended")]
+    Timeout,
+    /// There is no compiler. The operator's to mend.
+    #[error("the compiler {program} cannot be run: {source}")]
+    NoCompiler {
+        /// What was tried.
+        program: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// A compiler in a process of its own: `PROGRAM ARGS… MODULE -o ARTIFACT`.
+#[derive(Clone, Debug)]
+pub struct CompileCommand {
+    program: PathBuf,
+    args: Vec<OsString>,
+}
+
+impl CompileCommand {
+    /// The command; what is between program and files comes from the caller.
+    pub fn new(program: impl Into<PathBuf>, args: impl IntoIterator<Item = impl Into<OsString>>) -> CompileCommand {
+        CompileCommand { program: program.into(), args: args.into_iter().map(Into::into).collect() }
+    }
+}
+
+impl Compile for CompileCommand {
+    fn compile(&self, module: &Path, artifact: &Path) -> Result<(), CompileError> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.args).arg(module).arg("-o").arg(artifact);
+        // Nothing of the server's environment: it may hold secrets.
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let no_compiler = |source| CompileError::NoCompiler { program: self.program.display().to_string(), source };
+        let mut child = command.spawn().map_err(no_compiler)?;
+        let said = hear(&mut child);
+        let status = wait(&mut child, COMPILE_TIMEOUT).map_err(no_compiler)?.ok_or(CompileError::Timeout)?;
+        if status.success() {
+            return Ok(());
+        }
+        let said = said.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        Err(CompileError::Refused(refusal(&said, status, module)))
+    }
+}
+
+/// What the compiler said, without what only the server knows.
+fn refusal(said: &[u8], status: ExitStatus, module: &Path) -> String {
+    let said = logs::message(&String::from_utf8_lossy(said).replace(&module.display().to_string(), "the module"));
+    match said.trim() {
+        "" => format!("the compiler ended with {status}"),
+        said => said.strip_prefix("error: ").unwrap_or(said).to_string(),
+    }
+}
+
+/// Reads what it says, to the end, and keeps the beginning.
+fn hear(child: &mut Child) -> Option<JoinHandle<Vec<u8>>> {
+    let mut stderr = child.stderr.take()?;
+    let read = move || {
+        let mut said = Vec::new();
+        // What cannot be read is not told.
+        let _ = stderr.by_ref().take(COMPILER_OUTPUT_BYTES_MAX as u64).read_to_end(&mut said);
+        let _ = io::copy(&mut stderr, &mut io::sink());
+        said
+    };
+    std::thread::Builder::new().name("compiler output".into()).spawn(read).ok()
+}
+
+/// Waits for its end; none if it had to be killed.
+fn wait(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+    let end = Instant::now() + timeout;
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= end {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) -> Result<(), CompileError> {
+        CompileCommand::new("/bin/sh", ["-c", script]).compile(Path::new("/tmp/in.wasm"), Path::new("/tmp/out"))
+    }
+
+    #[test]
+    fn what_a_compiler_says_is_bounded_and_names_no_path_of_the_server() {
+        run("exit 0").unwrap();
+        let error = run("echo error: cannot compile /tmp/in.wasm: bad >&2; exit 1").unwrap_err().to_string();
+        assert_eq!(error, "cannot compile the module: bad");
+        let error = run("exit 3").unwrap_err().to_string();
+        assert_eq!(error, "the compiler ended with exit status: 3");
+        let error = run("head -c 10000000 /dev/zero | tr '\\0' x >&2; exit 1").unwrap_err().to_string();
+        assert!(error.len() <= crate::limits::MESSAGE_BYTES_MAX);
+        let none = CompileCommand::new("/nowhere", [""; 0]).compile(Path::new("a"), Path::new("b")).unwrap_err();
+        assert!(none.to_string().contains("/nowhere cannot be run"));
+    }
+
+    #[test]
+    fn a_compiler_that_does_not_end_is_ended() {
+        let mut child = Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        assert!(wait(&mut child, Duration::from_millis(20)).unwrap().is_none());
+        assert!(child.try_wait().unwrap().is_some());
+    }
+}

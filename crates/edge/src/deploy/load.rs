@@ -1,0 +1,113 @@
+//! The stages that deal with one module or artifact, and what is done with those that are kept already.
+
+use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use hyper::Request;
+use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
+use selvedge_runtime::{LoadError, Module};
+
+use crate::error::EdgeError;
+use crate::exchange::Exchange;
+use crate::guest::{Call, Origin, Program};
+use crate::limits::CHECK_TIMEOUT;
+use crate::logs::GuestLog;
+use crate::refusal::Refusal;
+use crate::respond::{Progress, Running};
+use crate::server::Shared;
+use crate::site::Site;
+use crate::store::{SiteRecord, StoreError, VersionRecord};
+
+/// Compiles a module; returns the artifact.
+pub(super) fn compiled(server: &Shared, module: &Path) -> Result<Vec<u8>, EdgeError> {
+    let place = tempfile::tempdir_in(&server.scratch).map_err(disk)?;
+    let artifact = place.path().join("artifact");
+    server.compile.compile(module, &artifact)?;
+    let length = std::fs::metadata(&artifact).map_err(disk)?.len();
+    if length > ARTIFACT_BYTES_MAX as u64 {
+        return Err(EdgeError::Unfit(format!("the artifact has {length} bytes, more than {ARTIFACT_BYTES_MAX}")));
+    }
+    read(&artifact)
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, EdgeError> {
+    std::fs::read(path).map_err(disk)
+}
+
+pub(crate) fn disk(source: std::io::Error) -> EdgeError {
+    let what = "use the state directory for a deploy".to_string();
+    EdgeError::Store(StoreError::Disk { what, source: source.into() })
+}
+
+/// Loads an artifact, proved.
+pub(super) fn verified(artifact: &[u8]) -> Result<Module, EdgeError> {
+    Module::load_untrusted(artifact, NonZeroUsize::MIN).map_err(|error| EdgeError::Unfit(error.to_string()))
+}
+
+/// Lets a program answer `GET /`: it must end or begin to answer in time, and not with a server's error.
+pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Arc<dyn Program>) -> Result<(), EdgeError> {
+    let failed = |refusal: Refusal| {
+        let backtrace = refusal.detail().map(|detail| format!("\n{detail}")).unwrap_or_default();
+        EdgeError::Unfit(format!("its first request, GET /, failed with {}: {refusal}{backtrace}", refusal.name()))
+    };
+    let gate = site.tenant.gate.load_full();
+    let admission = gate.admit(&server.slots).await.map_err(failed)?;
+    let exchange = Exchange::default();
+    let guest = program
+        .start(&server.pool, first_request(site, &exchange))
+        .map_err(|error| EdgeError::Unfit(error.to_string()))?;
+    let mut running = Running::new(guest, exchange.clone(), gate.limits, None, admission);
+    if let Progress::Ended(end) = poll_fn(|context| running.poll_head(context)).await {
+        end.map_err(failed)?;
+    }
+    let status = exchange.take_head().ok_or_else(|| failed(Refusal::NoResponse))?.status;
+    if status.is_server_error() {
+        return Err(EdgeError::Unfit(format!("its first request, GET /, was answered with {status}")));
+    }
+    Ok(())
+}
+
+fn first_request(site: &Arc<Site>, exchange: &Exchange) -> Call {
+    let mut limits = site.tenant.gate.load().limits;
+    limits.wall.0 = limits.wall.0.min(CHECK_TIMEOUT);
+    let request = Request::builder().uri("/").header("user-agent", "selvedge-check");
+    let (parts, ()) = request.body(()).expect("it is well formed").into_parts();
+    let origin = Origin {
+        request_id: "check".into(),
+        remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+        local_port: 0,
+        host: "localhost".into(),
+    };
+    let log = GuestLog::new(site.log.clone(), "check".into(), limits.log);
+    Call { parts, body: None, origin, limits, exchange: exchange.clone(), log }
+}
+
+/// Makes a version that is kept ready to run.
+pub(crate) async fn load_version(server: &Arc<Shared>, version: VersionRecord) -> Result<Arc<dyn Program>, EdgeError> {
+    let shared = server.clone();
+    let module = super::blocking(move || {
+        let artifact = shared.store.blob(&version.artifact)?;
+        match Module::load_untrusted(&artifact, NonZeroUsize::MIN) {
+            // Another release of Selvedge wrote it: the module is still there.
+            Err(LoadError::Artifact(_)) => verified(&recompiled(&shared, &version)?),
+            loaded => loaded.map_err(|error| EdgeError::Unfit(error.to_string())),
+        }
+    });
+    let module = module.await?;
+    server.interface.prepare(&module).map_err(|unfit| EdgeError::Unfit(unfit.to_string()))
+}
+
+fn recompiled(server: &Shared, version: &VersionRecord) -> Result<Vec<u8>, EdgeError> {
+    let mut file = tempfile::NamedTempFile::new_in(&server.scratch).map_err(disk)?;
+    std::io::Write::write_all(&mut file, &server.store.blob(&version.module)?).map_err(disk)?;
+    compiled(server, file.path())
+}
+
+/// Makes a site's active version ready to run, at the server's start.
+pub(crate) async fn load_active(server: &Arc<Shared>, record: &SiteRecord) -> Result<Arc<dyn Program>, EdgeError> {
+    let missing = || EdgeError::NoVersion(format!("the record has no version {}", record.active));
+    load_version(server, record.version(record.active).cloned().ok_or_else(missing)?).await
+}

@@ -1,0 +1,54 @@
+//! Why a server cannot start, or an operator's request cannot be met.
+
+use std::net::SocketAddr;
+
+use thiserror::Error;
+
+use crate::config::ConfigError;
+use crate::name::NameError;
+use crate::store::StoreError;
+
+/// What went wrong, and whose it is to mend.
+#[derive(Debug, Error)]
+pub enum EdgeError {
+    /// The configuration. The operator's.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// An address cannot be listened on. The operator's.
+    #[error("cannot listen on {address} ({what}): {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The key it is set by.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// What is kept. See there.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operating system gives no address space or threads. The operator's.
+    #[error("cannot start: {0}; fewer slots need less address space")]
+    System(String),
+    /// A name that cannot be one. The client's.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// There is no such site. The client's.
+    #[error("there is no site {0:?}; `selvedge sites` lists those there are")]
+    NoSite(String),
+    /// There is no such version. The client's.
+    #[error("{0}")]
+    NoVersion(String),
+    /// Too many hosts. The client's.
+    #[error("a site has at most {0} hosts")]
+    TooManyHosts(usize),
+    /// A version cannot be run. Its maker's.
+    #[error("{0}")]
+    Unfit(String),
+    /// The compiler. Says whose.
+    #[error(transparent)]
+    Compile(#[from] crate::deploy::CompileError),
+    /// A task ended early: a bug of the server's.
+    #[error("the server made a mistake: {0}")]
+    Internal(String),
+}

@@ -1,0 +1,176 @@
+//! What passes between a guest and a client's response: a head, then a body, through a buffer of fixed size.
+//!
+//! The guest's side writes into it (by its interface), the response takes from it; whoever is faster waits. What goes
+//! wrong on the way, and is neither a trap nor an exit, is noted here as a [`Fault`]: the first counts.
+
+use std::io::{self, ErrorKind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use hyper::body::Bytes;
+use hyper::{HeaderMap, StatusCode};
+
+use crate::limits::RESPONSE_BUFFER_BYTES;
+
+/// Why an exchange cannot go on, though the guest might.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// The request's body is longer than allowed.
+    RequestBodyLimit,
+    /// The client stopped sending its body.
+    RequestBodyStalled,
+    /// The client sent nonsense, or is gone.
+    RequestBodyBroken,
+    /// The guest's head is no head.
+    BadHead(String),
+    /// The response's body is longer than allowed.
+    ResponseBodyLimit,
+}
+
+/// The head of a response.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Shared by a guest and its response. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Exchange(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    head: Option<Head>,
+    /// Whether there ever was one.
+    had_head: bool,
+    body: Vec<u8>,
+    /// All that the body had so far.
+    body_bytes: u64,
+    fault: Option<Fault>,
+    /// What came instead of a head.
+    unfinished: Option<String>,
+    /// The guest, waiting for room.
+    writer: Option<Waker>,
+}
+
+impl Exchange {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing below leaves it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what went wrong, unless something did before.
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.lock().fault.get_or_insert(fault);
+    }
+
+    /// What went wrong.
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        self.lock().fault.clone()
+    }
+
+    /// The guest's head is complete.
+    pub(crate) fn set_head(&self, head: Head) {
+        let mut state = self.lock();
+        (state.head, state.had_head) = (Some(head), true);
+    }
+
+    /// The guest ended in the middle of its head; this is what is wrong with it.
+    pub(crate) fn set_unfinished(&self, why: String) {
+        self.lock().unfinished = Some(why);
+    }
+
+    /// What is wrong with the head that never was complete, if there is a beginning.
+    pub(crate) fn unfinished(&self) -> Option<String> {
+        self.lock().unfinished.clone()
+    }
+
+    /// Whether the response can begin.
+    pub(crate) fn has_head(&self) -> bool {
+        let state = self.lock();
+        state.head.is_some() && state.fault.is_none()
+    }
+
+    /// Whether the guest's head was complete at some time.
+    pub(crate) fn had_head(&self) -> bool {
+        self.lock().had_head
+    }
+
+    /// The head, once.
+    pub(crate) fn take_head(&self) -> Option<Head> {
+        self.lock().head.take()
+    }
+
+    /// Takes as much of a body as there is room for.
+    pub(crate) fn write_body(&self, bytes: &[u8], bytes_max: u64) -> io::Result<usize> {
+        let mut state = self.lock();
+        if state.fault.is_some() {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        let room = RESPONSE_BUFFER_BYTES.saturating_sub(state.body.len());
+        let done = bytes.len().min(room);
+        if done == 0 && !bytes.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        state.body_bytes += done as u64;
+        if state.body_bytes > bytes_max {
+            state.fault = Some(Fault::ResponseBodyLimit);
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        state.body.extend_from_slice(&bytes[..done]);
+        Ok(done)
+    }
+
+    /// Whether the guest could write; if not, it is woken when it can.
+    pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.body.len() < RESPONSE_BUFFER_BYTES || state.fault.is_some() {
+            return Poll::Ready(());
+        }
+        state.writer = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// What the guest has written of the body since the last time; none is empty.
+    pub(crate) fn take_body(&self) -> Bytes {
+        let mut state = self.lock();
+        let body = std::mem::take(&mut state.body);
+        let writer = state.writer.take();
+        drop(state);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+        body.into()
+    }
+
+    /// Whether nothing waits to be taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().body.is_empty()
+    }
+
+    /// All that the body had so far, in bytes.
+    pub(crate) fn body_bytes(&self) -> u64 {
+        self.lock().body_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_waits_for_room_and_ends_at_its_limit() {
+        let exchange = Exchange::default();
+        let chunk = vec![7; RESPONSE_BUFFER_BYTES + 1];
+        assert_eq!(exchange.write_body(&chunk, u64::MAX).unwrap(), RESPONSE_BUFFER_BYTES);
+        assert_eq!(exchange.write_body(b"x", u64::MAX).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let context = &mut Context::from_waker(Waker::noop());
+        assert!(exchange.poll_writable(context).is_pending());
+        assert_eq!(exchange.take_body().len(), RESPONSE_BUFFER_BYTES);
+        assert!(exchange.poll_writable(context).is_ready());
+        let limit = RESPONSE_BUFFER_BYTES as u64 + 1;
+        assert_eq!(exchange.write_body(b"x", limit).unwrap(), 1);
+        assert_eq!(exchange.write_body(b"x", limit).unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(exchange.fault(), Some(Fault::ResponseBodyLimit));
+    }
+}

@@ -1,0 +1,170 @@
+//! A request as variables and arguments (RFC 3875, section 4.1).
+//!
+//! Differences, each for a reason: `HTTP_PROXY` is never set, since libraries take it for a setting of their own; of
+//! header names with `_` nothing is passed on, since `a_b` and `a-b` would be one variable; `HTTP_AUTHORIZATION` is
+//! passed on, since the server itself authenticates no clients.
+
+use std::borrow::Cow;
+
+use hyper::header::{self, HeaderName};
+use hyper::http::request::Parts;
+
+use crate::guest::Origin;
+
+const SOFTWARE: &str = concat!("selvedge/", env!("CARGO_PKG_VERSION"));
+
+/// Headers that are the connection's, or have a variable of their own, or are dangerous as one.
+const NOT_PASSED: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::EXPECT,
+    header::HOST,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("proxy"),
+];
+
+/// WAGI's arguments: the script's name, then the parts of the query.
+pub(super) fn arguments(parts: &Parts) -> Vec<String> {
+    let query = parts.uri.query().unwrap_or_default();
+    let name = std::iter::once(parts.uri.path().to_string());
+    name.chain(query.split('&').filter(|part| !part.is_empty()).map(str::to_string)).collect()
+}
+
+/// The variables.
+pub(super) fn environment(parts: &Parts, origin: &Origin) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+    let path = parts.uri.path();
+    let query = parts.uri.query().unwrap_or_default();
+    let remote = origin.remote.ip().to_string();
+    let authority = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(&origin.host);
+    let url = format!("http://{authority}{}", parts.uri.path_and_query().map_or("/", |whole| whole.as_str()));
+    let mut variables: Vec<(Cow<'static, str>, Vec<u8>)> = Vec::with_capacity(20 + parts.headers.len());
+    let mut set = |name: &'static str, value: &[u8]| variables.push((Cow::Borrowed(name), value.to_vec()));
+    set("GATEWAY_INTERFACE", b"CGI/1.1");
+    set("SERVER_SOFTWARE", SOFTWARE.as_bytes());
+    set("SERVER_PROTOCOL", format!("{:?}", parts.version).as_bytes());
+    set("SERVER_NAME", origin.host.as_bytes());
+    set("SERVER_PORT", origin.local_port.to_string().as_bytes());
+    set("REQUEST_METHOD", parts.method.as_str().as_bytes());
+    set("REQUEST_URI", parts.uri.path_and_query().map_or("/", |whole| whole.as_str()).as_bytes());
+    set("SCRIPT_NAME", b"");
+    set("PATH_INFO", &decoded(path));
+    set("X_RAW_PATH_INFO", path.as_bytes());
+    set("X_MATCHED_ROUTE", b"/...");
+    set("X_FULL_URL", url.as_bytes());
+    set("QUERY_STRING", query.as_bytes());
+    set("REMOTE_ADDR", remote.as_bytes());
+    set("REMOTE_HOST", remote.as_bytes());
+    set("REMOTE_PORT", origin.remote.port().to_string().as_bytes());
+    set("UNIQUE_ID", origin.request_id.as_bytes());
+    set("HTTP_HOST", authority.as_bytes());
+    for (name, variable) in [(header::CONTENT_TYPE, "CONTENT_TYPE"), (header::CONTENT_LENGTH, "CONTENT_LENGTH")] {
+        if let Some(value) = parts.headers.get(name) {
+            set(variable, value.as_bytes());
+        }
+    }
+    headers(parts, &mut variables);
+    variables
+}
+
+/// `HTTP_NAME` for each header that is passed on; one that comes several times is joined.
+fn headers(parts: &Parts, variables: &mut Vec<(Cow<'static, str>, Vec<u8>)>) {
+    for name in parts.headers.keys().filter(|name| !NOT_PASSED.contains(name) && !name.as_str().contains('_')) {
+        let separator: &[u8] = if *name == header::COOKIE { b"; " } else { b", " };
+        let values: Vec<&[u8]> = parts.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+        let variable: String =
+            name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }).collect();
+        variables.push((Cow::Owned(format!("HTTP_{variable}")), values.join(separator)));
+    }
+}
+
+/// A path with its escapes undone. What is no escape, and a zero byte, which no variable can hold, stay as they are.
+fn decoded(path: &str) -> Vec<u8> {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| (*byte as char).to_digit(16));
+    let bytes = path.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let escaped =
+            (*byte == b'%').then(|| Some(digit(bytes.get(at + 1))? * 16 + digit(bytes.get(at + 2))?)).flatten();
+        match escaped.filter(|value| *value != 0) {
+            Some(value) => {
+                out.push(value as u8);
+                at += 3;
+            }
+            None => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin() -> Origin {
+        let remote = "192.0.2.1:5".parse().unwrap();
+        Origin { request_id: "id".into(), remote, local_port: 80, host: "a.example".into() }
+    }
+
+    fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let request =
+            headers.iter().fold(hyper::Request::builder().uri(uri), |r, (name, value)| r.header(*name, *value));
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn variable(parts: &Parts, name: &str) -> Option<String> {
+        let found: Vec<_> = environment(parts, &origin()).into_iter().filter(|(n, _)| n == name).collect();
+        assert!(found.len() <= 1, "{name} is there twice");
+        found.into_iter().next().map(|(_, value)| String::from_utf8(value).unwrap())
+    }
+
+    #[test]
+    fn the_url_is_taken_apart() {
+        let parts = request("/a%20b/%2e%zz%00?x=1&y=%20", &[("host", "a.example:8080")]);
+        for (name, value) in [
+            ("PATH_INFO", "/a b/.%zz%00"),
+            ("X_RAW_PATH_INFO", "/a%20b/%2e%zz%00"),
+            ("QUERY_STRING", "x=1&y=%20"),
+            ("SERVER_NAME", "a.example"),
+            ("HTTP_HOST", "a.example:8080"),
+            ("X_FULL_URL", "http://a.example:8080/a%20b/%2e%zz%00?x=1&y=%20"),
+            ("REMOTE_ADDR", "192.0.2.1"),
+            ("SERVER_PROTOCOL", "HTTP/1.1"),
+        ] {
+            assert_eq!(variable(&parts, name).as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(arguments(&parts), ["/a%20b/%2e%zz%00", "x=1", "y=%20"]);
+    }
+
+    #[test]
+    fn headers_that_could_be_taken_for_something_else_are_left_out() {
+        let parts = request(
+            "/",
+            &[
+                ("proxy", "http://evil.example"),
+                ("x_forwarded_for", "1"),
+                ("connection", "close"),
+                ("content-type", "a/b"),
+                ("accept", "a"),
+                ("accept", "b"),
+                ("cookie", "a=1"),
+                ("cookie", "b=2"),
+                ("authorization", "Bearer x"),
+            ],
+        );
+        for absent in ["HTTP_PROXY", "HTTP_X_FORWARDED_FOR", "HTTP_CONNECTION", "HTTP_CONTENT_TYPE"] {
+            assert_eq!(variable(&parts, absent), None, "{absent}");
+        }
+        assert_eq!(variable(&parts, "CONTENT_TYPE").as_deref(), Some("a/b"));
+        assert_eq!(variable(&parts, "HTTP_ACCEPT").as_deref(), Some("a, b"));
+        assert_eq!(variable(&parts, "HTTP_COOKIE").as_deref(), Some("a=1; b=2"));
+        assert_eq!(variable(&parts, "HTTP_AUTHORIZATION").as_deref(), Some("Bearer x"));
+    }
+}

@@ -1,0 +1,183 @@
+//! The head that a program writes before its body (RFC 3875, section 6): lines of `Name: value`, then an empty one.
+//!
+//! `Status` is the response's, `Location` alone means 302. Fields that are the connection's are the server's to set and
+//! are left out. A head is refused, not repaired: half of it would be somebody else's response.
+
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+use thiserror::Error;
+
+use crate::exchange::Head;
+use crate::limits::{CGI_HEAD_BYTES_MAX, CGI_HEADERS_MAX};
+
+/// A head is none. The program's maker's to mend.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub(crate) enum HeadError {
+    #[error("line {line} of the head is {text:?}, expected \"Name: value\", and an empty line before the body")]
+    Line { line: usize, text: String },
+    #[error("the status is {0:?}, expected three digits from 200 to 599 and perhaps a reason")]
+    Status(String),
+    #[error("the head names none of Content-Type, Location and Status, and needs one")]
+    Nothing,
+    #[error("the program ended before the empty line that ends the head")]
+    NoEnd,
+    #[error("the head has more than {CGI_HEAD_BYTES_MAX} bytes or {CGI_HEADERS_MAX} fields")]
+    TooLong,
+}
+
+/// Collects a head.
+#[derive(Default)]
+pub(crate) struct Parser {
+    bytes: Vec<u8>,
+}
+
+impl Parser {
+    /// Takes more of what was written: how much of it is the head's, and the head, once it is complete.
+    pub(crate) fn feed(&mut self, more: &[u8]) -> Result<(usize, Option<Head>), HeadError> {
+        for (at, byte) in more.iter().enumerate() {
+            self.bytes.push(*byte);
+            if *byte == b'\n' && is_complete(&self.bytes) {
+                return Ok((at + 1, Some(parse(&self.bytes)?)));
+            }
+            if self.bytes.len() >= CGI_HEAD_BYTES_MAX {
+                return Err(HeadError::TooLong);
+            }
+        }
+        Ok((more.len(), None))
+    }
+
+    /// What is wrong with what was written, if the program has ended: the first line that is none, or the end.
+    pub(crate) fn unfinished(&self) -> Option<HeadError> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        Some(parse(&self.bytes).err().unwrap_or(HeadError::NoEnd))
+    }
+}
+
+/// Whether its last line is empty.
+fn is_complete(bytes: &[u8]) -> bool {
+    matches!(bytes, b"\n" | b"\r\n") || bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n")
+}
+
+/// Fields of the connection.
+const NOT_THE_GUESTS: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+    HeaderName::from_static("keep-alive"),
+];
+
+fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
+    let mut status = None;
+    let mut headers = HeaderMap::new();
+    let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
+        let (name, value) = field(line).ok_or_else(|| wrong_line(number + 1, line))?;
+        match name.as_str() {
+            "status" if status.is_none() => status = Some(parse_status(value.as_bytes())?),
+            "status" => return Err(wrong_line(number + 1, line)),
+            _ if NOT_THE_GUESTS.contains(&name) => {}
+            _ => drop(headers.append(name, value)),
+        }
+        if headers.len() > CGI_HEADERS_MAX {
+            return Err(HeadError::TooLong);
+        }
+    }
+    let moved = headers.contains_key(header::LOCATION);
+    if status.is_none() && !moved && !headers.contains_key(header::CONTENT_TYPE) {
+        return Err(HeadError::Nothing);
+    }
+    let usual = if moved { StatusCode::FOUND } else { StatusCode::OK };
+    Ok(Head { status: status.unwrap_or(usual), headers })
+}
+
+fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+    let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?;
+    Some((name, value))
+}
+
+fn wrong_line(line: usize, text: &[u8]) -> HeadError {
+    let text = String::from_utf8_lossy(&text[..text.len().min(80)]).into_owned();
+    HeadError::Line { line, text }
+}
+
+fn parse_status(value: &[u8]) -> Result<StatusCode, HeadError> {
+    let wrong = || HeadError::Status(String::from_utf8_lossy(&value[..value.len().min(80)]).into_owned());
+    let (digits, rest) = value.split_at_checked(3).ok_or_else(wrong)?;
+    let status = StatusCode::from_bytes(digits).map_err(|_| wrong())?;
+    let fits = (200..=599).contains(&status.as_u16()) && rest.first().is_none_or(|byte| *byte == b' ');
+    if fits { Ok(status) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<(u16, Vec<String>, String), HeadError> {
+        // However it is cut into writes, it is the same.
+        let mut outcomes = (1..=text.len()).map(|size| {
+            let (mut parser, mut rest) = (Parser::default(), text.as_bytes());
+            while !rest.is_empty() {
+                let (done, head) = parser.feed(&rest[..size.min(rest.len())])?;
+                rest = &rest[done..];
+                if let Some(head) = head {
+                    let line =
+                        |(name, value): (&HeaderName, &HeaderValue)| format!("{name}: {}", value.to_str().unwrap());
+                    let headers = head.headers.iter().map(line).collect();
+                    return Ok((head.status.as_u16(), headers, String::from_utf8_lossy(rest).into_owned()));
+                }
+            }
+            Err(HeadError::Nothing)
+        });
+        let first = outcomes.next().unwrap();
+        assert!(outcomes.all(|outcome| outcome == first));
+        first
+    }
+
+    #[test]
+    fn heads_are_read_with_either_end_of_line() {
+        let plain = |status: u16, headers: &[&str], body: &str| {
+            Ok((status, headers.iter().map(ToString::to_string).collect::<Vec<_>>(), body.to_string()))
+        };
+        assert_eq!(head("Content-Type: text/plain\n\nbody\n\n"), plain(200, &["content-type: text/plain"], "body\n\n"));
+        assert_eq!(head("content-type:a/b\r\nX: 1\r\n\r\n\r\nb"), plain(200, &["content-type: a/b", "x: 1"], "\r\nb"));
+        assert_eq!(head("Status: 404 Not Found\n\n"), plain(404, &[], ""));
+        assert_eq!(head("Status: 201\n\nx"), plain(201, &[], "x"));
+        assert_eq!(head("Location: /there\n\n"), plain(302, &["location: /there"], ""));
+        assert_eq!(
+            head("Set-Cookie: a\nSet-Cookie: b\nStatus: 200 OK\n\n"),
+            plain(200, &["set-cookie: a", "set-cookie: b"], "")
+        );
+        assert_eq!(head("Status: 200\nConnection: close\nTransfer-Encoding: chunked\n\n"), plain(200, &[], ""));
+    }
+
+    #[test]
+    fn what_is_no_head_is_refused() {
+        for text in
+            ["hello\n\n", ": x\n\n", "a b: c\n\n", "A: \x01\n\n", " folded: x\n\n", "Status: 200\nStatus: 200\n\n"]
+        {
+            assert!(matches!(head(text), Err(HeadError::Line { .. })), "{text:?}");
+        }
+        for text in [
+            "Status: 99\n\n",
+            "Status: 100\n\n",
+            "Status: 600\n\n",
+            "Status: OK\n\n",
+            "Status: 2000\n\n",
+            "Status:\n\n",
+        ] {
+            assert!(matches!(head(text), Err(HeadError::Status(_))), "{text:?}");
+        }
+        assert_eq!(head("\nbody"), Err(HeadError::Nothing));
+        assert_eq!(head("X-Only: 1\n\n"), Err(HeadError::Nothing));
+        let long = "x".repeat(CGI_HEAD_BYTES_MAX);
+        assert_eq!(Parser::default().feed(long.as_bytes()).unwrap_err(), HeadError::TooLong);
+        let many = "X: 1\n".repeat(CGI_HEADERS_MAX + 1) + "\n";
+        assert_eq!(Parser::default().feed(many.as_bytes()).unwrap_err(), HeadError::TooLong);
+    }
+}

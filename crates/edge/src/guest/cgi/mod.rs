@@ -1,0 +1,133 @@
+//! Programs with stdin and stdout: CGI/1.1 (RFC 3875) under WASI preview 1, with WAGI's conventions.
+//!
+//! ```text
+//!   request head ─► environment, arguments (env.rs)
+//!   request body ─► stdin
+//!                   stdout ─► head (head.rs), then the body as it is written
+//!                   stderr ─► the site's log, by lines
+//! ```
+//!
+//! A program is granted nothing else: no directory, no socket, no variable of the server's.
+
+mod env;
+mod head;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use selvedge_runtime::{InstancePre, Linker, Module, Pool, Store, TimeLimits, TypedFunc};
+use selvedge_wasi::{OutputStream, Stdio, Wasi};
+
+use self::head::Parser;
+use crate::config::ByteCount;
+use crate::exchange::{Exchange, Fault};
+use crate::guest::{Call, Ending, Guest, Interface, Program, StartError, Unfit, Used};
+use crate::limits::{SLICE, SiteLimits};
+use crate::upload::Upload;
+
+/// The interface.
+pub(crate) struct Cgi {
+    linker: Linker<Wasi>,
+}
+
+impl Cgi {
+    pub(crate) fn new() -> Cgi {
+        let mut linker = Linker::new();
+        selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi);
+        Cgi { linker }
+    }
+}
+
+impl Interface for Cgi {
+    fn prepare(&self, module: &Module) -> Result<Arc<dyn Program>, Unfit> {
+        if !module.exports().any(|(name, _)| name == "_start") {
+            return Err(Unfit::NoStart);
+        }
+        Ok(Arc::new(CgiProgram { pre: self.linker.prepare(module)? }))
+    }
+}
+
+struct CgiProgram {
+    pre: InstancePre<Wasi>,
+}
+
+impl Program for CgiProgram {
+    fn start(&self, pool: &Pool, call: Call) -> Result<Guest, StartError> {
+        let SiteLimits { memory: ByteCount(bytes_max), cpu, wall, .. } = call.limits;
+        let time = TimeLimits { cpu: Some(cpu.0), wall: Some(wall.0), slice: Some(SLICE) };
+        let wasi = system_interface(call)?;
+        let (mut store, instance) = pool.instantiate(&self.pre, wasi)?;
+        store.set_memory_bytes_max(bytes_max);
+        let bytes = store.memory_bytes();
+        if bytes > bytes_max {
+            return Err(StartError::Memory { bytes, bytes_max });
+        }
+        let start = instance.typed_func::<(), ()>(&store, "_start")?;
+        store.set_time_limits(time)?;
+        Ok(Box::pin(run(store, start)))
+    }
+}
+
+async fn run(mut store: Store<Wasi>, start: TypedFunc<(), ()>) -> Ending {
+    let result = start.call_async(&mut store, ()).await;
+    let used = Used { cpu: store.cpu_time(), memory_bytes: store.memory_bytes() };
+    Ending { result, memory_refused: store.memory_limit_reached(), used }
+}
+
+/// What the program sees of the world.
+fn system_interface(call: Call) -> Result<Wasi, StartError> {
+    let mut builder = Wasi::builder().args(env::arguments(&call.parts));
+    for (name, value) in env::environment(&call.parts, &call.origin) {
+        builder = builder.env(&*name, OsStr::from_bytes(&value));
+    }
+    if let Some(body) = call.body {
+        let upload = Upload::new(body, call.limits.request_body.0, call.exchange.clone());
+        builder = builder.stdin(Stdio::reader(upload));
+    }
+    let out =
+        Output { parser: Some(Parser::default()), exchange: call.exchange, bytes_max: call.limits.response_body.0 };
+    Ok(builder.stdout(Stdio::writer(out)).stderr(Stdio::writer(call.log)).build()?)
+}
+
+/// A program's stdout.
+struct Output {
+    /// Until the head is complete.
+    parser: Option<Parser>,
+    exchange: Exchange,
+    bytes_max: u64,
+}
+
+impl OutputStream for Output {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.exchange.poll_writable(context)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(parser) = &mut self.parser else { return self.exchange.write_body(bytes, self.bytes_max) };
+        match parser.feed(bytes) {
+            Ok((done, None)) => Ok(done),
+            Ok((done, Some(head))) => {
+                self.parser = None;
+                self.exchange.set_head(head);
+                // With what comes right after it: simple programs do not look how much was taken.
+                let rest = &bytes[done..];
+                Ok(done + if rest.is_empty() { 0 } else { self.exchange.write_body(rest, self.bytes_max)? })
+            }
+            Err(wrong) => {
+                self.exchange.fail(Fault::BadHead(wrong.to_string()));
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some(why) = self.parser.as_ref().and_then(Parser::unfinished) {
+            self.exchange.set_unfinished(why.to_string());
+        }
+    }
+}

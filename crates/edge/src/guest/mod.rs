@@ -1,0 +1,94 @@
+//! Guest interfaces: how a program is asked for a response.
+//!
+//! An interface turns a module into a [`Program`], once; a program turns a request into a [`Guest`], each time with a
+//! fresh instance. The guest is a future: it runs when it is polled, and dropping it recycles the instance.
+
+pub(crate) mod cgi;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use selvedge_runtime::{CallError, InstantiateError, Module, NativeError, Pool};
+use thiserror::Error;
+
+use crate::exchange::Exchange;
+use crate::limits::SiteLimits;
+use crate::logs::GuestLog;
+
+/// A way to ask programs for responses.
+pub(crate) trait Interface: Send + Sync {
+    /// Whether a module is a program of this interface, and what is needed to start it.
+    fn prepare(&self, module: &Module) -> Result<Arc<dyn Program>, Unfit>;
+}
+
+/// A module, ready to be started for one request after the other.
+pub(crate) trait Program: Send + Sync {
+    /// A fresh instance that is about to answer a request.
+    fn start(&self, pool: &Pool, call: Call) -> Result<Guest, StartError>;
+}
+
+/// One request, as a guest gets it.
+pub(crate) struct Call {
+    pub(crate) parts: Parts,
+    /// None if there is nothing in it.
+    pub(crate) body: Option<Incoming>,
+    pub(crate) origin: Origin,
+    pub(crate) limits: SiteLimits,
+    pub(crate) exchange: Exchange,
+    pub(crate) log: GuestLog,
+}
+
+/// Where a request came from, and to.
+pub(crate) struct Origin {
+    pub(crate) request_id: String,
+    pub(crate) remote: std::net::SocketAddr,
+    pub(crate) local_port: u16,
+    /// The host that was asked for, without a port.
+    pub(crate) host: String,
+}
+
+/// An instance that answers a request. It keeps its limits on time and memory by itself.
+pub(crate) type Guest = Pin<Box<dyn Future<Output = Ending> + Send>>;
+
+/// How an instance ended.
+pub(crate) struct Ending {
+    pub(crate) result: Result<(), CallError>,
+    /// Whether it asked for more memory than it may have.
+    pub(crate) memory_refused: bool,
+    pub(crate) used: Used,
+}
+
+/// What an instance has used.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Used {
+    pub(crate) cpu: Duration,
+    pub(crate) memory_bytes: u64,
+}
+
+/// An instance could not be made. The operator's to mend, or the guest's start function failed.
+#[derive(Debug, Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Instantiate(#[from] InstantiateError),
+    #[error("the request does not fit into a system interface: {0}")]
+    Wasi(#[from] selvedge_wasi::BuildError),
+    #[error("the instance has {bytes} bytes of memory at its start, more than the limit of {bytes_max}")]
+    Memory { bytes: u64, bytes_max: u64 },
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error(transparent)]
+    Native(#[from] NativeError),
+}
+
+/// A module is no program of an interface. Its maker's to mend.
+#[derive(Debug, Error)]
+pub(crate) enum Unfit {
+    #[error("it exports no function _start: build a program (a command), not a library")]
+    NoStart,
+    #[error("its imports are not what programs are given here: {0}")]
+    Imports(#[from] selvedge_runtime::LinkError),
+}

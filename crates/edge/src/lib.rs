@@ -1,0 +1,55 @@
+//! The edge server: many tenants' sites in one process, a fresh instance for every request.
+//!
+//! ```text
+//!   client ─► accept ─► route ─► admit ─► resolve ─► acquire ─► call ─► respond ─► recycle      serve.rs
+//!                         │        │         │          │         │
+//!                       route   admission   site     runtime    guest (a trait; CGI)
+//!                         ▲                  ▲
+//!   operator ─► admin ─► deploy: upload, compile (elsewhere), verify, link, check, store, switch  deploy/
+//!                         │
+//!                       store: records and blobs, whole or not at all
+//! ```
+//!
+//! Invariants:
+//! * **The compiler is not here.** Modules are compiled by whoever the embedder names ([`Compile`]); what comes
+//!   back is proved before it is mapped.
+//! * **One request, one instance**, recycled however the request ends: it is owned by the response, and goes with it.
+//! * **A guest's end is one answer.** Traps, limits and nonsense are named in the response, counted, and logged with
+//!   the request's id. The next request does not notice.
+//! * **Bounded.** Bodies pass through buffers of fixed size in both directions; queues, logs, headers, connections
+//!   and deploys have a place in [`limits`].
+//! * **An acknowledged deploy survives** the process's end at any moment (`store`).
+//! * What a client, a guest, an operator says is checked where it comes in; each page in `docs/` says what is
+//!   trusted at which stop.
+//!
+//! Not here: TLS and HTTP/2 (put a proxy in front), other guest interfaces than CGI, more than one machine.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod admin;
+mod admission;
+pub mod client;
+pub mod config;
+mod connection;
+mod deploy;
+mod error;
+mod exchange;
+mod guest;
+pub mod limits;
+mod logs;
+mod metrics;
+mod name;
+mod refusal;
+mod respond;
+mod route;
+mod serve;
+mod server;
+pub mod signals;
+mod site;
+pub mod store;
+mod upload;
+
+pub use config::Config;
+pub use deploy::{Compile, CompileCommand, CompileError};
+pub use error::EdgeError;
+pub use server::{Server, start};

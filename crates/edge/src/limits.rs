@@ -1,0 +1,116 @@
+//! Every bound of the server, with its unit in its name. What exceeds one is refused by name.
+//!
+//! Constants hold for all; [`SiteLimits`] can be set for each tenant.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::config::{ByteCount, TimeSpan};
+
+/// Connections of clients at once. One more is told so and closed.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Connections to the admin API at once.
+pub const ADMIN_CONNECTIONS_MAX: usize = 100;
+/// A request's line and headers; by the way hyper reads, up to twice this. Of headers there are at most 100: hyper's own limit, and only that needs no allocation.
+pub const HEAD_BYTES_MAX: usize = 32 << 10;
+/// Time in which a request's head must have come; a connection on which none comes is closed.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest pause within a request's body.
+pub const BODY_STALL_MAX: Duration = Duration::from_secs(30);
+/// Longest time for which a client takes nothing of a response.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Instances at once, unless the configuration says otherwise. Each reserves address space, not memory.
+pub const SLOTS_DEFAULT: u32 = 1_000;
+/// Most that can be asked for: address space is 2^47 bytes.
+pub const SLOTS_MAX: u32 = 16_000;
+/// Memory of one instance that no tenant's limit can exceed.
+pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
+/// How long a guest computes before others on its thread get their turn.
+pub const SLICE: Duration = Duration::from_millis(1);
+/// Longest wait for a free instance.
+pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// What a client that was turned away is asked to wait.
+pub const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// What a guest has written and the client has not taken yet. A response that fits is sent in one piece.
+pub const RESPONSE_BUFFER_BYTES: usize = 64 << 10;
+/// The head that a CGI program writes.
+pub const CGI_HEAD_BYTES_MAX: usize = 16 << 10;
+/// Header fields of it.
+pub const CGI_HEADERS_MAX: usize = 100;
+/// Longest line of a guest's log; what is longer is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 4 << 10;
+/// What the server remembers of one site's log.
+pub const LOG_RING_BYTES_MAX: usize = 256 << 10;
+/// Lines on their way to the server's own log; more are dropped and counted.
+pub const LOG_QUEUE_LINES_MAX: usize = 1_024;
+/// Text of a trap or an error that is kept.
+pub const MESSAGE_BYTES_MAX: usize = 8 << 10;
+
+/// Largest module that can be deployed.
+pub const MODULE_BYTES_MAX: u64 = 128 << 20;
+/// Time in which a module must be compiled.
+pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(300);
+/// What is kept of what a compiler says.
+pub const COMPILER_OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// Deploys under way at once; one more waits.
+pub const DEPLOYS_MAX: usize = 2;
+/// Time in which a new version must answer its first request.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Versions of a site that are kept, the active one among them.
+pub const VERSIONS_MAX: usize = 50;
+/// Sites of the server.
+pub const SITES_MAX: usize = 10_000;
+/// Hosts of a site.
+pub const HOSTS_MAX: usize = 32;
+/// A body in JSON for the admin API.
+pub const ADMIN_BODY_BYTES_MAX: usize = 64 << 10;
+/// Time that requests get to end when the server stops.
+pub const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+const _: () = assert!(CGI_HEAD_BYTES_MAX <= RESPONSE_BUFFER_BYTES);
+const _: () = assert!(LOG_LINE_BYTES_MAX * 16 <= LOG_RING_BYTES_MAX);
+const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX);
+
+/// What a tenant's sites may use. `memory`, `wall`, `cpu`, bodies and log are of one request; the others of all the
+/// tenant's requests together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SiteLimits {
+    /// Memory of an instance.
+    pub memory: ByteCount,
+    /// Time from an instance's start to its end.
+    pub wall: TimeSpan,
+    /// CPU time of an instance.
+    pub cpu: TimeSpan,
+    /// Instances at once.
+    pub instances: u32,
+    /// Requests that wait for one.
+    pub queue: u32,
+    /// A request's body.
+    pub request_body: ByteCount,
+    /// A response's body.
+    pub response_body: ByteCount,
+    /// What an instance may log.
+    pub log: ByteCount,
+    /// Requests in a second; none is no limit.
+    pub requests_per_second: Option<u32>,
+}
+
+impl Default for SiteLimits {
+    fn default() -> SiteLimits {
+        SiteLimits {
+            memory: ByteCount(128 << 20),
+            wall: TimeSpan(Duration::from_secs(30)),
+            cpu: TimeSpan(Duration::from_secs(10)),
+            instances: 100,
+            queue: 100,
+            request_body: ByteCount(64 << 20),
+            response_body: ByteCount(1 << 30),
+            log: ByteCount(64 << 10),
+            requests_per_second: None,
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! What sites said and did: a ring of bounded size for each site, so that a site that says much pushes out only what
+//! is its own; and the server's own log on stderr, which nobody waits for.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use selvedge_wasi::OutputStream;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use crate::config::ByteCount;
+use crate::limits::{LOG_LINE_BYTES_MAX, LOG_QUEUE_LINES_MAX, LOG_RING_BYTES_MAX, MESSAGE_BYTES_MAX};
+
+/// One line of a site's log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Milliseconds since 1970.
+    pub time_ms: u64,
+    /// The request's id, which its client got, too.
+    pub request: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What a line of a log is about.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A request was answered.
+    Request {
+        /// The method and path.
+        line: String,
+        /// The response's status.
+        status: u16,
+        /// How long it took, in microseconds.
+        micros: u64,
+        /// The name of what went wrong, if something did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// The program wrote to stderr.
+    Guest {
+        /// What it wrote.
+        line: String,
+    },
+    /// What went wrong with a request, in full.
+    Failure {
+        /// Its name.
+        name: String,
+        /// The whole story.
+        message: String,
+    },
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        let text = match &self.event {
+            Event::Request { line, .. } | Event::Guest { line } => line.len(),
+            Event::Failure { message, .. } => message.len(),
+        };
+        size_of::<Entry>() + self.request.len() + text
+    }
+}
+
+/// For people, on one line but for backtraces.
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let request = &self.request;
+        match &self.event {
+            Event::Request { line, status, micros, error: None } => write!(f, "{request} {line} {status} {micros}us"),
+            Event::Request { line, status, micros, error: Some(name) } => {
+                write!(f, "{request} {line} {status} {micros}us {name}")
+            }
+            Event::Guest { line } => write!(f, "{request} | {line}"),
+            Event::Failure { name, message } => write!(f, "{request} ! {name}: {message}"),
+        }
+    }
+}
+
+/// The log of one site.
+pub(crate) struct SiteLog {
+    site: String,
+    ring: Mutex<Ring>,
+    changed: Notify,
+    server: ServerLog,
+}
+
+#[derive(Default)]
+struct Ring {
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+    /// Number of the first entry that is still there.
+    first: u64,
+}
+
+impl SiteLog {
+    pub(crate) fn new(site: String, server: ServerLog) -> SiteLog {
+        SiteLog { site, ring: Mutex::default(), changed: Notify::new(), server }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Ring> {
+        // Nothing below leaves it half changed.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, request: &str, event: Event) {
+        let entry = Arc::new(Entry { time_ms: now_ms(), request: request.to_string(), event });
+        self.server.entry(&self.site, &entry);
+        let mut ring = self.lock();
+        ring.bytes += entry.bytes();
+        ring.entries.push_back(entry);
+        while ring.bytes > LOG_RING_BYTES_MAX {
+            let Some(old) = ring.entries.pop_front() else { break };
+            ring.bytes -= old.bytes();
+            ring.first += 1;
+        }
+        drop(ring);
+        self.changed.notify_waiters();
+    }
+
+    /// What was added from number `from` on, the number to go on with, and how many are gone.
+    pub(crate) fn since(&self, from: u64) -> (Vec<Arc<Entry>>, u64, u64) {
+        let ring = self.lock();
+        let missed = ring.first.saturating_sub(from);
+        let skip = from.saturating_sub(ring.first) as usize;
+        let entries = ring.entries.iter().skip(skip).cloned().collect();
+        (entries, ring.first + ring.entries.len() as u64, missed)
+    }
+
+    /// The number that the next entry gets.
+    fn next(&self) -> u64 {
+        let ring = self.lock();
+        ring.first + ring.entries.len() as u64
+    }
+
+    /// Waits until something is there from number `from` on.
+    pub(crate) async fn wait(&self, from: u64) {
+        loop {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            // Before it is looked: what is added in between is not missed.
+            changed.as_mut().enable();
+            if self.next() > from {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// A program's stderr: lines of bounded length, and so many bytes of them. It never waits.
+pub(crate) struct GuestLog {
+    site: Arc<SiteLog>,
+    request: String,
+    line: Vec<u8>,
+    left: u64,
+    bytes_max: ByteCount,
+    dropped: u64,
+}
+
+impl GuestLog {
+    pub(crate) fn new(site: Arc<SiteLog>, request: String, bytes_max: ByteCount) -> GuestLog {
+        GuestLog { site, request, line: Vec::new(), left: bytes_max.0, bytes_max, dropped: 0 }
+    }
+
+    fn end_line(&mut self) {
+        let bytes = std::mem::take(&mut self.line);
+        let line = text(bytes.strip_suffix(b"\r").unwrap_or(&bytes));
+        self.site.add(&self.request, Event::Guest { line });
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = LOG_LINE_BYTES_MAX - self.line.len();
+            let piece = &bytes[..bytes.len().min(room)];
+            match piece.iter().position(|byte| *byte == b'\n') {
+                Some(end) => {
+                    self.line.extend_from_slice(&piece[..end]);
+                    bytes = &bytes[end + 1..];
+                    self.end_line();
+                }
+                None => {
+                    self.line.extend_from_slice(piece);
+                    bytes = &bytes[piece.len()..];
+                    if self.line.len() == LOG_LINE_BYTES_MAX {
+                        self.end_line();
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl OutputStream for GuestLog {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(self.left as usize);
+        self.take(&bytes[..taken]);
+        self.left -= taken as u64;
+        self.dropped += (bytes.len() - taken) as u64;
+        Ok(bytes.len())
+    }
+}
+
+impl Drop for GuestLog {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            self.end_line();
+        }
+        if self.dropped > 0 {
+            let GuestLog { dropped, bytes_max, .. } = self;
+            let message =
+                format!("{dropped} bytes beyond the site's limit of {bytes_max} for a request's log are dropped");
+            self.site.add(&self.request, Event::Failure { name: "log_limit".into(), message });
+        }
+    }
+}
+
+/// Bytes of a guest's as text that no terminal obeys.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for c in String::from_utf8_lossy(bytes).chars() {
+        match c {
+            '\t' => text.push(c),
+            c if c.is_control() => text.extend(c.escape_default()),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+/// A message as it is kept: of bounded length, lines allowed.
+pub(crate) fn message(text: &str) -> String {
+    let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
+    text[..end].chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+}
+
+/// The server's own log. A line for which there is no room is dropped and counted.
+#[derive(Clone)]
+pub(crate) struct ServerLog {
+    lines: Option<SyncSender<String>>,
+    dropped: Arc<AtomicU64>,
+    requests: bool,
+}
+
+impl ServerLog {
+    /// Begins to write to stderr; `requests` says whether each request is a line.
+    pub(crate) fn start(requests: bool) -> io::Result<ServerLog> {
+        let (lines, written) = sync_channel::<String>(LOG_QUEUE_LINES_MAX);
+        let dropped = Arc::<AtomicU64>::default();
+        let lost = dropped.clone();
+        let write = move || {
+            for line in written {
+                let mut stderr = io::stderr().lock();
+                let count = lost.swap(0, Ordering::Relaxed);
+                if count > 0 {
+                    // Nobody is left to tell if stderr is gone.
+                    let _ = writeln!(stderr, "{count} lines of this log were dropped: it was not read in time");
+                }
+                let _ = writeln!(stderr, "{line}");
+            }
+        };
+        std::thread::Builder::new().name("log".into()).spawn(write)?;
+        Ok(ServerLog { lines: Some(lines), dropped, requests })
+    }
+
+    /// One that keeps silent.
+    #[cfg(test)]
+    pub(crate) fn silent() -> ServerLog {
+        ServerLog { lines: None, dropped: Arc::default(), requests: false }
+    }
+
+    pub(crate) fn line(&self, line: String) {
+        let Some(lines) = &self.lines else { return };
+        if let Err(TrySendError::Full(_)) = lines.try_send(line) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn entry(&self, site: &str, entry: &Entry) {
+        let wanted = self.requests || !matches!(entry.event, Event::Request { .. });
+        if wanted && self.lines.is_some() {
+            self.line(format!("{site} {entry}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> Arc<SiteLog> {
+        Arc::new(SiteLog::new("a/b".into(), ServerLog::silent()))
+    }
+
+    fn lines(log: &SiteLog) -> Vec<String> {
+        log.since(0).0.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_guests_lines_are_cut_bounded_and_harmless() {
+        let log = log();
+        let mut guest = GuestLog::new(log.clone(), "r".into(), ByteCount(30));
+        for part in ["one\ntw", "o\n\x1b[31mred\r\n", "and then much more than that\n"] {
+            assert_eq!(guest.write(part.as_bytes()).unwrap(), part.len());
+        }
+        drop(guest);
+        let dropped = "r ! log_limit: 17 bytes beyond the site's limit of 30 bytes for a request's log are dropped";
+        assert_eq!(lines(&log), ["r | one", "r | two", "r | \\u{1b}[31mred", "r | and then muc", dropped]);
+        let mut guest = GuestLog::new(log.clone(), "s".into(), ByteCount(1 << 20));
+        assert_eq!(guest.write(&[b'x'; LOG_LINE_BYTES_MAX + 1]).unwrap(), LOG_LINE_BYTES_MAX + 1);
+        drop(guest);
+        assert_eq!(lines(&log)[6], "s | x");
+    }
+
+    #[test]
+    fn a_ring_keeps_what_is_newest_and_says_what_it_lost() {
+        let log = log();
+        let line = "x".repeat(LOG_LINE_BYTES_MAX);
+        for _ in 0..1_000 {
+            log.add("r", Event::Guest { line: line.clone() });
+        }
+        let (entries, next, missed) = log.since(0);
+        assert!(entries.len() * LOG_LINE_BYTES_MAX <= LOG_RING_BYTES_MAX && entries.len() > 10);
+        assert_eq!((next, missed), (1_000, 1_000 - entries.len() as u64));
+        assert_eq!(log.since(999).0.len(), 1);
+        assert_eq!(log.since(1_000), (vec![], 1_000, 0));
+    }
+}

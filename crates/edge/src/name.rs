@@ -1,0 +1,145 @@
+//! Names that come from outside: of tenants, sites and hosts. Each is checked once, here.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Longest name of a tenant or site.
+const NAME_BYTES_MAX: usize = 63;
+/// Longest name of a host (RFC 1035).
+const HOST_BYTES_MAX: usize = 253;
+
+/// A tenant's or site's name: small letters, digits and `-`, as a label of a host name is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Name(String);
+
+/// A host as clients name it, in small letters and without a port.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Host(String);
+
+/// What cannot be a name. Whoever gave it must choose another.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum NameError {
+    /// Of a tenant or site.
+    #[error(
+        "{0:?} cannot be a name: it needs 1 to {NAME_BYTES_MAX} small letters, digits and \"-\", beginning with a letter"
+    )]
+    Name(String),
+    /// Of a host.
+    #[error("{0:?} cannot be a host: it needs a name like hello.example or an address, without scheme, port and path")]
+    Host(String),
+}
+
+impl Name {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// If it cannot be one.
+    pub fn new(text: &str) -> Result<Name, NameError> {
+        let letters = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
+        let fits = letters && begins && text.len() <= NAME_BYTES_MAX && !text.ends_with('-');
+        if fits { Ok(Name(text.to_string())) } else { Err(NameError::Name(shortened(text))) }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Host {
+    /// Checks a host's name and writes it in small letters.
+    ///
+    /// # Errors
+    /// If it cannot be one.
+    pub fn new(text: &str) -> Result<Host, NameError> {
+        let host = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
+        let labels = host.split('.').all(|label| !label.is_empty() && label.len() <= NAME_BYTES_MAX);
+        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let address = address.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+        let fits = (plain && labels || address) && host.len() <= HOST_BYTES_MAX;
+        if fits { Ok(Host(host)) } else { Err(NameError::Host(shortened(text))) }
+    }
+
+    /// The host in an authority, which may have a port.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn of_authority(text: &str) -> Result<Host, NameError> {
+        let port = text.rfind(':').filter(|at| text[at + 1..].bytes().all(|byte| byte.is_ascii_digit()));
+        Host::new(port.map_or(text, |at| &text[..at]))
+    }
+
+    /// The host.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+macro_rules! text_of_name {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<$name, NameError> {
+                $name::new(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_of_name!(Name);
+text_of_name!(Host);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_labels() {
+        for good in ["a", "hello", "a-b2"] {
+            assert_eq!(Name::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "-a", "a-", "2a", "A", "a/b", "..", "a b", "ä", &"a".repeat(64)] {
+            assert!(Name::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_written_one_way() {
+        for (given, host) in [
+            ("Hello.Example", "hello.example"),
+            ("hello.example.", "hello.example"),
+            ("hello.example:8080", "hello.example"),
+            ("127.0.0.1:1", "127.0.0.1"),
+            ("[::1]:8080", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(Host::of_authority(given).unwrap().as_str(), host);
+        }
+        for bad in ["", ":80", "a..b", "http://a", "a/b", "[::g]", "a b", "a:b", "user@a", "::1"] {
+            assert!(Host::of_authority(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! One request, from its head to its response; `docs/request-path.md` is the same in prose.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::{Body, Incoming};
+use hyper::header;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+
+use crate::connection::Peer;
+use crate::exchange::Exchange;
+use crate::guest::{Call, Guest, Origin, StartError};
+use crate::limits::SiteLimits;
+use crate::logs::GuestLog;
+use crate::name::Host;
+use crate::refusal::Refusal;
+use crate::respond::{self, Progress, ResponseBody, Running, Ticket};
+use crate::server::Shared;
+use crate::site::{Deployment, Site};
+
+/// Answers a request, whatever becomes of it.
+pub(crate) async fn serve(
+    server: Arc<Shared>,
+    peer: Arc<Peer>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let mut ticket = Ticket::open(server.ids.next(), request.method(), request.uri().path());
+    Ok(match answer(&server, &peer, &mut ticket, request).await {
+        Ok((running, Progress::Ended(Ok(())))) => respond::whole(ticket, running),
+        Ok((running, Progress::Answering)) => respond::streaming(ticket, running),
+        Ok((running, Progress::Ended(Err(refusal)))) => {
+            ticket.add_used(running.used());
+            drop(running);
+            respond::refused(ticket, &refusal)
+        }
+        Err(refusal) => respond::refused(ticket, &refusal),
+    })
+}
+
+/// The stops up to the response. Recycling is at its end: it is `Running`, dropped.
+async fn answer(
+    server: &Shared,
+    peer: &Arc<Peer>,
+    ticket: &mut Ticket,
+    request: Request<Incoming>,
+) -> Result<(Running, Progress), Refusal> {
+    let accepted = accept(server, request)?;
+    let site = route(server, &accepted.host)?;
+    ticket.belongs_to(&site);
+    let gate = site.tenant.gate.load_full();
+    within_limits(&accepted, &gate.limits)?;
+    let admission = gate.admit(&server.slots).await?;
+    let deployment = resolve(&site)?;
+    let exchange = Exchange::default();
+    let call = Call {
+        origin: origin(peer, &accepted.host, &ticket.id),
+        parts: accepted.parts,
+        body: accepted.body,
+        limits: gate.limits,
+        exchange: exchange.clone(),
+        log: GuestLog::new(site.log.clone(), ticket.id.clone(), gate.limits.log),
+    };
+    let guest = acquire(server, &deployment, call)?;
+    let cut_off = peer.cut_off_at(Instant::now() + gate.limits.wall.0);
+    let mut running = Running::new(guest, exchange, gate.limits, Some(cut_off), admission);
+    let progress = poll_fn(|context| running.poll_head(context)).await;
+    Ok((running, progress))
+}
+
+/// A request whose head makes sense.
+struct Accepted {
+    parts: Parts,
+    host: Host,
+    /// None if there is nothing in it.
+    body: Option<Incoming>,
+}
+
+fn accept(server: &Shared, request: Request<Incoming>) -> Result<Accepted, Refusal> {
+    if server.is_draining() {
+        return Err(Refusal::Draining);
+    }
+    let (parts, body) = request.into_parts();
+    if parts.method == Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
+        return Err(Refusal::BadRequest("tunnels and other protocols than HTTP are not offered here"));
+    }
+    let body = Some(body).filter(|body| !body.is_end_stream());
+    Ok(Accepted { host: host(&parts)?, parts, body })
+}
+
+/// The host that is asked for: in the target, or in the one `Host` header.
+fn host(parts: &Parts) -> Result<Host, Refusal> {
+    let mut named = parts.headers.get_all(header::HOST).iter();
+    let (header, another) = (named.next(), named.next());
+    if another.is_some() {
+        return Err(Refusal::BadRequest("the request names two hosts"));
+    }
+    let header = header.and_then(|host| host.to_str().ok());
+    let authority = parts.uri.authority().map(|authority| authority.as_str()).or(header);
+    let host = authority.and_then(|authority| Host::of_authority(authority).ok());
+    host.ok_or(Refusal::BadRequest("the request names no host, or what cannot be one"))
+}
+
+fn route(server: &Shared, host: &Host) -> Result<Arc<Site>, Refusal> {
+    server.routes.load().find(host).ok_or_else(|| Refusal::NoSite(host.to_string()))
+}
+
+/// What can be told from the head alone costs no instance.
+fn within_limits(accepted: &Accepted, limits: &SiteLimits) -> Result<(), Refusal> {
+    let announced = accepted.body.as_ref().map_or(0, |body| body.size_hint().lower());
+    if announced > limits.request_body.0 { Err(Refusal::RequestBodyLimit(limits.request_body)) } else { Ok(()) }
+}
+
+fn resolve(site: &Site) -> Result<Arc<Deployment>, Refusal> {
+    site.active.load_full().ok_or(Refusal::NoVersion)
+}
+
+fn origin(peer: &Peer, host: &Host, id: &str) -> Origin {
+    Origin { request_id: id.to_string(), remote: peer.remote, local_port: peer.local_port, host: host.to_string() }
+}
+
+fn acquire(server: &Shared, deployment: &Deployment, call: Call) -> Result<Guest, Refusal> {
+    let limits = call.limits;
+    deployment.program.start(&server.pool, call).map_err(|error| match error {
+        StartError::Memory { .. } => Refusal::Memory(limits.memory),
+        StartError::Wasi(_) => Refusal::BadRequest("the request's head is too long, or has a zero byte"),
+        error => Refusal::Start(crate::logs::message(&error.to_string())),
+    })
+}

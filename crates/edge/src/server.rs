@@ -1,0 +1,289 @@
+//! A server: its parts put together, started, changed and stopped.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use selvedge_runtime::{Limits, Pool, PoolLimits};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::admin::AdminAnswer;
+use crate::admission::Gate;
+use crate::config::{Config, TenantConfig, TokenHash};
+use crate::connection::{Answer, Peer, accept};
+use crate::deploy::{self, Compile};
+use crate::error::EdgeError;
+use crate::guest::Interface;
+use crate::guest::cgi::Cgi;
+use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX, MEMORY_BYTES_MAX};
+use crate::logs::ServerLog;
+use crate::name::{Host, Name};
+use crate::respond::ResponseBody;
+use crate::route::Routes;
+use crate::serve::serve;
+use crate::site::{Site, Tenant};
+use crate::store::{DiskStore, SiteKey, Store};
+
+/// What all requests share.
+pub(crate) struct Shared {
+    pub(crate) pool: Pool,
+    /// As many permits as the pool has slots.
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) routes: ArcSwap<Routes>,
+    pub(crate) ids: RequestIds,
+    pub(crate) interface: Box<dyn Interface>,
+    pub(crate) compile: Arc<dyn Compile>,
+    pub(crate) store: Box<dyn Store>,
+    /// For files of deploys under way, on the disk of the store.
+    pub(crate) scratch: PathBuf,
+    pub(crate) deploys: Semaphore,
+    pub(crate) access: ArcSwap<Access>,
+    pub(crate) log: ServerLog,
+    sites: Mutex<BTreeMap<SiteKey, Arc<Site>>>,
+    draining: AtomicBool,
+}
+
+/// Who may do what.
+pub(crate) struct Access {
+    pub(crate) tenants: BTreeMap<Name, Arc<Tenant>>,
+    /// Empty if none is asked for.
+    pub(crate) tokens: Vec<(TokenHash, Name)>,
+}
+
+impl Access {
+    /// Of a configuration; tenants that were there before stay the same.
+    fn new(configs: &[TenantConfig], before: Option<&Access>) -> Access {
+        let tenant = |config: &TenantConfig| match before.and_then(|before| before.tenants.get(&config.name)) {
+            Some(tenant) => {
+                if tenant.gate.load().limits != config.limits {
+                    tenant.gate.store(Arc::new(Gate::new(config.limits)));
+                }
+                tenant.clone()
+            }
+            None => Arc::new(Tenant::new(config)),
+        };
+        let tenants = configs.iter().map(|config| (config.name.clone(), tenant(config))).collect();
+        let token = |config: &TenantConfig| config.tokens.iter().map(|t| (*t, config.name.clone())).collect::<Vec<_>>();
+        Access { tenants, tokens: configs.iter().flat_map(token).collect() }
+    }
+}
+
+impl Shared {
+    fn lock_sites(&self) -> MutexGuard<'_, BTreeMap<SiteKey, Arc<Site>>> {
+        // Nothing below leaves it half changed.
+        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// A site that requests go to.
+    pub(crate) fn site(&self, key: &SiteKey) -> Option<Arc<Site>> {
+        self.lock_sites().get(key).cloned()
+    }
+
+    /// The sites of a tenant, by name.
+    pub(crate) fn sites_of(&self, tenant: &Name) -> Vec<Arc<Site>> {
+        self.lock_sites().values().filter(|site| site.key.tenant == *tenant).cloned().collect()
+    }
+
+    /// The site of a tenant, or a new one that no requests go to yet.
+    pub(crate) fn site_or_new(&self, key: &SiteKey, tenant: &Arc<Tenant>) -> Arc<Site> {
+        let new = || Arc::new(Site::new(key.clone(), tenant.clone(), self.log.clone()));
+        self.site(key).unwrap_or_else(new)
+    }
+
+    /// Requests for these hosts, and no others, go to the site from now on.
+    pub(crate) fn publish(&self, site: &Arc<Site>, hosts: &[Host]) {
+        let mut sites = self.lock_sites();
+        sites.insert(site.key.clone(), site.clone());
+        self.routes.store(Arc::new(self.routes.load().with(site, hosts)));
+    }
+
+    /// No requests go to the site from now on.
+    pub(crate) fn withdraw(&self, site: &Arc<Site>) {
+        let mut sites = self.lock_sites();
+        sites.remove(&site.key);
+        self.routes.store(Arc::new(self.routes.load().with(site, &[])));
+    }
+}
+
+/// Numbers for requests that cannot be guessed from each other, and never come twice.
+pub(crate) struct RequestIds {
+    secret: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> RequestIds {
+        RequestIds { secret: RandomState::new().hash_one(0), next: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn next(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        // A bijection (splitmix64), so that no two are the same.
+        let mut x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(self.secret);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        format!("{:016x}", x ^ (x >> 31))
+    }
+}
+
+/// A server that runs, until it is told to stop.
+pub struct Server {
+    shared: Arc<Shared>,
+    stop: watch::Sender<bool>,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    config: Config,
+}
+
+#[derive(Clone)]
+struct SiteAnswer(Arc<Shared>);
+
+impl Answer for SiteAnswer {
+    type Body = ResponseBody;
+
+    fn answer(
+        &self,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, std::convert::Infallible>> + Send {
+        serve(self.0.clone(), peer, request)
+    }
+}
+
+/// Starts a server: what is kept is loaded, then it listens.
+///
+/// # Errors
+/// If the configuration does not hold, an address is taken, or what is kept cannot be read.
+pub async fn start(config: Config, compile: Arc<dyn Compile>) -> Result<Server, EdgeError> {
+    config.check()?;
+    let listener = listen(config.listen, "listen").await?;
+    let admin = listen(config.admin, "admin").await?;
+    let shared = Arc::new(shared(&config, compile)?);
+    load_sites(&shared).await?;
+    let (stop, stopped) = watch::channel(false);
+    let of = |listener: &TcpListener, asked: SocketAddr| listener.local_addr().unwrap_or(asked);
+    let (listen, admin_address) = (of(&listener, config.listen), of(&admin, config.admin));
+    tokio::spawn(accept(listener, CONNECTIONS_MAX, stopped.clone(), SiteAnswer(shared.clone())));
+    tokio::spawn(accept(admin, ADMIN_CONNECTIONS_MAX, stopped, AdminAnswer::new(shared.clone())));
+    Ok(Server { shared, stop, listen, admin: admin_address, config })
+}
+
+async fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, EdgeError> {
+    TcpListener::bind(address).await.map_err(|source| EdgeError::Listen { address, what, source })
+}
+
+fn shared(config: &Config, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
+    let system = |error: &dyn std::fmt::Display| EdgeError::System(error.to_string());
+    let store = DiskStore::open(&config.state)?;
+    let scratch = config.state.join("scratch");
+    // What a process that was killed has left.
+    let _ = std::fs::remove_dir_all(&scratch);
+    std::fs::create_dir_all(&scratch).map_err(|error| system(&error))?;
+    let limits = Limits { memory_bytes_max: MEMORY_BYTES_MAX, ..Limits::default() };
+    let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots) });
+    Ok(Shared {
+        pool: pool.map_err(|error| system(&error))?,
+        slots: Arc::new(Semaphore::new(config.slots as usize)),
+        routes: ArcSwap::default(),
+        ids: RequestIds::new(),
+        interface: Box::new(Cgi::new()),
+        compile,
+        store: Box::new(store),
+        scratch,
+        deploys: Semaphore::new(DEPLOYS_MAX),
+        access: ArcSwap::from_pointee(Access::new(&config.tenant_list(), None)),
+        log: ServerLog::start(config.access_log).map_err(|error| system(&error))?,
+        sites: Mutex::default(),
+        draining: AtomicBool::new(false),
+    })
+}
+
+/// Loads what is kept. A site whose version cannot be loaded answers 503, and says why in the log.
+async fn load_sites(shared: &Arc<Shared>) -> Result<(), EdgeError> {
+    let kept = shared.clone();
+    for record in deploy::blocking(move || Ok(kept.store.sites()?)).await? {
+        let Some(tenant) = shared.access.load().tenants.get(&record.key.tenant).cloned() else {
+            shared.log.line(format!("{} is not served: no such tenant is configured", record.key));
+            continue;
+        };
+        let site = shared.site_or_new(&record.key, &tenant);
+        match deploy::load_active(shared, &record).await {
+            Ok(program) => deploy::switch(shared, &site, &record, program),
+            Err(error) => {
+                shared.log.line(format!("{} has no version that can be run: {error}", record.key));
+                shared.publish(&site, &record.hosts);
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Server {
+    /// Where clients connect.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where operators connect.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Whether the admin API asks for no token.
+    pub fn open(&self) -> bool {
+        self.shared.access.load().tokens.is_empty()
+    }
+
+    /// How many sites are served.
+    pub fn sites(&self) -> usize {
+        self.shared.lock_sites().len()
+    }
+
+    /// How many instances are at work.
+    pub fn live_instances(&self) -> usize {
+        self.config.slots as usize - self.shared.slots.available_permits()
+    }
+
+    /// Takes over tenants, tokens and limits of another configuration; requests under way keep what they have.
+    /// Returns the keys that only another start can change, and that differ.
+    ///
+    /// # Errors
+    /// If it does not hold; then nothing changes.
+    pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, EdgeError> {
+        config.check()?;
+        let access = Access::new(&config.tenant_list(), Some(&self.shared.access.load()));
+        self.shared.access.store(Arc::new(access));
+        let Config { listen, admin, state, slots, access_log, .. } = &self.config;
+        let fixed = [
+            ("listen", *listen == config.listen),
+            ("admin", *admin == config.admin),
+            ("state", *state == config.state),
+            ("slots", *slots == config.slots),
+            ("access_log", *access_log == config.access_log),
+        ];
+        Ok(fixed.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect())
+    }
+
+    /// Accepts nothing more, waits for requests under way, and returns how many had to be given up.
+    pub async fn stop(self) -> usize {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        self.stop.send_replace(true);
+        let end = tokio::time::Instant::now() + DRAIN_MAX;
+        while self.live_instances() > 0 && tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.live_instances()
+    }
+}

@@ -1,0 +1,37 @@
+//! Signals of the operating system, without handlers: a handler that runs on a guest's stack would end the process.
+//!
+//! They are blocked in all threads and waited for in one. So [`block`] comes first in a process, before it has threads.
+
+use nix::sys::signal::{SigSet, Signal};
+
+/// What the operator asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// Read the configuration again (SIGHUP).
+    Reload,
+    /// End what is under way, and stop (SIGTERM, SIGINT).
+    Stop,
+}
+
+fn set() -> SigSet {
+    [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT].into_iter().collect()
+}
+
+/// Blocks the signals in this thread and those it will start.
+///
+/// # Errors
+/// If the operating system refuses.
+pub fn block() -> std::io::Result<()> {
+    Ok(set().thread_block()?)
+}
+
+/// Waits for the next signal.
+///
+/// # Errors
+/// If the operating system refuses.
+pub fn wait() -> std::io::Result<Asked> {
+    Ok(match set().wait()? {
+        Signal::SIGHUP => Asked::Reload,
+        _ => Asked::Stop,
+    })
+}

@@ -1,0 +1,162 @@
+//! What outlives the process: a record for each site, and blobs (modules and artifacts) named by their content.
+//!
+//! A record names blobs; so blobs are written, and on the disk, before the record that names them. A record is
+//! replaced as a whole, and only by whoever knows the one before ([`SiteRecord::revision`]).
+
+mod files;
+mod redb;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use self::redb::DiskStore;
+use crate::name::{Host, Name};
+
+/// Whose site it is, and its name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+pub struct SiteKey {
+    /// The tenant.
+    pub tenant: Name,
+    /// The site.
+    pub site: Name,
+}
+
+impl fmt::Display for SiteKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.site)
+    }
+}
+
+/// The SHA-256 of a blob.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Digest {
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Digest> {
+        crate::config::from_hex(text).map(Digest)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Digest::parse(&text).ok_or_else(|| serde::de::Error::custom("a digest has 64 hexadecimal digits"))
+    }
+}
+
+/// All that is kept of a site.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SiteRecord {
+    /// Whose it is, and its name.
+    pub key: SiteKey,
+    /// Where it answers.
+    pub hosts: Vec<Host>,
+    /// What was deployed, oldest first.
+    pub versions: Vec<VersionRecord>,
+    /// Number of the version that answers.
+    pub active: u32,
+    /// How often the record was written.
+    pub revision: u64,
+}
+
+/// A version of a site. It never changes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VersionRecord {
+    /// Counted from 1.
+    pub number: u32,
+    /// The module that was uploaded.
+    pub module: Digest,
+    /// What it was compiled to.
+    pub artifact: Digest,
+    /// When, in milliseconds since 1970.
+    pub deployed_ms: u64,
+}
+
+impl SiteRecord {
+    /// A version.
+    pub fn version(&self, number: u32) -> Option<&VersionRecord> {
+        self.versions.iter().find(|version| version.number == number)
+    }
+}
+
+/// Something could not be kept or found.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another site answers for a host. The operator's to choose another.
+    #[error("the host {host} belongs to another site: choose another with --host, or delete that site")]
+    HostTaken {
+        /// Which.
+        host: Host,
+    },
+    /// Somebody else wrote the record meanwhile. Trying again helps.
+    #[error("the site was changed by somebody else meanwhile; try again")]
+    Conflict,
+    /// There are too many sites. The operator's to delete some.
+    #[error("there are {0} sites already, which is the limit")]
+    TooManySites(usize),
+    /// What was kept is not what is there now. The operator's to restore a copy.
+    #[error("the stored {0} is damaged or missing; restore the state directory from a copy, or deploy again")]
+    Damaged(String),
+    /// The disk. The operator's to mend.
+    #[error("cannot {what}: {source}")]
+    Disk {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Where records and blobs are kept. What was acknowledged survives the process and the machine.
+pub trait Store: Send + Sync {
+    /// Keeps bytes.
+    ///
+    /// # Errors
+    /// If they cannot be kept.
+    fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
+
+    /// Bytes that were kept, checked.
+    ///
+    /// # Errors
+    /// If they are not there or have changed.
+    fn blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
+
+    /// All records.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn sites(&self) -> Result<Vec<SiteRecord>, StoreError>;
+
+    /// A record, if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn site(&self, key: &SiteKey) -> Result<Option<SiteRecord>, StoreError>;
+
+    /// Writes a record whose revision is one more than that of the one before, or 1.
+    ///
+    /// # Errors
+    /// If it is not, or a host belongs to another site.
+    fn put_site(&self, record: &SiteRecord) -> Result<(), StoreError>;
+
+    /// Deletes a record.
+    ///
+    /// # Errors
+    /// If the disk refuses. That there is none is no error.
+    fn delete_site(&self, key: &SiteKey) -> Result<(), StoreError>;
+}

@@ -1,0 +1,174 @@
+//! Deploys: what is refused changes nothing, what is acknowledged stays, and who may do what.
+
+mod common;
+
+use common::{Edge, deploy, edge, get, guest, rest, send, serve};
+use selvedge_edge::client::{Client, ClientError, Name, Progress, Stage};
+
+fn failed(progress: Progress) -> (Stage, String) {
+    match progress {
+        Progress::Failed { stage, message } => (stage, message),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+/// A program that answers with a word.
+fn says(word: &str) -> Vec<u8> {
+    let text = String::from_utf8(guest("hello")).unwrap();
+    text.replace("fine\\n", &format!("{word}\\n"))
+        .replace("(i32.const 31)", &format!("(i32.const {})", 27 + word.len()))
+        .into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_at_any_stage_leaves_the_old_version_answering() {
+    let Edge { server, client, state: _state } = edge(common::CONFIG).await.with(&["hello"]).await;
+    let with_start = |body: &str| format!("(module (func (export \"_start\") {body}))").into_bytes();
+    let import = b"(module (import \"env\" \"unknown\" (func)) (func (export \"_start\")))".to_vec();
+    for (module, stage, why) in [
+        (b"no module".to_vec(), Stage::Compile, "not valid WebAssembly"),
+        (b"\0asm\x01\0\0\0\xff".to_vec(), Stage::Compile, ""),
+        (b"(module)".to_vec(), Stage::Link, "_start"),
+        (import, Stage::Link, "env unknown"),
+        (with_start("(unreachable)"), Stage::Check, "guest_trap"),
+        (with_start("(nop)"), Stage::Check, "no_response"),
+        (with_start("(loop (br 0))"), Stage::Check, "cpu_limit"),
+        (b"(module (memory 17) (func (export \"_start\")))".to_vec(), Stage::Check, "1048576"),
+    ] {
+        let (at, message) = failed(deploy(&client, "hello", module).await);
+        assert_eq!((at, message.contains(why)), (stage, true), "{message}");
+        assert!(get(server.listen(), "hello", "/").ends_with("fine\n"));
+    }
+    assert_eq!(client.versions(&name("hello")).await.unwrap().active, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_switch_back_and_survive_a_restart() {
+    let Edge { server, client, state } = edge(common::CONFIG).await;
+    for (number, word) in [(1, "one"), (2, "two"), (3, "three")] {
+        let deployed = deploy(&client, "site", says(word)).await;
+        assert!(matches!(deployed, Progress::Deployed { version, .. } if version == number), "{deployed:?}");
+        assert!(get(server.listen(), "site", "/").ends_with(&format!("\n{word}\n")));
+    }
+    assert_eq!(client.rollback(&name("site"), None).await.unwrap().active, 2);
+    assert!(get(server.listen(), "site", "/").ends_with("\ntwo\n"));
+    assert!(matches!(client.rollback(&name("site"), Some(9)).await, Err(ClientError::Refused { status: 404, .. })));
+    server.stop().await;
+    drop(client);
+    let server = restarted(state.path()).await;
+    assert!(get(server.listen(), "site", "/").ends_with("\ntwo\n"));
+    let client = Client::new(&format!("http://{}", server.admin()), None).unwrap();
+    let record = client.versions(&name("site")).await.unwrap();
+    assert_eq!((record.active, record.versions.len()), (2, 3));
+    let deployed = deploy(&client, "site", says("four")).await;
+    assert!(matches!(deployed, Progress::Deployed { version: 4, .. }), "{deployed:?}");
+    client.delete(&name("site")).await.unwrap();
+    assert!(get(server.listen(), "site", "/").contains("no_site"));
+}
+
+/// The state is free once the last connection of the old server is gone.
+async fn restarted(state: &std::path::Path) -> selvedge_edge::Server {
+    let lock = state.join("sites.redb");
+    common::until("the state to be free", || std::fs::File::open(&lock).is_ok_and(|file| file.try_lock().is_ok()))
+        .await;
+    serve(common::CONFIG, state).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_that_was_changed_is_never_run() {
+    let Edge { server, client, state } = edge(common::CONFIG).await.with(&["hello"]).await;
+    let artifact = client.versions(&name("hello")).await.unwrap().versions[0].artifact;
+    server.stop().await;
+    let path = state.path().join("blobs").join(artifact.to_string());
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let server = restarted(state.path()).await;
+    assert!(get(server.listen(), "hello", "/").contains("x-selvedge-error: no_version"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_in_browsers_cannot_deploy() {
+    let Edge { server, client: _client, state: _state } = edge(common::CONFIG).await;
+    let ask = |headers: &str| {
+        rest(send(server.admin(), format!("GET /v1/sites HTTP/1.1\r\n{headers}Connection: close\r\n\r\n")))
+    };
+    assert!(ask("Host: localhost\r\nx-selvedge: 1\r\n").starts_with("HTTP/1.1 200 "));
+    for foreign in [
+        "Host: localhost\r\n",
+        "Host: localhost\r\nx-selvedge: 1\r\nOrigin: http://evil.example\r\n",
+        "Host: evil.example\r\nx-selvedge: 1\r\n",
+        "x-selvedge: 1\r\n",
+    ] {
+        assert!(ask(foreign).starts_with("HTTP/1.1 403 "), "{foreign}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_have_tokens_and_sites_of_their_own() {
+    // The SHA-256 of "a" and of "b".
+    let config = r#"
+        listen = "127.0.0.1:0"
+        admin = "127.0.0.1:0"
+        [tenants.alpha]
+        tokens = ["sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"]
+        [tenants.beta]
+        tokens = ["sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"]
+    "#;
+    let Edge { server, client: nobody, state: _state } = edge(config).await;
+    let with = |token: &str| Client::new(&format!("http://{}", server.admin()), Some(token.into())).unwrap();
+    for client in [nobody, with("c"), with("")] {
+        assert!(matches!(client.sites().await, Err(ClientError::Refused { status: 401, .. })));
+    }
+    let (alpha, beta) = (with("a"), with("b"));
+    deploy(&alpha, "mine", says("alpha")).await;
+    assert!(beta.sites().await.unwrap().is_empty());
+    assert!(matches!(beta.rollback(&name("mine"), None).await, Err(ClientError::Refused { status: 404, .. })));
+    let (stage, message) = failed(deploy(&beta, "mine", says("beta")).await);
+    assert_eq!((stage, message.contains("mine.localhost")), (Stage::Store, true), "{message}");
+    assert!(get(server.listen(), "mine", "/").ends_with("alpha\n"));
+    assert!(!beta.metrics().await.unwrap().contains("mine"));
+    assert!(
+        alpha
+            .metrics()
+            .await
+            .unwrap()
+            .contains("selvedge_requests_total{tenant=\"alpha\",site=\"mine\",status=\"2xx\"} 1")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_can_be_followed() {
+    let Edge { server, client, state: _state } = edge(common::CONFIG).await.with(&["exits"]).await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let following = tokio::spawn(async move {
+        let site = name("exits");
+        client.logs(&site, true, |entry| drop(tell.send(entry.to_string()))).await
+    });
+    let answer = get(server.listen(), "exits", "/x");
+    let id = answer.lines().find_map(|line| line.strip_prefix("x-request-id: ")).unwrap();
+    let wanted = [format!("{id} | fine"), format!("{id} ! guest_exit: "), format!("{id} GET /x 500 ")];
+    for wanted in wanted {
+        while !told.recv().await.unwrap().starts_with(&wanted) {}
+    }
+    following.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_change_while_it_serves() {
+    let Edge { server, client: _client, state } = edge(common::CONFIG).await.with(&["grows", "hello"]).await;
+    let mut config = selvedge_edge::Config::parse("[limits]\nmemory = \"512KiB\"\nslots = 3", "edge.toml");
+    assert!(config.is_err(), "slots is no limit");
+    config = selvedge_edge::Config::parse("slots = 9\n[limits]\nmemory = \"512KiB\"", "edge.toml");
+    let mut config = config.unwrap();
+    config.state = state.path().to_owned();
+    let fixed = server.reload(&config).unwrap();
+    assert_eq!(fixed, ["listen", "admin", "slots"]);
+    assert!(get(server.listen(), "grows", "/x").contains("its limit of 512 KiB"));
+    assert!(get(server.listen(), "hello", "/x").ends_with("fine\n"));
+}
