@@ -90,8 +90,13 @@ pub const STACK_BYTES_MAX: usize = 1 << 30;
 pub const STACK_RESERVE_BYTES: usize = 8 << 10;
 /// Most stack that a function may use without comparing with the limit, if it calls nothing.
 pub const STACK_UNCHECKED_BYTES_MAX: usize = 1 << 10;
-/// Guard below a stack.
-pub const STACK_GUARD_BYTES: usize = 64 << 10;
+/// Guard below a stack. Prologues compare with a limit [`STACK_RESERVE_BYTES`] above it.
+pub const STACK_GUARD_BYTES: usize = 16 << 10;
+/// Slots of a pool up to this size are protected by markers in their page tables instead of by mappings, whose
+/// number the kernel bounds; a larger one's markers would take more than the rest of a page-table page.
+pub const MARKED_SLOT_BYTES_MAX: u64 = 2 << 20;
+/// Pages of a memory image that are copied into a slot which is protected by markers: a mapping costs more.
+pub const IMAGE_PAGES_COPIED_MAX: u64 = 4;
 
 const _: () = assert!(STACK_RESERVE_BYTES < STACK_BYTES_MIN);
 const _: () = assert!(STACK_UNCHECKED_BYTES_MAX * 2 <= STACK_RESERVE_BYTES);

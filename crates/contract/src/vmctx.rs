@@ -1,7 +1,7 @@
 //! The VM context: what generated code finds through its first argument.
 //!
 //! ```text
-//!            table entries, each table page-aligned
+//!            table entries
 //!            imported functions   {code, ctx, host, owner} each    ([`import_function`])
 //!            imported memories    → that memory's definition
 //!            imported tables      → that table's definition
@@ -29,7 +29,7 @@ pub use field::Field;
 use thiserror::Error;
 
 use crate::contract::{Contract, MemoryPlan, TablePlan};
-use crate::limits::{HOST_PAGE_BYTES, VMCTX_BYTES_MAX};
+use crate::limits::VMCTX_BYTES_MAX;
 use crate::types::RefType;
 
 /// The header that ends every context. All fields are 8 bytes; offsets are from the context pointer.
@@ -111,6 +111,8 @@ pub mod table_entry {
 
 /// Bytes of an entry in a table of host references.
 pub const EXTERN_ENTRY_BYTES: u32 = 8;
+/// Context and tables begin at a multiple of this, so that a stack may end there.
+pub const CONTEXT_ALIGN: u64 = 16;
 /// Bytes of a global's cell.
 pub const GLOBAL_BYTES: u32 = 16;
 
@@ -232,7 +234,7 @@ impl VmLayout {
         self.globals + ((self.globals_count - 1 - defined) * GLOBAL_BYTES) as i32
     }
 
-    /// Offset of the entries of the module's own `defined`-th table; page-aligned.
+    /// Offset of the entries of the module's own `defined`-th table.
     pub fn table_entries(&self, defined: u32) -> i32 {
         self.table_entries[defined as usize]
     }
@@ -268,7 +270,7 @@ impl VmLayout {
         self.tables.unsigned_abs()
     }
 
-    /// Bytes below the context pointer, tables included: a multiple of the page.
+    /// Bytes below the context pointer, tables included: a multiple of [`CONTEXT_ALIGN`].
     pub fn context_bytes(&self) -> u64 {
         self.context_bytes
     }
@@ -303,12 +305,12 @@ pub fn entry_bytes(element: RefType) -> u32 {
 }
 
 fn place_tables(below: u32, tables: &[TablePlan]) -> Result<(Vec<i32>, u64), LayoutError> {
-    let mut next = u64::from(below).next_multiple_of(HOST_PAGE_BYTES);
+    let mut next = u64::from(below).next_multiple_of(CONTEXT_ALIGN);
     let mut offsets = Vec::with_capacity(tables.len());
     for table in tables {
         // One entry more: the null entry that a clamped index meets.
         let bytes = table.entries_max.saturating_add(1).saturating_mul(u64::from(entry_bytes(table.ty.element)));
-        next = next.saturating_add(bytes).checked_next_multiple_of(HOST_PAGE_BYTES).unwrap_or(u64::MAX);
+        next = next.saturating_add(bytes).checked_next_multiple_of(CONTEXT_ALIGN).unwrap_or(u64::MAX);
         if next > VMCTX_BYTES_MAX {
             return Err(LayoutError { bytes: next });
         }
@@ -366,9 +368,10 @@ mod tests {
         assert_eq!(layout.global(2), -112);
         assert_eq!(layout.table_def(1), -112 - 32);
         assert_eq!(layout.table_def(0), -112 - 64);
-        assert_eq!(layout.table_entries(0), -(4096 + 12288));
-        assert_eq!(layout.table_entries(1), -(4096 + 2 * 12288));
-        assert_eq!(layout.context_bytes(), 4096 + 2 * 12288);
+        let entries = 301 * 32;
+        assert_eq!(layout.table_entries(0), -(176 + entries));
+        assert_eq!(layout.table_entries(1), -(176 + 2 * entries));
+        assert_eq!(layout.context_bytes(), 176 + 2 * 9632, "nothing lies between them");
     }
 
     #[test]

@@ -173,15 +173,22 @@ impl Arena {
     }
 
     /// How many pages of the first instance stay resident when it is recycled.
-    pub fn hot_pages(&self) -> u64 {
-        self.pages().map_or(0, |pages| if pages.tracked() { pages.hot_count() } else { 0 })
+    pub fn resident_pages(&self) -> u64 {
+        self.pages().map_or(0, Pages::resident)
     }
 
-    /// Stops copying pages back: recycling gives them to the kernel from now on.
-    pub fn untrack(&mut self) {
-        if let Some(pages) = self.pages() {
-            pages.untrack();
-        }
+    /// Whether recycling knows which pages are touched, and [`Arena::profile`] says which.
+    pub fn is_tracked(&self) -> bool {
+        self.pages().is_some_and(Pages::tracked)
+    }
+
+    /// Stops tracking pages: recycling does the next best from now on, as [`Recycling`] says. For an arena that was
+    /// just recycled.
+    ///
+    /// # Errors
+    /// If the kernel refuses to take the pages back that it has now: then the arena can only be dropped.
+    pub fn untrack(&mut self) -> Result<(), NativeError> {
+        self.slots.first().map_or(Err(NativeError::NotPooled), Slot::untrack)
     }
 
     fn pages(&self) -> Option<&Pages> {

@@ -38,6 +38,7 @@ mod pages;
 mod pool;
 mod region;
 mod registers;
+mod scan;
 mod signals;
 mod slot;
 mod switch;
@@ -52,6 +53,7 @@ pub use error::NativeError;
 pub use handed_on::{HandOn, HandedOn};
 pub use host::{Host, HostBody, HostFunction, HostVerdict};
 pub use interrupt::{InterruptHandle, Interruption};
+pub use pages::Recycling;
 pub use pool::{Pool, SlotLimits};
 
 /// One slot of a `values` array ([`selvedge_contract::abi`]), little-endian; the upper bytes of a narrower

@@ -7,55 +7,78 @@
 //!
 //! Opening is atomic to other threads that read: behind the marker the page is what it must be, zero or the
 //! file's. Where the kernel has no guard markers (before Linux 6.15), and in a slot with more hot pages than are
-//! worth copying, nothing is tracked; recycling then gives all pages back to the kernel.
+//! worth copying, nothing is tracked. Recycling then asks the kernel which pages were written ([`crate::scan`]),
+//! or, before Linux 6.7, gives all pages back to it.
 
 use std::ffi::c_void;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use selvedge_contract::limits::HOST_PAGE_BYTES;
+
+use crate::scan;
 
 /// `MADV_GUARD_INSTALL`, `MADV_GUARD_REMOVE` (Linux 6.13; 6.15 for file mappings).
 const GUARD_INSTALL: i32 = 102;
 const GUARD_REMOVE: i32 = 103;
 
+/// How recycling learns what to reset. Each way is taken where the kernel cannot do the ones after it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Recycling {
+    /// Not at all: every page is given back to the kernel.
+    Discard,
+    /// Written pages are asked for (`PAGEMAP_SCAN`, Linux 6.7).
+    Scan,
+    /// Pages that are touched are noted once and stay open (`MADV_GUARD_INSTALL`, Linux 6.15).
+    Track,
+}
+
 /// The pages of a slot between the bottom of its stack and the initial end of memory 0.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    low: u64,
-    /// The stack's pages that are tracked; its topmost page is always hot.
+    /// The stack's pages; its topmost, which may hold context too, is not among them and always open.
     stack: Range<u64>,
     /// Memory 0 at its initial size.
     memory: Range<u64>,
-    /// Hot pages, a bit each, counted from `low`.
+    /// Hot pages, a bit each, counted from the bottom of the stack.
     hot: Box<[AtomicU64]>,
-    /// Whether cold pages are marked.
-    tracked: AtomicBool,
+    /// A [`Recycling`].
+    way: AtomicU8,
+    /// How many written pages the last scan left resident.
+    kept: AtomicU64,
 }
 
 impl Pages {
-    /// Marks all pages of a slot cold but `profile`'s and the stack's topmost. The ranges are whole pages, mapped
-    /// readable and writable, the stack below the memory.
-    pub(crate) fn new(stack: Range<u64>, memory: Range<u64>, profile: &[u64]) -> Pages {
-        let low = stack.start;
-        let count = (memory.end - low) / HOST_PAGE_BYTES;
+    /// Marks all pages of a slot cold but `profile`'s, if they are to be tracked. The ranges are whole pages, the
+    /// stack below the memory; they are mapped readable and writable, and may be marked.
+    pub(crate) fn new(stack: Range<u64>, memory: Range<u64>, profile: &[u64], best: Recycling) -> Pages {
+        let count = (memory.end.max(stack.end) - stack.start) / HOST_PAGE_BYTES;
         let words = count.div_ceil(64) as usize;
         let hot = (0..words).map(|word| AtomicU64::new(profile.get(word).copied().unwrap_or(0))).collect();
-        let pages = Pages { low, stack, memory, hot, tracked: AtomicBool::new(false) };
-        let top = pages.stack.end - HOST_PAGE_BYTES;
-        pages.set_hot(top);
-        let marked = advise(pages.stack.clone(), GUARD_INSTALL) && advise(pages.memory.clone(), GUARD_INSTALL);
-        let opened = marked && pages.hot_pages().all(|page| advise(page..page + HOST_PAGE_BYTES, GUARD_REMOVE));
-        pages.tracked.store(opened, Ordering::Relaxed);
-        if !opened {
-            pages.untrack();
+        let pages = Pages { stack, memory, hot, way: AtomicU8::new(Recycling::Track as u8), kept: AtomicU64::new(0) };
+        if best < Recycling::Track || !pages.mark() {
+            pages.untrack(best);
         }
         pages
     }
 
+    fn mark(&self) -> bool {
+        guard(self.stack.clone()) && guard(self.memory.clone()) && self.hot_runs().all(unguard)
+    }
+
+    /// How its recycling learns what to reset.
+    pub(crate) fn way(&self) -> Recycling {
+        match self.way.load(Ordering::Relaxed) {
+            0 => Recycling::Discard,
+            1 => Recycling::Scan,
+            _ => Recycling::Track,
+        }
+    }
+
     /// Whether cold pages are marked: only then do the hot pages tell what was touched.
     pub(crate) fn tracked(&self) -> bool {
-        self.tracked.load(Ordering::Relaxed)
+        self.way() == Recycling::Track
     }
 
     /// Opens a cold page for good; says whether the access that faulted there can go on. Async-signal-safe.
@@ -64,23 +87,25 @@ impl Pages {
         if !self.tracked() || !(self.stack.contains(&page) || self.memory.contains(&page)) {
             return false;
         }
-        let opened = advise(page..page + HOST_PAGE_BYTES, GUARD_REMOVE);
+        let opened = unguard(page..page + HOST_PAGE_BYTES);
         if opened {
             self.set_hot(page);
         }
         opened
     }
 
-    /// Opens everything: nothing is tracked from now on.
-    pub(crate) fn untrack(&self) {
-        self.tracked.store(false, Ordering::Relaxed);
+    /// Opens everything: nothing is tracked from now on, and recycling does the next best.
+    pub(crate) fn untrack(&self, best: Recycling) {
+        let way = if best >= Recycling::Scan && scan::works() { Recycling::Scan } else { Recycling::Discard };
+        self.way.store(way as u8, Ordering::Relaxed);
         // Where markers are unknown to the kernel there are none to remove.
-        advise(self.stack.clone(), GUARD_REMOVE);
-        advise(self.memory.clone(), GUARD_REMOVE);
+        unguard(self.stack.clone());
+        unguard(self.memory.clone());
     }
 
-    fn set_hot(&self, page: u64) {
-        let at = (page - self.low) / HOST_PAGE_BYTES;
+    /// Notes a page as hot that is open.
+    pub(crate) fn set_hot(&self, page: u64) {
+        let at = (page - self.stack.start) / HOST_PAGE_BYTES;
         self.hot[at as usize / 64].fetch_or(1 << (at % 64), Ordering::Relaxed);
     }
 
@@ -92,14 +117,36 @@ impl Pages {
             std::iter::from_fn(move || {
                 let bit = bits.trailing_zeros();
                 bits &= bits.wrapping_sub(1);
-                (bit < 64).then_some(self.low + (at * 64 + u64::from(bit)) * HOST_PAGE_BYTES)
+                (bit < 64).then_some(self.stack.start + (at * 64 + u64::from(bit)) * HOST_PAGE_BYTES)
             })
         })
     }
 
-    /// How many pages are hot.
-    pub(crate) fn hot_count(&self) -> u64 {
-        self.hot.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum()
+    /// The hot pages, neighbours together.
+    fn hot_runs(&self) -> impl Iterator<Item = Range<u64>> {
+        let mut pages = self.hot_pages().peekable();
+        std::iter::from_fn(move || {
+            let start = pages.next()?;
+            let mut end = start + HOST_PAGE_BYTES;
+            while pages.next_if_eq(&end).is_some() {
+                end += HOST_PAGE_BYTES;
+            }
+            Some(start..end)
+        })
+    }
+
+    /// How many pages stay resident when the slot is recycled.
+    pub(crate) fn resident(&self) -> u64 {
+        match self.way() {
+            Recycling::Discard => 0,
+            Recycling::Scan => self.kept.load(Ordering::Relaxed),
+            Recycling::Track => self.hot.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum(),
+        }
+    }
+
+    /// Notes how many pages a scan has left resident.
+    pub(crate) fn set_kept(&self, pages: u64) {
+        self.kept.store(pages, Ordering::Relaxed);
     }
 
     /// The hot pages as bits: what the next slot of the module begins with.
@@ -128,9 +175,14 @@ pub(crate) fn unguard(range: Range<u64>) -> bool {
     advise(range, GUARD_REMOVE)
 }
 
-/// Gives a range's pages back to the kernel: zero, or the mapped file, is there.
+/// Gives a range's pages back to the kernel: zero, or the mapped file, is there. Marks stay.
 pub(crate) fn discard(range: Range<u64>) -> bool {
     advise(range, libc::MADV_DONTNEED)
+}
+
+/// Keeps the kernel from backing a range with huge pages: each would be resident as a whole.
+pub(crate) fn small(range: Range<u64>) -> bool {
+    advise(range, libc::MADV_NOHUGEPAGE)
 }
 
 /// `madvise(2)` on pages of our own slots. Async-signal-safe; `errno` is kept, for whoever was interrupted.

@@ -1,25 +1,34 @@
 //! Address space for many slots, reserved at once.
 //!
 //! ```text
-//!   │ slot 0 │ slot 1 │ slot 2 │ …      each `stride` bytes; inaccessible until an instance is put there
+//!   │ slot 0 │ slot 1 │ slot 2 │ …      each `stride` bytes
 //! ```
 //!
 //! All slots of a pool are alike, so that the slot of any address is one division, in the signal handler too.
+//!
+//! Large slots are inaccessible until an instance is put there, and two mappings from then on; the kernel bounds how
+//! many a process may have (`vm.max_map_count`). They begin where a page-table page does, so that stack, context and
+//! the start of memory share one. Small slots lie close together in one mapping for all, and each marks what of it is
+//! out of bounds ([`crate::pages`]); several share a page-table page.
 
 use std::ffi::c_void;
 use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
-use selvedge_contract::limits::{HOST_PAGE_BYTES, STACK_BYTES_MAX, STACK_BYTES_MIN, STACK_GUARD_BYTES};
+use selvedge_contract::limits::{
+    HOST_PAGE_BYTES, MARKED_SLOT_BYTES_MAX, STACK_BYTES_MAX, STACK_BYTES_MIN, STACK_GUARD_BYTES,
+};
 
 use crate::error::NativeError;
-use crate::pages::Pages;
+use crate::pages::{self, Pages, Recycling};
 use crate::signals;
 use crate::slot::{release, reserve};
 
+/// Address space that one page-table page maps.
+const PAGE_TABLE_BYTES: u64 = 2 << 20;
 /// Pools alive in one process: the signal handler looks at each.
 const POOLS_MAX: usize = 64;
 
@@ -34,13 +43,22 @@ pub struct SlotLimits {
     pub context_bytes_max: u64,
     /// Bytes of address space for memories, their guards included.
     pub memory_bytes_max: u64,
+    /// The best way of recycling to use.
+    pub recycling: Recycling,
+    /// Pages that one slot keeps when the kernel is asked which were written.
+    pub resident_pages_max: u64,
 }
 
 /// Address space for slots.
 #[derive(Debug)]
 pub struct Pool {
+    /// What was reserved.
+    reserved: Range<u64>,
+    /// The first slot.
     base: u64,
     stride: u64,
+    /// Whether all slots are one mapping.
+    marked: bool,
     limits: SlotLimits,
     /// The pages of the slot that is in use, for the signal handler.
     pages: Box<[AtomicPtr<Pages>]>,
@@ -57,6 +75,28 @@ struct Entry {
 static POOLS: [Entry; POOLS_MAX] =
     [const { Entry { low: AtomicU64::new(0), high: AtomicU64::new(0), pool: AtomicPtr::new(ptr::null_mut()) } };
         POOLS_MAX];
+/// Mappings of memory images in pooled slots.
+static IMAGE_RUNS: AtomicU64 = AtomicU64::new(0);
+
+/// How many there may be: each splits another mapping, and half of what the kernel allows is for the rest of the
+/// process.
+fn image_runs_max() -> u64 {
+    static MAX: OnceLock<u64> = OnceLock::new();
+    *MAX.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+        text.trim().parse().unwrap_or(65_530) / 4
+    })
+}
+
+/// Bytes of a slot, or `None` if there are too many: they all begin at the same place of a page, or of a page table.
+fn stride(limits: &SlotLimits) -> Option<u64> {
+    let below = (limits.stack_bytes as u64).checked_add(limits.context_bytes_max)?;
+    let below = below.checked_next_multiple_of(HOST_PAGE_BYTES)?.checked_add(STACK_GUARD_BYTES as u64)?;
+    let bytes = below.checked_add(limits.memory_bytes_max.max(1))?;
+    let align = if bytes > MARKED_SLOT_BYTES_MAX { PAGE_TABLE_BYTES } else { HOST_PAGE_BYTES };
+    bytes.checked_next_multiple_of(align)
+}
+
 /// Held to change [`POOLS`].
 static POOLS_CHANGE: Mutex<()> = Mutex::new(());
 
@@ -66,28 +106,57 @@ impl Pool {
     /// # Errors
     /// If a limit is out of range, or there is not so much address space.
     pub fn new(limits: SlotLimits) -> Result<Arc<Pool>, NativeError> {
-        let SlotLimits { slots, stack_bytes, context_bytes_max, memory_bytes_max } = limits;
-        if !(STACK_BYTES_MIN..=STACK_BYTES_MAX).contains(&stack_bytes) {
-            let (min, max) = (STACK_BYTES_MIN as u64, STACK_BYTES_MAX as u64);
-            return Err(NativeError::Limit { what: "a stack", bytes: stack_bytes as u64, min, max });
+        let (min, max) = (STACK_BYTES_MIN as u64, STACK_BYTES_MAX as u64);
+        let stack_bytes = limits.stack_bytes as u64;
+        if !(min..=max).contains(&stack_bytes) {
+            return Err(NativeError::Limit { what: "a stack", bytes: stack_bytes, min, max });
         }
-        let parts = [2 * STACK_GUARD_BYTES as u64, stack_bytes as u64, context_bytes_max, memory_bytes_max];
-        let rounded = parts.iter().map(|bytes| bytes.checked_next_multiple_of(HOST_PAGE_BYTES));
-        let stride = rounded.flatten().try_fold(HOST_PAGE_BYTES, u64::checked_add);
-        let bytes = stride.and_then(|stride| stride.checked_mul(u64::from(slots.max(1))));
+        let slots = u64::from(limits.slots.max(1));
+        let stride = stride(&limits);
+        // One more than there are, to align the first.
+        let bytes = stride.and_then(|stride| stride.checked_mul(slots)?.checked_add(PAGE_TABLE_BYTES));
         let (Some(stride), Some(bytes)) = (stride, bytes.filter(|bytes| *bytes <= 1 << 47)) else {
             return Err(NativeError::Limit { what: "a pool", bytes: bytes.unwrap_or(u64::MAX), min: 0, max: 1 << 47 });
         };
         signals::install()?;
-        let pool = Arc::new(Pool {
-            base: reserve(bytes)?,
+        let start = reserve(bytes)?;
+        let mut pool = Pool {
+            reserved: start..start + bytes,
+            base: start.next_multiple_of(PAGE_TABLE_BYTES),
             stride,
+            marked: false,
             limits,
-            pages: (0..slots).map(|_| AtomicPtr::default()).collect(),
-            free: Mutex::new((0..slots).rev().collect()),
-        });
+            pages: (0..limits.slots).map(|_| AtomicPtr::default()).collect(),
+            free: Mutex::new((0..limits.slots).rev().collect()),
+        };
+        pool.marked = stride <= MARKED_SLOT_BYTES_MAX && pool.open_all();
+        let pool = Arc::new(pool);
         pool.register()?;
         Ok(pool)
+    }
+
+    /// Makes one accessible mapping of all slots, if slots can be marked then.
+    fn open_all(&self) -> bool {
+        let range = self.base..self.base + self.bytes();
+        self.map_over(range.clone(), ProtFlags::READ | ProtFlags::WRITE)
+            && (pages::guard(range.start..range.start + HOST_PAGE_BYTES) || {
+                self.map_over(range, ProtFlags::empty());
+                false
+            })
+    }
+
+    /// Maps fresh memory over slots that nobody uses.
+    fn map_over(&self, range: Range<u64>, access: ProtFlags) -> bool {
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+        let bytes = (range.end - range.start) as usize;
+        assert!(self.reserved.start <= range.start && range.end <= self.reserved.end, "the pool's own");
+        // SAFETY: the range is part of the pool's reservation, and nothing refers into it.
+        let mapped = unsafe { mmap_anonymous(range.start as *mut c_void, bytes, access, flags) };
+        if mapped.is_ok() && !access.is_empty() {
+            // Where the kernel would use huge pages unasked. One that has none refuses, and needs no advice.
+            pages::small(range);
+        }
+        mapped.is_ok()
     }
 
     /// What its slots have room for.
@@ -114,16 +183,20 @@ impl Pool {
     pub(crate) fn take(self: &Arc<Pool>) -> Option<Space> {
         let index = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         let base = self.base + u64::from(index) * self.stride;
-        Some(Space { base, bytes: self.stride, home: Some((self.clone(), index)) })
+        Some(Space { base, bytes: self.stride, home: Some((self.clone(), index)), image_runs: 0 })
     }
 
-    fn give_back(&self, index: u32) {
+    /// Takes back a slot, in which something was mapped or not.
+    fn give_back(&self, index: u32, mapped: bool) {
         let base = self.base + u64::from(index) * self.stride;
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
-        // SAFETY: the range is the slot's own, nothing refers into it any more, and inaccessible memory replaces it.
-        let cleared = unsafe { mmap_anonymous(base as *mut c_void, self.stride as usize, ProtFlags::empty(), flags) };
+        let range = base..base + self.stride;
+        let cleared = match (self.marked, mapped) {
+            (true, false) => pages::discard(range),
+            (true, true) => self.map_over(range, ProtFlags::READ | ProtFlags::WRITE),
+            (false, _) => self.map_over(range, ProtFlags::empty()),
+        };
         // Where even that fails, the slot is not handed out again.
-        if cleared.is_ok() {
+        if cleared {
             self.free.lock().unwrap_or_else(PoisonError::into_inner).push(index);
         }
     }
@@ -145,7 +218,7 @@ impl Drop for Pool {
             entry.low.store(0, Ordering::Release);
             entry.pool.store(ptr::null_mut(), Ordering::Release);
         }
-        release(self.base, self.bytes());
+        release(self.reserved.start, self.reserved.end - self.reserved.start);
     }
 }
 
@@ -173,12 +246,35 @@ pub(crate) struct Space {
     base: u64,
     bytes: u64,
     home: Option<(Arc<Pool>, u32)>,
+    /// Mappings of a memory image that count among [`IMAGE_RUNS`].
+    image_runs: u64,
 }
 
 impl Space {
     /// Reserves address space.
     pub(crate) fn reserve(bytes: u64) -> Result<Space, NativeError> {
-        Ok(Space { base: reserve(bytes)?, bytes, home: None })
+        Ok(Space { base: reserve(bytes)?, bytes, home: None, image_runs: 0 })
+    }
+
+    /// Whether what is inaccessible is marked, not mapped so.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.home.as_ref().is_some_and(|(pool, _)| pool.marked)
+    }
+
+    /// The limits of the pool it is in.
+    pub(crate) fn limits(&self) -> Option<&SlotLimits> {
+        self.home.as_ref().map(|(pool, _)| pool.limits())
+    }
+
+    /// Whether a memory image may be mapped, in so many runs: the slots of all pools leave mappings to the rest of
+    /// the process.
+    pub(crate) fn may_map(&mut self, runs: u64) -> bool {
+        if self.home.is_none() {
+            return true;
+        }
+        let counted = IMAGE_RUNS.fetch_add(runs, Ordering::Relaxed) + runs;
+        self.image_runs += runs;
+        counted <= image_runs_max()
     }
 
     pub(crate) fn range(&self) -> Range<u64> {
@@ -203,7 +299,10 @@ impl Drop for Space {
     fn drop(&mut self) {
         self.hide();
         match self.home.take() {
-            Some((pool, index)) => pool.give_back(index),
+            Some((pool, index)) => {
+                pool.give_back(index, self.image_runs > 0);
+                IMAGE_RUNS.fetch_sub(self.image_runs, Ordering::Relaxed);
+            }
             None => release(self.base, self.bytes),
         }
     }

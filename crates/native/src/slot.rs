@@ -2,24 +2,32 @@
 //!
 //! ```text
 //!  low                                                                       high
-//!  │ guard │ stack │ guard │ tables, context │ memory 0 … │ guard │ memory 1 … │
-//!                                            ▲ context pointer
+//!  │ guard │ stack ┊ tables, context │ memory 0 … │ guard │ memory 1 … │
+//!                                    ▲ context pointer
 //! ```
+//!
+//! The stack ends where tables and context begin, in the middle of a page: what a small instance always touches is
+//! one page. Proved code writes no frame above its own stack.
+//!
+//! What is inaccessible is not mapped so, or, in a slot of a pool of small ones, *marked* ([`crate::pages`]): then
+//! all slots of the pool are one mapping, however many there are.
 
 use std::ffi::c_void;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
-use selvedge_contract::MemoryPlan;
-use selvedge_contract::limits::{HOST_PAGE_BYTES, STACK_GUARD_BYTES, WASM_PAGE_BYTES};
+use selvedge_contract::limits::{HOST_PAGE_BYTES, IMAGE_PAGES_COPIED_MAX, STACK_GUARD_BYTES, WASM_PAGE_BYTES};
 use selvedge_contract::vmctx::{VmLayout, memory_def, table_def};
+use selvedge_contract::{ImageRun, MemoryPlan};
 
 use crate::code::Code;
 use crate::error::NativeError;
-use crate::pages::{self, Pages};
+use crate::pages::{self, Pages, Recycling};
 use crate::pool::Space;
+use crate::scan;
 
 /// Reserves inaccessible address space.
 pub(crate) fn reserve(bytes: u64) -> Result<u64, NativeError> {
@@ -50,7 +58,9 @@ pub(crate) struct Slot {
     /// Memory 0 up to here was opened once; beyond its size it is marked.
     window: AtomicU64,
     /// What the context's changeable part was when the instance was new; empty until [`Slot::seal`].
-    sealed: Vec<u8>,
+    sealed: Box<[u8]>,
+    /// Whether the image was copied into the slot, not mapped.
+    image_is_copied: bool,
 }
 
 impl Slot {
@@ -58,7 +68,9 @@ impl Slot {
     /// its memories at their initial sizes with their images. The context is zero but for the definitions.
     pub(crate) fn new(code: Arc<Code>, stack_bytes: u64) -> Result<Slot, NativeError> {
         let bytes = Self::below(&code, stack_bytes) + code.index().layout.total_bytes().max(HOST_PAGE_BYTES);
-        Slot::set_up(code, stack_bytes, Space::reserve(bytes)?)
+        let slot = Slot::set_up(code, stack_bytes, Space::reserve(bytes)?)?;
+        slot.fill_image()?;
+        Ok(slot)
     }
 
     /// Sets up a slot of a pool. `profile` has the pages that such an instance is known to touch.
@@ -76,31 +88,52 @@ impl Slot {
         }
         let mut slot = Slot::set_up(code, stack_bytes, space)?;
         let memory = slot.context..slot.context + slot.initial_bytes(0);
-        let pages = Box::new(Pages::new(slot.stack(), memory, profile));
+        let pages = Box::new(Pages::new(slot.stack.start..slot.stack_top(), memory, profile, slot.recycling()));
         slot.space.show(&pages);
         slot.pages = Some(pages);
+        slot.fill_image()?;
         Ok(slot)
+    }
+
+    /// The best way of recycling that its pool allows.
+    fn recycling(&self) -> Recycling {
+        self.space.limits().map_or(Recycling::Discard, |limits| limits.recycling)
     }
 
     /// Bytes below the context pointer.
     fn below(code: &Code, stack_bytes: u64) -> u64 {
-        2 * STACK_GUARD_BYTES as u64 + stack_bytes + code.index().layout.context_bytes()
+        let bytes = stack_bytes + code.index().layout.context_bytes();
+        STACK_GUARD_BYTES as u64 + bytes.next_multiple_of(HOST_PAGE_BYTES)
     }
 
     fn set_up(code: Arc<Code>, stack_bytes: u64, space: Space) -> Result<Slot, NativeError> {
         let base = space.range().start;
         let context = base + Self::below(&code, stack_bytes);
         let stack_low = base + STACK_GUARD_BYTES as u64;
-        let stack = stack_low..stack_low + stack_bytes;
-        let mut slot =
-            Slot { pages: None, space, context, stack, code, window: AtomicU64::new(context), sealed: Vec::new() };
-        slot.open(slot.stack.start, stack_bytes)?;
-        let context_bytes = slot.layout().context_bytes();
-        slot.open(slot.context - context_bytes, context_bytes)?;
+        let stack_end = if stack_bytes == 0 { stack_low } else { context - code.index().layout.context_bytes() };
+        let mut slot = Slot {
+            pages: None,
+            space,
+            context,
+            stack: stack_low..stack_end,
+            code,
+            window: AtomicU64::new(context),
+            sealed: Box::default(),
+            image_is_copied: false,
+        };
+        if slot.space.is_marked() && !pages::guard(slot.space.range()) {
+            return Err(refused("protect a slot"));
+        }
+        slot.open(slot.stack.start, slot.context - slot.stack.start)?;
         slot.init_memories()?;
         slot.init_tables();
         slot.window = AtomicU64::new(context + slot.initial_bytes(0));
         Ok(slot)
+    }
+
+    /// The page that has the top of the stack, and may have context: always open.
+    fn stack_top(&self) -> u64 {
+        self.stack.end.saturating_sub(1).max(self.stack.start) & !(HOST_PAGE_BYTES - 1)
     }
 
     /// Size of a memory of a new instance; 0 if it has no such memory.
@@ -108,7 +141,7 @@ impl Slot {
         self.plans().get(defined).map_or(0, |plan| plan.ty.min_pages * WASM_PAGE_BYTES)
     }
 
-    fn init_memories(&self) -> Result<(), NativeError> {
+    fn init_memories(&mut self) -> Result<(), NativeError> {
         for (defined, plan) in self.plans().iter().enumerate() {
             let base = self.memory_base(defined);
             let size = plan.ty.min_pages * WASM_PAGE_BYTES;
@@ -118,12 +151,64 @@ impl Slot {
             self.write(def + memory_def::SIZE, size);
             self.write(def + memory_def::BOUND, plan.reservation_bytes);
         }
-        let image = self.code.index().image().start as u64;
-        for run in &self.code.index().contract.image {
-            let at = self.memory_base(run.memory as usize) + run.page * HOST_PAGE_BYTES;
-            self.map_image(at, run.pages * HOST_PAGE_BYTES, image + run.offset)?;
+        self.init_image()
+    }
+
+    /// Maps the memories' image, unless it is to be copied: that is cheaper for a few pages of a small slot, and all
+    /// that is left when the kernel allows no more mappings.
+    fn init_image(&mut self) -> Result<(), NativeError> {
+        let code = self.code.clone();
+        let image = &code.index().contract.image;
+        let pages: u64 = image.iter().map(|run| run.pages).sum();
+        if self.space.is_marked() && pages <= IMAGE_PAGES_COPIED_MAX || !self.space.may_map(image.len() as u64) {
+            self.image_is_copied = true;
+            return Ok(());
+        }
+        match image.iter().try_for_each(|run| self.map_image(run)) {
+            Err(NativeError::Memory { source: Errno::NOMEM, .. }) => self.image_is_copied = true,
+            mapped => mapped?,
         }
         Ok(())
+    }
+
+    /// Copies the image into memories that were set up, unless it is mapped there.
+    fn fill_image(&self) -> Result<(), NativeError> {
+        if !self.image_is_copied {
+            return Ok(());
+        }
+        if let Some(pages) = self.pages().filter(|pages| pages.tracked()) {
+            let runs = self.code.index().contract.image.iter().filter(|run| run.memory == 0);
+            let mut addresses = runs.flat_map(|run| (run.page..run.page + run.pages).map(|page| self.page(page)));
+            if !addresses.all(|page| pages.open(page)) {
+                return Err(refused("open memory"));
+            }
+        }
+        (0..self.plans().len()).for_each(|memory| self.copy_image(memory));
+        Ok(())
+    }
+
+    /// Address of a page of memory 0.
+    fn page(&self, number: u64) -> u64 {
+        self.context + number * HOST_PAGE_BYTES
+    }
+
+    /// Copies the image of one memory, where it is open.
+    fn copy_image(&self, memory: usize) {
+        let runs = self.code.index().contract.image.iter().filter(|run| run.memory as usize == memory);
+        for run in runs {
+            let at = self.memory_base(memory) + run.page * HOST_PAGE_BYTES;
+            let bytes = self.image_bytes(run.offset, run.pages);
+            assert!(self.holds(at, bytes.len() as u64), "an image lies in its memory");
+            // SAFETY: the run lies in its memory at its initial size (checked when the artifact was read), which is
+            // open there; the instance does not run.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at as *mut u8, bytes.len()) };
+        }
+    }
+
+    /// Pages of the image, from an offset in its section.
+    fn image_bytes(&self, offset: u64, pages: u64) -> &[u8] {
+        let at = self.code.index().image().start + offset as usize;
+        &self.code.bytes()[at..at + (pages * HOST_PAGE_BYTES) as usize]
     }
 
     fn init_tables(&self) {
@@ -144,6 +229,9 @@ impl Slot {
             return Ok(());
         }
         assert!(self.holds(address, bytes), "only the slot's own pages are opened");
+        if self.space.is_marked() {
+            return if pages::unguard(address..address + bytes) { Ok(()) } else { Err(refused("open memory")) };
+        }
         // SAFETY: the range lies in this slot's reservation, and opening it takes nothing away from anyone.
         let opened =
             unsafe { mprotect(address as *mut c_void, bytes as usize, MprotectFlags::READ | MprotectFlags::WRITE) };
@@ -151,7 +239,10 @@ impl Slot {
     }
 
     /// Maps part of the artifact copy-on-write over pages of a memory.
-    fn map_image(&self, address: u64, bytes: u64, file_offset: u64) -> Result<(), NativeError> {
+    fn map_image(&self, run: &ImageRun) -> Result<(), NativeError> {
+        let address = self.memory_base(run.memory as usize) + run.page * HOST_PAGE_BYTES;
+        let bytes = run.pages * HOST_PAGE_BYTES;
+        let file_offset = self.code.index().image().start as u64 + run.offset;
         assert!(self.holds(address, bytes), "an image lies in its memory: checked when the artifact was read");
         let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::FIXED);
         // SAFETY: the range lies in this slot's reservation; the instance has not run, so nothing refers to the
@@ -284,6 +375,14 @@ impl Slot {
         Ok(())
     }
 
+    /// Stops tracking pages: recycling does the next best from now on.
+    pub(crate) fn untrack(&self) -> Result<(), NativeError> {
+        let Some(pages) = self.pages() else { return Err(NativeError::NotPooled) };
+        pages.untrack(self.recycling().min(Recycling::Scan));
+        // What is resident now is more than it may keep.
+        self.discard_all(pages)
+    }
+
     /// What the pages of a pooled slot tell.
     pub(crate) fn pages(&self) -> Option<&Pages> {
         self.pages.as_deref()
@@ -293,7 +392,7 @@ impl Slot {
     pub(crate) fn seal(&mut self) {
         let bytes = self.layout().changeable_bytes() as usize;
         // SAFETY: the context's last bytes are mapped, and no guest code runs: the slot is borrowed mutably.
-        self.sealed = unsafe { std::slice::from_raw_parts((self.context as *const u8).sub(bytes), bytes) }.to_vec();
+        self.sealed = unsafe { std::slice::from_raw_parts((self.context as *const u8).sub(bytes), bytes) }.into();
     }
 
     /// Makes the slot what it was when it was sealed, tables excepted. Fails if the kernel refuses what it must do for
@@ -305,15 +404,57 @@ impl Slot {
             self.renew_memory(defined)?;
         }
         let Some(pages) = self.pages.as_deref() else { return Err(NativeError::NotPooled) };
-        if pages.tracked() {
-            pages.hot_pages().for_each(|page| self.reset_page(pages, page));
-        } else if !pages.ranges().into_iter().all(pages::discard) {
-            return Err(refused("discard pages"));
+        match pages.way() {
+            Recycling::Track => pages.hot_pages().for_each(|page| self.reset_page(pages, page)),
+            Recycling::Scan => {
+                self.reset_written(pages, self.space.limits().map_or(0, |limits| limits.resident_pages_max))?
+            }
+            Recycling::Discard => self.discard_all(pages)?,
         }
+        self.reset_stack_top();
         let bytes = self.sealed.len();
         // SAFETY: the sealed bytes are those of the context's last part, which is mapped and which nobody uses now.
         unsafe { std::ptr::copy_nonoverlapping(self.sealed.as_ptr(), (self.context as *mut u8).sub(bytes), bytes) };
         Ok(())
+    }
+
+    /// Gives all pages back to the kernel.
+    fn discard_all(&self, pages: &Pages) -> Result<(), NativeError> {
+        if !pages.ranges().into_iter().all(pages::discard) {
+            return Err(refused("discard pages"));
+        }
+        if self.image_is_copied {
+            self.copy_image(0);
+        }
+        Ok(())
+    }
+
+    /// Resets the pages that the kernel says were written; those beyond `keep` pages it gives back.
+    fn reset_written(&self, pages: &Pages, keep: u64) -> Result<(), NativeError> {
+        let (mut left, mut discarded) = (keep, true);
+        let mut reset = |run: Range<u64>| {
+            let kept = run.start + left.saturating_mul(HOST_PAGE_BYTES).min(run.end - run.start);
+            (run.start..kept).step_by(HOST_PAGE_BYTES as usize).for_each(|page| self.reset_page(pages, page));
+            left -= (kept - run.start) / HOST_PAGE_BYTES;
+            discarded &= pages::discard(kept..run.end);
+        };
+        if !pages.ranges().into_iter().all(|range| scan::written(range, &mut reset)) || !discarded {
+            pages.set_kept(0);
+            return self.discard_all(pages);
+        }
+        pages.set_kept(keep - left);
+        if left == 0 && self.image_is_copied {
+            self.copy_image(0);
+        }
+        Ok(())
+    }
+
+    /// The stack's part of the page that is always open becomes zero.
+    fn reset_stack_top(&self) {
+        let top = self.stack_top();
+        // SAFETY: the page is open, and from there to the stack's end nothing lies but old frames; the slot is
+        // borrowed mutably by way of its arena.
+        unsafe { (top as *mut u8).write_bytes(0, (self.stack.end - top) as usize) };
     }
 
     fn size_of_memory_0(&self) -> u64 {
@@ -328,10 +469,13 @@ impl Slot {
         self.close_window(grown.start, grown.end)
     }
 
-    /// Maps inaccessible memory over part of the slot.
+    /// Makes part of the slot inaccessible; what was there is gone.
     fn close(&self, range: Range<u64>) -> Result<(), NativeError> {
         let bytes = range.end - range.start;
         assert!(self.holds(range.start, bytes), "only the slot's own pages are closed");
+        if self.space.is_marked() {
+            return if pages::guard(range) { Ok(()) } else { Err(refused("close memory")) };
+        }
         let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
         // SAFETY: the range lies in this slot's reservation, and nothing refers to what is replaced.
         let closed = unsafe { mmap_anonymous(range.start as *mut c_void, bytes as usize, ProtFlags::empty(), flags) };
@@ -346,7 +490,13 @@ impl Slot {
         if size > initial {
             self.close(base + initial..base + size)?;
         }
-        if pages::discard(base..base + initial) { Ok(()) } else { Err(refused("discard pages")) }
+        if !pages::discard(base..base + initial) {
+            return Err(refused("discard pages"));
+        }
+        if self.image_is_copied {
+            self.copy_image(defined);
+        }
+        Ok(())
     }
 
     /// Makes a hot page what it was at first.
@@ -367,12 +517,13 @@ impl Slot {
     fn image_page(&self, page: u64) -> Option<&[u8]> {
         let number = (page - self.context) / HOST_PAGE_BYTES;
         let runs = &self.code.index().contract.image;
-        let run = runs.iter().find(|run| run.memory == 0 && (run.page..run.page + run.pages).contains(&number))?;
-        let at = (self.code.index().image().start as u64 + run.offset + (number - run.page) * HOST_PAGE_BYTES) as usize;
-        Some(&self.code.bytes()[at..at + HOST_PAGE_BYTES as usize])
+        // Ordered by memory and page.
+        let after = runs.partition_point(|run| run.memory == 0 && run.page <= number);
+        let run = runs.get(after.checked_sub(1)?).filter(|run| run.memory == 0 && number < run.page + run.pages)?;
+        Some(self.image_bytes(run.offset + (number - run.page) * HOST_PAGE_BYTES, 1))
     }
 }
 
 fn refused(what: &'static str) -> NativeError {
-    NativeError::Memory { what, bytes: 0, source: rustix::io::Errno::INVAL }
+    NativeError::Memory { what, bytes: 0, source: Errno::INVAL }
 }

@@ -81,7 +81,7 @@ pub use scheduler::{Scheduler, SchedulerLimits, Tenant};
 pub use selvedge_contract::trap::TrapCode;
 pub use selvedge_contract::types::{ExternType, FuncType, GlobalType, MemoryType, RefType, TableType, ValType};
 pub use selvedge_contract::{Contract, Export, Import};
-pub use selvedge_native::{InterruptHandle, NativeError};
+pub use selvedge_native::{InterruptHandle, NativeError, Recycling};
 pub use state::InstanceState;
 pub use store::Store;
 pub use suspend::{Outcome, Wait};

@@ -28,7 +28,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use selvedge_contract::limits::{DENSE_GUARD_BYTES, GUARDED_GUARD_BYTES, GUARDED_RESERVATION_BYTES, HOST_PAGE_BYTES};
-use selvedge_native::{Arena, HandOn, HandedOn, NativeError, SlotId, SlotLimits};
+use selvedge_native::{Arena, HandOn, HandedOn, NativeError, Recycling, SlotId, SlotLimits};
 
 use crate::context::{AsContextMut, Inner};
 use crate::core::{Core, StoreId};
@@ -37,6 +37,7 @@ use crate::instance::Instance;
 use crate::instantiate::{begin, init_tables, set_up};
 use crate::limits::Limits;
 use crate::linker::InstancePre;
+use crate::module::Module;
 use crate::store::Store;
 use crate::time::{self, Time};
 
@@ -50,10 +51,13 @@ pub struct PoolLimits {
     pub memory_bytes_max: u64,
     /// Address space for context and tables of one instance, in bytes.
     pub context_bytes_max: u64,
-    /// Pages that one idle instance keeps, in bytes; one that needs more gives all back to the kernel each time.
+    /// Pages that one idle instance keeps, in bytes. One that touches more is no longer tracked: the kernel is asked
+    /// what was written, and given back what is too much.
     pub resident_bytes_per_slot_max: u64,
     /// Pages that all idle instances keep, in bytes, shared out evenly among threads.
     pub resident_bytes_max: u64,
+    /// The best way of recycling to use; where the kernel cannot, the next best is used.
+    pub recycling: Recycling,
     /// The limits of each store. Its stack is the slot's.
     pub store: Limits,
 }
@@ -74,6 +78,7 @@ impl PoolLimits {
             context_bytes_max: 4 << 20,
             resident_bytes_per_slot_max: 4 << 20,
             resident_bytes_max: 1 << 30,
+            recycling: Recycling::Track,
             store: Limits::default(),
         }
     }
@@ -81,6 +86,17 @@ impl PoolLimits {
     /// Slots for modules with one dense memory of at most so many bytes.
     pub fn dense(slots: u32, memory_bytes: u64) -> PoolLimits {
         PoolLimits { memory_bytes_max: memory_bytes.saturating_add(DENSE_GUARD_BYTES), ..PoolLimits::guarded(slots) }
+    }
+
+    /// Slots as large as a module needs, and no larger: for as many instances of it as can be. With dense memories
+    /// and a small [`Limits::stack_bytes`] a slot is little more than the memory's maximum.
+    pub fn fitting(slots: u32, module: &Module) -> PoolLimits {
+        let layout = &module.index().layout;
+        PoolLimits {
+            memory_bytes_max: layout.total_bytes(),
+            context_bytes_max: layout.context_bytes(),
+            ..PoolLimits::guarded(slots)
+        }
     }
 }
 
@@ -229,14 +245,22 @@ impl Pool {
         let PoolLimits { slots, context_bytes_max, memory_bytes_max, .. } = limits;
         let stack_bytes = limits.store.stack_bytes;
         time::prepare(&limits.store.time)?;
-        let slots = selvedge_native::Pool::new(SlotLimits { slots, stack_bytes, context_bytes_max, memory_bytes_max })?;
+        let resident_pages_max = limits.resident_bytes_per_slot_max / HOST_PAGE_BYTES;
+        let slots = selvedge_native::Pool::new(SlotLimits {
+            slots,
+            stack_bytes,
+            context_bytes_max,
+            memory_bytes_max,
+            recycling: limits.recycling,
+            resident_pages_max,
+        })?;
         let count = std::thread::available_parallelism().map_or(1, usize::from);
         let common = Arc::<Common>::default();
         let shard = |_| {
             Arc::new(Shard {
                 idle: Mutex::default(),
                 resident_pages_max: limits.resident_bytes_max / HOST_PAGE_BYTES / count as u64,
-                resident_pages_per_slot_max: limits.resident_bytes_per_slot_max / HOST_PAGE_BYTES,
+                resident_pages_per_slot_max: resident_pages_max,
                 common: common.clone(),
             })
         };
@@ -399,9 +423,9 @@ impl Common {
 impl Shard {
     /// Takes a recycled instance back.
     fn put_back(&self, mut core: Box<Core>) {
-        let pages = core.arena.hot_pages();
-        if core.home.as_ref().is_some_and(|home| home.resident_pages != pages) {
-            self.learn(&mut core, pages);
+        let pages = core.arena.resident_pages();
+        if core.home.as_ref().is_some_and(|home| home.resident_pages != pages) && !self.learn(&mut core, pages) {
+            return;
         }
         if let Some(core) = self.keep(core) {
             drop(core);
@@ -419,19 +443,23 @@ impl Shard {
         None
     }
 
-    /// Notes that an instance touches other pages than it did.
+    /// Notes that an instance touches other pages than it did; says whether it can be used again.
     #[cold]
-    fn learn(&self, core: &mut Core, pages: u64) {
-        let too_many = pages > self.resident_pages_per_slot_max;
-        if too_many {
-            core.arena.untrack();
+    fn learn(&self, core: &mut Core, mut pages: u64) -> bool {
+        if core.arena.is_tracked() && pages > self.resident_pages_per_slot_max {
+            if core.arena.untrack().is_err() {
+                return false;
+            }
+            pages = 0;
         }
-        let profile = core.arena.profile();
-        let Some(home) = &mut core.home else { return };
-        home.resident_pages = if too_many { 0 } else { pages };
-        if !too_many {
-            self.common.remember(home.pre, profile);
+        let profile = core.arena.is_tracked().then(|| core.arena.profile());
+        if let Some(home) = &mut core.home {
+            home.resident_pages = pages;
+            if let Some(profile) = profile {
+                self.common.remember(home.pre, profile);
+            }
         }
+        true
     }
 }
 

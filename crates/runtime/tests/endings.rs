@@ -11,8 +11,8 @@ use common::{Random, load_with};
 use selvedge_compiler::Options;
 use selvedge_contract::MemoryLayout;
 use selvedge_runtime::{
-    Caller, HostError, Instance, InstancePre, Item, Limits, Linker, Outcome, Pool, PoolLimits, Store, TimeLimits, Val,
-    Wait,
+    Caller, HostError, Instance, InstancePre, Item, Limits, Linker, Module, Outcome, Pool, PoolLimits, Recycling,
+    Store, TimeLimits, Val, Wait,
 };
 
 /// What every module has: globals, tables, segments, ways to end.
@@ -99,7 +99,10 @@ fn shapes() -> Vec<String> {
         "{plain} (func $start (i32.store (i32.const 9000) (i32.const 9)) (call $deep (i32.const 300) (i32.const 1))) (start $start)"
     );
     let late = format!("{plain} (data (i32.add (i32.const 70000) (i32.const 7777)) \"late\")");
-    let mut shapes = vec![String::new(), plain, small, empty, wide, several, start, late];
+    // More runs of an image than are copied into a small slot.
+    let runs: String = (0..7).map(|n| format!("(data (memory 0) (i32.const {}) \"run {n}\")", n * 20_000)).collect();
+    let scattered = format!("{plain} {runs}");
+    let mut shapes = vec![String::new(), plain, small, empty, wide, several, start, late, scattered];
     shapes.iter_mut().for_each(|shape| *shape = format!("(module {COMMON} {shape})"));
     shapes
 }
@@ -255,13 +258,23 @@ fn live(store: &mut Store<u32>, instance: Instance, seed: u64) -> Vec<(String, S
     seen
 }
 
-fn limits(resident: u64) -> PoolLimits {
-    PoolLimits {
-        memory_bytes_max: 40 << 30,
-        resident_bytes_per_slot_max: resident,
-        store: Limits { stack_bytes: 32 << 10, ..Limits::default() },
-        ..PoolLimits::guarded(2)
+/// Large slots, or such as the module needs; all ways of recycling; with more pages than may stay resident, and less.
+fn pools(module: &Module) -> Vec<PoolLimits> {
+    let large = PoolLimits { memory_bytes_max: 40 << 30, ..PoolLimits::guarded(2) };
+    let mut pools = Vec::new();
+    for slots in [large, PoolLimits::fitting(2, module)] {
+        for (recycling, resident) in [
+            (Recycling::Track, u64::MAX),
+            (Recycling::Track, 40 << 12),
+            (Recycling::Scan, u64::MAX),
+            (Recycling::Scan, 3 << 12),
+            (Recycling::Discard, 0),
+        ] {
+            let store = Limits { stack_bytes: 32 << 10, ..Limits::default() };
+            pools.push(PoolLimits { recycling, resident_bytes_per_slot_max: resident, store, ..slots });
+        }
     }
+    pools
 }
 
 fn compare(pool: &Pool, pre: &InstancePre<u32>, lives: u64, what: &str) {
@@ -287,14 +300,14 @@ fn compare(pool: &Pool, pre: &InstancePre<u32>, lives: u64, what: &str) {
 
 #[test]
 fn whatever_the_last_one_did_the_next_is_as_in_a_new_store() {
-    let lives = std::env::var("SELVEDGE_ENDINGS").map_or(150, |lives| lives.parse().expect("a number"));
+    let lives = std::env::var("SELVEDGE_ENDINGS").map_or(60, |lives| lives.parse().expect("a number"));
     for layout in [MemoryLayout::Guarded, MemoryLayout::Dense] {
         for (number, shape) in shapes().iter().enumerate() {
             let module = load_with(shape, &Options { memory: layout, ..Options::default() });
             let pre = linker().prepare(&module).unwrap();
-            for resident in [u64::MAX, 40 << 12, 0] {
-                let pool = Pool::new(limits(resident)).unwrap();
-                compare(&pool, &pre, lives, &format!("{layout:?}, shape {number}, resident {resident}"));
+            for limits in pools(&module) {
+                let pool = Pool::new(limits).unwrap();
+                compare(&pool, &pre, lives, &format!("{layout:?}, shape {number}, {limits:?}"));
             }
         }
     }

@@ -14,7 +14,7 @@ use selvedge_compiler::Options;
 use selvedge_contract::MemoryLayout;
 use selvedge_runtime::{
     AsContextMut, CallError, Caller, HostError, Instance, InstancePre, InstantiateError, Limits, Linker, Module,
-    NativeError, Outcome, Pool, PoolLimits, Store, Val, Wait,
+    NativeError, Outcome, Pool, PoolLimits, Recycling, Store, Val, Wait,
 };
 
 /// The guest multiplies what it is given by this, and leaves the product everywhere: the host never has it.
@@ -114,6 +114,18 @@ fn limits(slots: u32) -> PoolLimits {
     PoolLimits { store: Limits { stack_bytes: 256 << 10, ..Limits::default() }, ..PoolLimits::guarded(slots) }
 }
 
+/// Slots of both kinds, and every way of recycling, with all pages resident or next to none.
+fn every_way(module: &Module) -> Vec<PoolLimits> {
+    let (small, large) = (PoolLimits::fitting(1, module), limits(1));
+    let small = PoolLimits { store: large.store, ..small };
+    let ways = [Recycling::Track, Recycling::Scan, Recycling::Discard];
+    let residents = ways.into_iter().flat_map(|way| [(way, u64::MAX), (way, 5 << 12)]);
+    let pools = residents.map(|(recycling, resident_bytes_per_slot_max)| {
+        [large, small].map(|slots| PoolLimits { recycling, resident_bytes_per_slot_max, ..slots })
+    });
+    pools.flatten().collect()
+}
+
 /// Ends an instance in one of the ways; its store comes back.
 fn end(mut store: Store<u32>, instance: Instance, how: &str) {
     let f = instance.typed_func::<i64, ()>(&store, how).unwrap();
@@ -176,22 +188,22 @@ fn a_recycled_instance_is_a_new_one_whatever_ended_the_last() {
         let mut fresh = Store::new(0, Limits::default()).unwrap();
         let instance = pre.instantiate(&mut fresh).unwrap();
         let expected = observe(&mut fresh, instance);
-        for resident in [u64::MAX, 0] {
-            let pool = Pool::new(PoolLimits { resident_bytes_per_slot_max: resident, ..limits(1) }).unwrap();
+        for limits in every_way(&module) {
+            let pool = Pool::new(limits).unwrap();
             for how in ENDINGS.into_iter().chain(ENDINGS) {
                 let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
                 let memory = instance.get_memory(&store, "memory").unwrap();
                 let base = memory.data(&store).as_ptr() as u64;
                 let around = base - (512 << 10)..base + (20 << 16);
-                assert_eq!(observe(&mut store, instance), expected, "{layout:?}, before {how}");
+                assert_eq!(observe(&mut store, instance), expected, "{limits:?}, before {how}");
                 drop(store);
                 let (store, instance) = pool.instantiate(&pre, 1).unwrap();
                 end(store, instance, how);
-                assert_eq!(secrets(around.clone()), [0; 0], "{layout:?}, after {how}");
-                assert_eq!(pool.idle(), 1, "{layout:?}, after {how}");
+                assert_eq!(secrets(around.clone()), [0; 0], "{layout:?}, {limits:?}, after {how}");
+                assert_eq!(pool.idle(), 1, "{layout:?}, {limits:?}, after {how}");
                 let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
                 assert_eq!(instance.get_memory(&store, "memory").unwrap().data(&store).as_ptr() as u64, base);
-                assert_eq!(observe(&mut store, instance), expected, "{layout:?}, after {how}");
+                assert_eq!(observe(&mut store, instance), expected, "{layout:?}, {limits:?}, after {how}");
             }
         }
     }
