@@ -6,6 +6,7 @@
 mod call;
 mod code;
 mod compile;
+mod density;
 mod engine;
 mod instances;
 mod interruption;
@@ -58,6 +59,8 @@ enum Verb {
     /// Cost of a fresh instance: made, called, dropped; on two threads; in rotation; suspended and resumed; and of
     /// interruption: how soon, at what cost to running code, and stopped and resumed.
     Instances(Options),
+    /// As many instances as there can be, alive and waiting: memory and time for each.
+    Density(density::Density),
     /// Compiles one module once and prints what it cost: what `compile` starts as a child.
     #[command(hide = true)]
     CompileOnce {
@@ -115,6 +118,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Verify(options) => verify::run(options),
         Verb::Wasi(options) => wasi::run(options),
         Verb::Instances(options) => instances::run(options),
+        Verb::Density(options) => density::run(options),
         Verb::CompileOnce { engine, module, settings } => compile::once(*engine, module, *settings),
     }
 }

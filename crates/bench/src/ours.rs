@@ -142,8 +142,9 @@ pub(crate) fn pool(wasm: &[u8], export: Option<&'static str>, settings: Settings
     Ok(Box::new(Pooled { pool: Pool::new(PoolLimits::guarded(300))?, pre, export }))
 }
 
+/// Compiles and loads a module.
 #[allow(unsafe_code)]
-fn load_fresh(options: &Options, wasm: &[u8]) -> Result<selvedge_runtime::Module> {
+pub(crate) fn load_fresh(options: &Options, wasm: &[u8]) -> Result<selvedge_runtime::Module> {
     let artifact = selvedge_compiler::compile(wasm, options, &())?;
     // SAFETY: the bytes are what the compiler has just returned.
     Ok(unsafe { selvedge_runtime::Module::load_trusted(&artifact) }?)
