@@ -202,10 +202,17 @@ impl Arena {
     /// If address space or memory is short.
     pub fn add(&mut self, code: Arc<Code>) -> Result<SlotId, NativeError> {
         let first = self.slots.is_empty();
-        let slot = match &self.pool {
+        if first {
+            // Most arenas have one instance only, and there may be a million.
+            self.slots.reserve_exact(1);
+            self.ranges.reserve_exact(1);
+            self.hosts.reserve_exact(1);
+        }
+        let slot = match &mut self.pool {
             Some((pool, profile)) if first => {
+                let profile = std::mem::take(profile);
                 let space = pool.take().ok_or(NativeError::PoolExhausted { slots: pool.limits().slots })?;
-                Slot::pooled(code, space, self.stack_bytes, profile)?
+                Slot::pooled(code, space, self.stack_bytes, &profile)?
             }
             _ => Slot::new(code, if first { self.stack_bytes } else { 0 })?,
         };

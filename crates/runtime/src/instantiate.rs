@@ -116,6 +116,10 @@ pub(crate) fn set_up<T: 'static>(
     core.arena.link_hosts(slot, &hosts);
     link_functions(core, slot, &targets);
     link_places(core, slot, &places);
+    if core.instances.is_empty() {
+        // Most stores have one instance only.
+        core.instances.reserve_exact(1);
+    }
     core.instances.push(InstanceData::new(module.clone(), targets, places));
     init_globals(core, slot, module)?;
     init_tables(core, slot, module)?;

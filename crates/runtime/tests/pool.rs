@@ -274,6 +274,38 @@ fn a_pool_is_bounded_and_another_modules_idle_instance_gives_way() {
 }
 
 #[test]
+fn a_large_image_is_whole_again_whatever_was_written() {
+    // Each page of 16 MiB holds its number.
+    let data: String = (0..4096u32).map(|n| format!("(data (i32.const {}) \"{n}\")", n * 4096)).collect();
+    let guest = format!(
+        r#"(module (memory (export "memory") 260 300) {data}
+        (func (export "write") (param i32 i32) (loop
+            (i32.store (local.get 0) (i32.const -1))
+            (local.set 0 (i32.add (local.get 0) (i32.const 4096)))
+            (br_if 0 (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))))"#
+    );
+    for layout in [MemoryLayout::Guarded, MemoryLayout::Dense] {
+        let module = module(&guest, layout);
+        let pre = linker().prepare(&module).unwrap();
+        for limits in every_way(&module) {
+            let pool = Pool::new(limits).unwrap();
+            for (from, pages) in [(0, 1), (100 << 12, 3), (4090 << 12, 70), (0, 4096), (9 << 12, 1)] {
+                let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+                let memory = instance.get_memory(&store, "memory").unwrap();
+                let whole = memory.data(&store).chunks(4096).zip(0..).all(|(page, n)| {
+                    let expected = if n < 4096 { n.to_string() } else { String::new() };
+                    page.starts_with(expected.as_bytes()) && page[expected.len()..].iter().all(|byte| *byte == 0)
+                });
+                assert!(whole, "{layout:?}, {limits:?}, before {pages} pages from {from}");
+                let write = instance.typed_func::<(i32, i32), ()>(&store, "write").unwrap();
+                write.call(&mut store, (from, pages)).unwrap();
+            }
+            assert_eq!(pool.idle(), 1);
+        }
+    }
+}
+
+#[test]
 fn handles_of_an_earlier_use_are_refused_and_harm_nobody() {
     let pre = linker().prepare(&module(GUEST, MemoryLayout::Guarded)).unwrap();
     let pool = Pool::new(limits(1)).unwrap();
