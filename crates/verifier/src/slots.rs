@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::value::{Cell, Num, Value};
+use crate::value::{Cell, Growth, Num, Value};
 
 const CHUNK: usize = 8;
 /// Bytes of a slot.
@@ -141,7 +141,7 @@ impl Slots {
     }
 
     /// Keeps what holds of both; says whether anything changed.
-    pub(crate) fn join(&mut self, new: &Slots) -> bool {
+    pub(crate) fn join(&mut self, new: &Slots, growth: Growth) -> bool {
         let mut changed = self.chunks.len() > new.chunks.len();
         self.chunks.truncate(new.chunks.len());
         for (old, new) in self.chunks.iter_mut().zip(&new.chunks) {
@@ -151,19 +151,19 @@ impl Slots {
                 continue;
             };
             if !Rc::ptr_eq(cells, others) {
-                changed |= join_chunk(cells, others);
+                changed |= join_chunk(cells, others, growth);
             }
         }
         changed
     }
 }
 
-fn join_chunk(cells: &mut Rc<[Cell; CHUNK]>, others: &Rc<[Cell; CHUNK]>) -> bool {
+fn join_chunk(cells: &mut Rc<[Cell; CHUNK]>, others: &Rc<[Cell; CHUNK]>, growth: Growth) -> bool {
     let mut changed = false;
     for (nth, new) in others.iter().enumerate() {
         let old = cells[nth];
         if old != *new {
-            let joined = old.join(*new);
+            let joined = old.join(*new, growth);
             if joined != old {
                 Rc::make_mut(cells)[nth] = joined;
                 changed = true;

@@ -13,7 +13,7 @@
 use selvedge_contract::limits::STACK_UNCHECKED_BYTES_MAX;
 
 use crate::slots::Slots;
-use crate::value::{Cell, Ptr, Region, Value};
+use crate::value::{Cell, Growth, Ptr, Region, Value};
 
 /// Numbers of the registers, as in the encoding.
 pub(crate) mod reg {
@@ -108,18 +108,18 @@ impl State {
     }
 
     /// Keeps what holds of both; says whether anything changed. The epoch is the place's.
-    pub(crate) fn join(&mut self, new: &State) -> bool {
+    pub(crate) fn join(&mut self, new: &State, growth: Growth) -> bool {
         let mut changed = false;
         for (old, new) in self.regs.iter_mut().zip(&new.regs) {
-            changed |= replace(old, if *old == *new { *old } else { old.join(*new) });
+            changed |= replace(old, if *old == *new { *old } else { old.join(*new, growth) });
         }
         for (old, new) in self.vectors.iter_mut().zip(&new.vectors) {
             changed |= replace(old, old.join(*new));
         }
         let flags = self.flags.join(new.flags);
         changed |= replace(&mut self.flags, flags);
-        changed |= self.frame.join(&new.frame);
-        changed |= self.area.join(&new.area);
+        changed |= self.frame.join(&new.frame, growth);
+        changed |= self.area.join(&new.area, growth);
         let compared = self.compared.max(new.compared);
         changed | replace(&mut self.compared, compared)
     }

@@ -170,8 +170,8 @@ impl Num {
         Num { lo: 0, hi: mask, zeros: self.zeros, bytes: self.bytes }.tidy()
     }
 
-    fn join(self, new: Num) -> Num {
-        let hi = if new.hi <= self.hi { self.hi } else { step(new.hi) };
+    fn join(self, new: Num, growth: Growth) -> Num {
+        let hi = if new.hi <= self.hi { self.hi } else { growth.to(new.hi) };
         let lo = if self.lo == new.lo { self.lo } else { 0 };
         Num { lo, hi, zeros: self.zeros.min(new.zeros), bytes: self.bytes.min(new.bytes) }
     }
@@ -182,8 +182,22 @@ pub(crate) fn mask(size: usize) -> u64 {
     if size >= 8 { u64::MAX } else { (1 << (8 * size)) - 1 }
 }
 
-fn step(hi: u64) -> u64 {
-    STEPS.into_iter().find(|step| *step >= hi).unwrap_or(u64::MAX)
+/// How bounds grow where ways meet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Growth {
+    /// To what holds of both.
+    Exact,
+    /// To the next of a few steps, so that they settle: on the way back in a loop.
+    Stepwise,
+}
+
+impl Growth {
+    fn to(self, hi: u64) -> u64 {
+        match self {
+            Growth::Exact => hi,
+            Growth::Stepwise => STEPS.into_iter().find(|step| *step >= hi).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 impl Ptr {
@@ -219,7 +233,7 @@ impl Ptr {
         (ptr.hi < REACH_MAX).then_some(ptr)
     }
 
-    fn join(self, new: Ptr) -> Value {
+    fn join(self, new: Ptr, growth: Growth) -> Value {
         if self.to != new.to || matches!(self.to, Region::Frame | Region::Area | Region::Text) {
             return Value::SECRET;
         }
@@ -227,7 +241,7 @@ impl Ptr {
         if self.lo.min(new.lo) < lo {
             return Value::SECRET;
         }
-        let hi = if new.hi <= self.hi { self.hi } else { step(new.hi.max(0) as u64) as i64 };
+        let hi = if new.hi <= self.hi { self.hi } else { growth.to(new.hi.max(0) as u64) as i64 };
         if !(lo..REACH_MAX).contains(&hi) {
             return Value::SECRET;
         }
@@ -285,12 +299,12 @@ impl Value {
     }
 
     /// What holds of both.
-    pub(crate) fn join(self, new: Value) -> Value {
+    pub(crate) fn join(self, new: Value, growth: Growth) -> Value {
         match (self, new) {
             _ if self == new => self,
-            (Value::Ptr(a), Value::Ptr(b)) => a.join(b),
+            (Value::Ptr(a), Value::Ptr(b)) => a.join(b, growth),
             (Value::Num(_) | Value::UpTo(..), Value::Num(_) | Value::UpTo(..)) => {
-                Value::Num(self.num().join(new.num()))
+                Value::Num(self.num().join(new.num(), growth))
             }
             _ => Value::SECRET,
         }
@@ -347,8 +361,8 @@ impl Cell {
         Cell { value, id: 0 }
     }
 
-    pub(crate) fn join(self, new: Cell) -> Cell {
-        Cell { value: self.value.join(new.value), id: if self.id == new.id { self.id } else { 0 } }
+    pub(crate) fn join(self, new: Cell, growth: Growth) -> Cell {
+        Cell { value: self.value.join(new.value, growth), id: if self.id == new.id { self.id } else { 0 } }
     }
 }
 
@@ -361,7 +375,7 @@ mod tests {
         let mut value = Value::exact(0);
         let mut changes = 0;
         for n in (0..).step_by(3).take(100_000) {
-            let next = value.join(Value::exact(n));
+            let next = value.join(Value::exact(n), Growth::Stepwise);
             changes += usize::from(next != value);
             value = next;
         }
@@ -372,7 +386,7 @@ mod tests {
     fn a_join_covers_both() {
         let a = Num { lo: 4, hi: 9, zeros: 0, bytes: 8 };
         let b = Num { lo: 2, hi: 300, zeros: 1, bytes: 4 };
-        let Value::Num(both) = Value::Num(a).join(Value::Num(b)) else { panic!() };
+        let Value::Num(both) = Value::Num(a).join(Value::Num(b), Growth::Exact) else { panic!() };
         assert!(both.lo <= 2 && both.hi >= 300 && both.zeros == 0 && both.bytes == 4);
     }
 

@@ -20,7 +20,7 @@ use crate::report::{Checked, Refusal, Rule, Violation, describe, disassemble, en
 use crate::slots::Slots;
 use crate::state::reg::{self, RDI, RDX, RSI, RSP};
 use crate::state::{Flags, State, Vector};
-use crate::value::{Cell, Num, Ptr, Region, Value};
+use crate::value::{Cell, Growth, Num, Ptr, Region, Value};
 
 /// Instructions that may be looked at for each byte of a function, revisits included.
 const STEPS_PER_BYTE: u64 = 32;
@@ -176,7 +176,7 @@ impl<'a> Walk<'a> {
             earlier,
         };
         let state = walk.entry_state();
-        walk.reach(0, &state)?;
+        walk.reach(-1, 0, &state)?;
         Ok(walk)
     }
 
@@ -210,7 +210,7 @@ impl<'a> Walk<'a> {
                 }
                 spot.at += spot.instruction.len() as u32;
                 if self.ends_block(spot.at) {
-                    self.reach(spot.at.into(), &state)?;
+                    self.reach(i64::from(spot.at) - 1, spot.at.into(), &state)?;
                     break;
                 }
             }
@@ -251,8 +251,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Control may come to this offset from the function's start with this state.
-    pub(crate) fn reach(&mut self, offset: i64, state: &State) -> Checked {
+    /// Control may come from one offset to another, counted from the function's start, with this state.
+    pub(crate) fn reach(&mut self, from: i64, offset: i64, state: &State) -> Checked {
         let inside = usize::try_from(offset).ok().filter(|at| *at < self.code.len());
         let Some(at) = inside else {
             return Err(Violation::new(Rule::Branch, "control leaves the function here without a call or return"));
@@ -277,7 +277,9 @@ impl<'a> Walk<'a> {
         let block = &mut self.blocks[(meaning - FIRST_BLOCK) as usize];
         let same = block.state.regs[RSP].value == state.regs[RSP].value;
         ensure(same, Rule::Frame, "the stack pointer depends on the way that led here")?;
-        let changed = block.state.join(state);
+        // Every loop has a way back, to where it is or before.
+        let growth = if offset > from { Growth::Exact } else { Growth::Stepwise };
+        let changed = block.state.join(state, growth);
         if changed && !block.queued {
             block.queued = true;
             self.queue.push(Reverse(block.start));

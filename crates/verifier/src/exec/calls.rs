@@ -255,7 +255,7 @@ impl<'a> Exec<'_, 'a> {
         if self.insn.op0_kind() == OpKind::NearBranch64 {
             let target = self.insn.near_branch_target() as i64 - i64::from(self.walk.start);
             if target > 0 && target < self.walk.len().into() {
-                return self.walk.reach(target, self.state);
+                return self.walk.reach(self.at.into(), target, self.state);
             }
             let convention = self.direct()?;
             return self.tail_call(convention);
@@ -273,7 +273,7 @@ impl<'a> Exec<'_, 'a> {
         let start = i64::from(self.walk.start);
         for entry in entries.as_chunks::<4>().0 {
             let target = table + i64::from(i32::from_le_bytes(*entry)) - start;
-            self.walk.reach(target, self.state)?;
+            self.walk.reach(self.at.into(), target, self.state)?;
         }
         Ok(())
     }

@@ -196,8 +196,9 @@ impl Exec<'_, '_> {
         }
         let size = self.size(0)?;
         let a = self.read_as(0, size)?;
+        // Of the bit's number no more than the low bits say anything: they are in one byte.
         let b = self.read_as(1, size)?;
-        self.set_flags(usize::from(a.value.readable().min(b.value.readable())) >= size);
+        self.set_flags(usize::from(a.value.readable()) >= size && b.value.readable() >= 1);
         Ok(())
     }
 

@@ -202,7 +202,7 @@ impl Exec<'_, '_> {
         let relation = relation(condition);
         let before = self.state.compared;
         self.compared_stack(relation);
-        self.walk.reach(target, self.state)?;
+        self.walk.reach(self.at.into(), target, self.state)?;
         self.state.compared = before;
         self.compared_stack(relation.negated());
         Ok(())

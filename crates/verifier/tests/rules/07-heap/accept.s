@@ -53,3 +53,19 @@
     cmova rax, rcx
     mov eax, [r8 + rax]             ! memory
     ret
+
+# dense: in a loop, an index that is a constant at first, clamped before a branch and used after it
+> layout: dense
+    xor eax, eax
+.again:
+    mov eax, eax
+    mov ecx, 0x400000
+    cmp rax, 0x400000
+    cmova rax, rcx
+    mov edx, [rdi + rax]            ! memory
+    test edx, edx
+    jne .on
+    ret
+.on:
+    mov eax, [rdi + rax + 8]        ! memory
+    jmp .again

@@ -13,3 +13,11 @@
     mov eax, edx
     mov [rdi], eax                  ! memory
     ret
+
+# a bit whose number has an upper half that is not to be looked at
+    mov eax, [rdi]                  ! memory
+    bt rax, rsi
+    jae .end
+    mov eax, 1
+.end:
+    ret

@@ -100,3 +100,12 @@
     mov rcx, rsi
     div rcx                         ! division
     ret
+
+# a bit whose number is not to be looked at at all
+> refused: may not be read
+    mov eax, [rdi]                  ! memory
+    bt rax, r11
+    jae .end
+    mov eax, 1
+.end:
+    ret
