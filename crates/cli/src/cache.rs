@@ -50,16 +50,13 @@ impl Cache {
         if is_whole(&path) {
             // Only to know which entries are in use.
             let _ = std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-            return Ok(Entry::Kept(path));
+            return Ok(Entry::Found(path));
         }
         let artifact = compile()?;
-        match self.keep(&path, &artifact) {
-            Ok(()) => Ok(Entry::Kept(path)),
-            Err(error) => {
-                eprintln!("warning: the compiled module is not kept ({error:#}); --no-cache silences this");
-                Ok(Entry::Fresh(artifact))
-            }
+        if let Err(error) = self.keep(&path, &artifact) {
+            eprintln!("warning: the compiled module is not kept ({error:#}); --no-cache silences this");
         }
+        Ok(Entry::Compiled(artifact))
     }
 
     fn keep(&self, path: &Path, artifact: &[u8]) -> Result<()> {
@@ -94,10 +91,10 @@ impl Cache {
 
 /// A compiled module.
 pub(crate) enum Entry {
-    /// In the cache.
-    Kept(PathBuf),
-    /// Only here.
-    Fresh(Vec<u8>),
+    /// In the cache, by this process or another: it may have been changed since.
+    Found(PathBuf),
+    /// A moment ago.
+    Compiled(Vec<u8>),
 }
 
 fn key(wasm: &[u8], options: &Options) -> String {
@@ -128,10 +125,12 @@ fn is_whole(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn kept(entry: Result<Entry>) -> PathBuf {
+    /// Whether it had to be compiled.
+    fn compiled(entry: Result<Entry>) -> bool {
         match entry {
-            Ok(Entry::Kept(path)) => path,
-            _ => panic!("the entry was not kept"),
+            Ok(Entry::Found(path)) => !std::fs::read(path).unwrap().starts_with(b"artifact"),
+            Ok(Entry::Compiled(_)) => true,
+            Err(error) => panic!("{error}"),
         }
     }
 
@@ -140,20 +139,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache { directory: directory.path().join("selvedge") };
         let options = Options::default();
-        let made = kept(cache.get(b"module", &options, || Ok(b"artifact".to_vec())));
-        let never = || panic!("it is there");
-        assert_eq!(kept(cache.get(b"module", &options, never)), made);
+        let get = |wasm: &[u8], options| compiled(cache.get(wasm, options, || Ok(b"artifact".to_vec())));
+        assert!(get(b"module", &options));
+        assert!(!get(b"module", &options));
+        let made = cache.directory.read_dir().unwrap().next().unwrap().unwrap().path();
         let other = Options { debug: true, ..Options::default() };
-        assert_ne!(kept(cache.get(b"module", &other, || Ok(vec![]))), made);
-        assert_ne!(kept(cache.get(b"other", &options, || Ok(vec![]))), made);
+        assert!(get(b"module", &other));
+        assert!(get(b"other", &options));
         for damaged in [&b"artifacX"[..], b"", b"x"] {
             std::fs::write(&made, damaged).unwrap();
-            let mut compiled = false;
-            let again = cache.get(b"module", &options, || {
-                compiled = true;
-                Ok(b"artifact".to_vec())
-            });
-            assert_eq!((kept(again), compiled), (made.clone(), true));
+            assert!(get(b"module", &options));
+            assert!(!get(b"module", &options));
         }
     }
 
@@ -162,6 +158,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let cache = Cache { directory: file.path().join("selvedge") };
         let entry = cache.get(b"module", &Options::default(), || Ok(b"artifact".to_vec()));
-        assert!(matches!(entry, Ok(Entry::Fresh(bytes)) if bytes == b"artifact"));
+        assert!(matches!(entry, Ok(Entry::Compiled(bytes)) if bytes == b"artifact"));
     }
 }

@@ -14,6 +14,8 @@ mod load;
 mod options;
 mod progress;
 mod remote;
+mod secrets;
+mod signatures;
 mod values;
 mod verbs;
 mod watchdog;
@@ -45,6 +47,9 @@ enum Verb {
     Run(verbs::run::Args),
     Inspect(verbs::inspect::Args),
     Verify(verbs::verify::Args),
+    Check(verbs::check::Args),
+    Key(verbs::key::Args),
+    Sign(verbs::sign::Args),
     Wast(verbs::wast::Args),
     Serve(verbs::serve::Args),
     Deploy(verbs::deploy::Args),
@@ -62,6 +67,9 @@ fn main() -> ExitCode {
         Verb::Run(args) => verbs::run::main(&args),
         Verb::Inspect(args) => verbs::inspect::main(&args),
         Verb::Verify(args) => verbs::verify::main(&args),
+        Verb::Check(args) => verbs::check::main(&args),
+        Verb::Key(args) => verbs::key::main(&args),
+        Verb::Sign(args) => verbs::sign::main(&args),
         Verb::Wast(args) => verbs::wast::main(&args),
         Verb::Serve(args) => verbs::serve::main(&args),
         Verb::Deploy(args) => verbs::deploy::main(&args),

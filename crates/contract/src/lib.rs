@@ -7,6 +7,8 @@
 //!          artifact ◄──── abi       how it is written down, how code and host call each other
 //! ```
 //!
+//! Beside them, [`policy`] and [`signature`]: which contracts a host accepts, and from whom.
+//!
 //! Invariants:
 //! * A layout is defined once, here. The compiler emits offsets from it, the runtime writes through
 //!   it, the verifier recomputes it; nobody stores an offset in the artifact.
@@ -20,6 +22,8 @@ mod contract;
 pub mod cpu;
 pub mod limits;
 pub mod meter;
+pub mod policy;
+pub mod signature;
 pub mod trap;
 pub mod types;
 pub mod vmctx;

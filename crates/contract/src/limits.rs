@@ -73,6 +73,11 @@ pub const PREINIT_IMAGE_RUNS_MAX: usize = 1_000;
 /// Element segments that one table's contents may become before they are written as one, nulls included.
 pub const PREINIT_TABLE_RUNS_MAX: usize = 1_000;
 
+/// Largest policy file.
+pub const POLICY_BYTES_MAX: usize = 1 << 20;
+/// Largest signature file; real ones have a few hundred bytes.
+pub const SIGNATURE_BYTES_MAX: usize = 16 << 10;
+
 /// Memory that compiling in the jail may take, unless said otherwise.
 pub const JAIL_MEMORY_BYTES_DEFAULT: u64 = 4 << 30;
 /// CPU time of all its threads together, unless said otherwise, in seconds.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use selvedge_contract::artifact::ArtifactError;
 use selvedge_contract::cpu::CpuFeatures;
+use selvedge_contract::policy::Violations;
 use selvedge_contract::trap::TrapCode;
 use selvedge_contract::types::FuncType;
 use selvedge_native::NativeError;
@@ -290,6 +291,9 @@ pub enum LoadError {
         /// Which.
         missing: CpuFeatures,
     },
+    /// A policy refuses it. Its maker's to mend, or the operator's, whose policy it is.
+    #[error(transparent)]
+    Policy(#[from] Violations),
     /// Its code is not known to keep its contract. Its maker's fault, the compiler's or an attacker's.
     #[error("the artifact is refused: {0}")]
     Unproved(Box<selvedge_verifier::Report>),

@@ -75,7 +75,7 @@ pub use limits::{LimitError, LimitKind, Limits};
 pub use linker::{InstancePre, Linker};
 pub use matching::{Found, ImportProblem, LinkError};
 pub use memory::Memory;
-pub use module::{Module, Source};
+pub use module::{Module, Source, Terms};
 pub use pool::{Pool, PoolLimits, touch};
 pub use scheduler::{Scheduler, SchedulerLimits, Tenant};
 pub use selvedge_contract::trap::TrapCode;

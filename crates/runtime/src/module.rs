@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use selvedge_contract::artifact::{ArtifactIndex, TextFunction};
 use selvedge_contract::cpu::CpuFeatures;
 use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
+use selvedge_contract::policy::{Policy, Verification, Violations};
 use selvedge_contract::types::{ExternType, FuncType};
 use selvedge_contract::{Contract, Export, Extern, Import};
 use selvedge_native::{ArtifactFile, Code};
@@ -47,6 +48,17 @@ impl<'a> From<&'a Vec<u8>> for Source<'a> {
     fn from(bytes: &'a Vec<u8>) -> Source<'a> {
         Source::Bytes(bytes)
     }
+}
+
+/// Whose rules an artifact is loaded under.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// What is accepted.
+    pub policy: &'a Policy,
+    /// The text of the artifact's detached signature, if it has one.
+    pub signature: Option<&'a str>,
+    /// How many threads to prove with.
+    pub threads: NonZeroUsize,
 }
 
 /// A loaded artifact. Cheap to clone, shared between threads.
@@ -123,13 +135,50 @@ impl Module {
     ///
     /// # Errors
     /// As [`Module::load_trusted`], and if the code cannot be proved.
-    #[allow(unsafe_code)]
     pub fn load_untrusted<'a>(source: impl Into<Source<'a>>, threads: NonZeroUsize) -> Result<Module, LoadError> {
-        let file = match source.into() {
-            Source::File(path) => ArtifactFile::from_bytes(&read_bounded(path)?)?,
-            Source::Bytes(bytes) => ArtifactFile::from_bytes(bytes)?,
-        };
+        let file = private_copy(source.into())?;
         let index = checked_index(&file)?;
+        Module::prove(file, index, threads)
+    }
+
+    /// Loads an artifact that a policy accepts, and whose machine code is proved, whether or not the policy asks for it.
+    ///
+    /// What is checked is a private copy, read once: contract, signature and proof are those of the very bytes that
+    /// are mapped.
+    ///
+    /// # Errors
+    /// As [`Module::load_untrusted`], and [`LoadError::Policy`] with everything the policy refuses.
+    pub fn load_under<'a>(source: impl Into<Source<'a>>, terms: &Terms<'_>) -> Result<Module, LoadError> {
+        let (file, index) = accepted(source.into(), terms)?;
+        Module::prove(file, index, terms.threads)
+    }
+
+    /// Loads an artifact that a policy accepts; its machine code is proved if the policy asks for it
+    /// ([`Verification::Required`]), and taken on trust if not.
+    ///
+    /// # Safety
+    /// Unless the policy asks for proof, as [`Module::load_trusted`]: whoever the policy's signers are, and nobody who
+    /// could forge for them, compiled the artifact with Selvedge's compiler. A file may change: it is copied first.
+    ///
+    /// # Errors
+    /// As [`Module::load_under`].
+    #[allow(unsafe_code)]
+    pub unsafe fn load_trusted_under<'a>(
+        source: impl Into<Source<'a>>,
+        terms: &Terms<'_>,
+    ) -> Result<Module, LoadError> {
+        let (file, index) = accepted(source.into(), terms)?;
+        match terms.policy.verification.value {
+            Verification::Required => Module::prove(file, index, terms.threads),
+            // SAFETY: the index was read from the very bytes that are published, which are sealed; the caller promised
+            // that they are what the compiler wrote.
+            Verification::Optional => Ok(Module::new(unsafe { Code::publish(file, index)? })),
+        }
+    }
+
+    /// Proves that the code keeps its contract, then publishes it. `index` was read from `file`, a private copy.
+    #[allow(unsafe_code)]
+    fn prove(file: ArtifactFile, index: ArtifactIndex, threads: NonZeroUsize) -> Result<Module, LoadError> {
         selvedge_verifier::verify(file.bytes(), &index, threads).map_err(LoadError::Unproved)?;
         // SAFETY: the index was read from the very bytes that are published, which are sealed; the verifier has
         // just proved that they keep their contract and that their tables are true.
@@ -261,6 +310,26 @@ fn by_name(exports: &[Export]) -> Vec<u32> {
     let mut order: Vec<u32> = (0..exports.len() as u32).collect();
     order.sort_by(|a, b| exports[*a as usize].name.cmp(&exports[*b as usize].name));
     order
+}
+
+/// A copy of an artifact that nobody can change.
+fn private_copy(source: Source<'_>) -> Result<ArtifactFile, LoadError> {
+    Ok(match source {
+        Source::File(path) => ArtifactFile::from_bytes(&read_bounded(path)?)?,
+        Source::Bytes(bytes) => ArtifactFile::from_bytes(bytes)?,
+    })
+}
+
+/// A private copy of an artifact that keeps to a policy, as far as its contract and signature go; or all violations.
+fn accepted(source: Source<'_>, terms: &Terms<'_>) -> Result<(ArtifactFile, ArtifactIndex), LoadError> {
+    let file = private_copy(source)?;
+    let index = checked_index(&file)?;
+    let signature = terms.policy.check_signature(file.bytes(), terms.signature);
+    let found = [terms.policy.check(&index.contract), signature];
+    match found.into_iter().filter_map(Result::err).reduce(Violations::and) {
+        Some(violations) => Err(violations.into()),
+        None => Ok((file, index)),
+    }
 }
 
 /// A file's bytes; a file that is too large is not read.

@@ -167,7 +167,7 @@ impl PreinitArgs {
 
 /// Initialises what was just compiled; shows what it printed, whatever came of it.
 fn initialise(artifact: &[u8], options: &selvedge_preinit::Options) -> Result<Vec<u8>> {
-    let made = selvedge_preinit::initialise(&load::bytes(artifact)?, options);
+    let made = selvedge_preinit::initialise(&load::compiled(artifact)?, options);
     std::io::stderr().write_all(&options.output.take()).context("cannot write to stderr")?;
     made.map_err(|error| match error {
         PreinitError::ImportCalled { .. } => anyhow::anyhow!("{error}").context("--preinit-allow says what it may use"),

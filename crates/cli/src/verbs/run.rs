@@ -1,19 +1,21 @@
 //! `selvedge run`: a program under the system interface, or one export of a library.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use selvedge_contract::limits::{STACK_BYTES_MAX, STACK_BYTES_MIN, WASM_BYTES_MAX};
+use selvedge_contract::limits::{ARTIFACT_BYTES_MAX, STACK_BYTES_MAX, STACK_BYTES_MIN, WASM_BYTES_MAX};
+use selvedge_contract::policy::Policy;
 use selvedge_contract::types::ExternType;
-use selvedge_runtime::{CallError, Instance, InstantiateError, Limits, Linker, Module, Store};
+use selvedge_runtime::{CallError, Instance, InstantiateError, Limits, Linker, LoadError, Module, Store};
 use selvedge_wasi::{DirAccess, Tracer, Tree, Wasi};
 
 use crate::cache::{Cache, Entry};
 use crate::options::{CompileArgs, size, time};
 use crate::progress::Bar;
+use crate::verbs::check::read_policy;
 use crate::watchdog::Watchdog;
 use crate::{files, load, values};
 
@@ -30,8 +32,9 @@ const EXIT_TIMEOUT: u8 = 124;
 /// of this command. Options for this command stand before FILE, everything after
 /// it is the program's.
 ///
-/// An artifact is native code and is trusted like any executable: run only those
-/// whose origin you trust. A module needs no trust.
+/// Neither needs to be trusted: an artifact, in the cache too, is run only after
+/// its machine code was proved to keep its contract. `--trusted` leaves that out,
+/// which starts large programs faster: for artifacts nobody could tamper with.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Exit code: the program's; 134 after a trap, 124 after a timeout or at a
@@ -47,6 +50,7 @@ Examples:
   selvedge run --dir assets.tar::/assets app.wasm
   selvedge run --timeout 2s loop.wat
   selvedge run --trace wasi app.wasm
+  selvedge run --policy edge.toml app.selv
   selvedge run --invoke add math.wat 2 3")]
 pub(crate) struct Args {
     /// The module or artifact, then the program's arguments
@@ -86,6 +90,12 @@ pub(crate) struct Args {
     /// Say on stderr, when it has ended, how many instructions it executed
     #[arg(long, help_heading = "Limits")]
     meter_show: bool,
+    /// Run it only if this policy accepts it (`selvedge check --help`)
+    #[arg(long, value_name = "FILE", help_heading = "Trust")]
+    policy: Option<PathBuf>,
+    /// Do not prove the machine code: who could change the file owns the process
+    #[arg(long, help_heading = "Trust", conflicts_with = "policy")]
+    trusted: bool,
     /// Compile anew, and keep nothing
     #[arg(long, help_heading = "Compiling")]
     no_cache: bool,
@@ -202,8 +212,9 @@ fn module(args: &Args) -> Result<Module> {
     let is_artifact = std::fs::File::open(args.file())
         .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut head))
         .is_ok_and(|()| files::is_artifact(&head));
+    let policy = args.policy.as_deref().map(read_policy).transpose()?;
     if is_artifact {
-        return load::file(args.file(), args.grants_writing());
+        return artifact(args, policy.as_ref());
     }
     let wasm = files::read(args.file(), WASM_BYTES_MAX)?;
     let mut options = args.compile.options(None);
@@ -213,12 +224,36 @@ fn module(args: &Args) -> Result<Module> {
         compiled.with_context(|| format!("cannot compile {}", args.file().display()))
     };
     let cache = if args.no_cache { None } else { Cache::of_user() };
-    match cache {
-        None => load::bytes(&compile()?),
-        Some(cache) => match cache.get(&wasm, &options, compile)? {
-            Entry::Kept(path) => load::file(&path, args.grants_writing()),
-            Entry::Fresh(artifact) => load::bytes(&artifact),
+    let entry = match cache {
+        None => Entry::Compiled(compile()?),
+        Some(cache) => cache.get(&wasm, &options, compile)?,
+    };
+    match (entry, policy) {
+        (Entry::Compiled(artifact), None) => load::compiled(&artifact),
+        (Entry::Compiled(artifact), Some(policy)) => load::under(&policy, args.file(), &artifact),
+        (Entry::Found(path), Some(policy)) => {
+            load::under(&policy, args.file(), &files::read(&path, ARTIFACT_BYTES_MAX)?)
+        }
+        (Entry::Found(path), None) if args.trusted => load::trusted(&path, args.grants_writing()),
+        (Entry::Found(path), None) => match load::untrusted(&path) {
+            // Tampered with, or beyond what the verifier can prove: neither keeps the module from being run.
+            Err(LoadError::Unproved(_)) => {
+                eprintln!("warning: {} cannot be proved: the module is compiled anew", path.display());
+                let _ = std::fs::remove_file(&path);
+                load::compiled(&compile()?)
+            }
+            loaded => loaded.with_context(|| format!("cannot load {}", path.display())),
         },
+    }
+}
+
+/// Loads an artifact as it was asked for.
+fn artifact(args: &Args, policy: Option<&Policy>) -> Result<Module> {
+    let file = args.file();
+    match policy {
+        Some(policy) => load::under(policy, file, &files::read(file, ARTIFACT_BYTES_MAX)?),
+        None if args.trusted => load::trusted(file, args.grants_writing()),
+        None => load::untrusted(file).with_context(|| format!("cannot load {}", file.display())),
     }
 }
 

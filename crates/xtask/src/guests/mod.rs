@@ -41,7 +41,10 @@ pub fn build(only: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure of every package that the guests to be built need.
+/// Debian packages of programs whose formats ours must agree with.
+const COMPARED_WITH: [&str; 1] = ["minisign"];
+
+/// Makes sure of every package that the guests to be built need, and the tests besides.
 fn install(root: &Path, stale: &[(&manifest::Guest, &manifest::Toolchain)]) -> Result<()> {
     let all = |list: fn(&manifest::Toolchain) -> &Vec<String>| {
         let mut names: Vec<String> = stale.iter().flat_map(|(_, chain)| list(chain)).cloned().collect();
@@ -50,7 +53,9 @@ fn install(root: &Path, stale: &[(&manifest::Guest, &manifest::Toolchain)]) -> R
         names
     };
     let tools = Tools::new(root);
-    tools.apt(&all(|chain| &chain.apt))?;
+    let mut debian = all(|chain| &chain.apt);
+    debian.extend(COMPARED_WITH.map(String::from));
+    tools.apt(&debian)?;
     tools.pip(&all(|chain| &chain.pip))?;
     tools.npm(&all(|chain| &chain.npm))
 }

@@ -32,7 +32,7 @@ impl Tools {
         let mut install = vec!["apt-get", "install", "--yes", "--quiet", "--no-install-recommends"];
         install.extend(&missing);
         let line = install.join(" ");
-        ensure!(is_root(), "the guests need Debian packages; run this, then try again:\n    sudo {line}");
+        ensure!(is_root(), "guests and tests need Debian packages; run this, then try again:\n    sudo {line}");
         println!("installing with {line}");
         if !succeeds(Command::new("apt-get").args(&install[1..]).arg("--simulate")) {
             println!("some are unknown or moved: apt-get update first");
