@@ -47,7 +47,7 @@ impl Run {
         match choices.below(10)? {
             0..4 => self.send(choices, fd),
             4..8 => self.receive(choices, fd),
-            8 => self.accept(choices, choices_of_listener(fd)),
+            8 => self.accept(choices, listener_instead(fd)),
             _ => self.shut_down(choices, fd),
         }
     }
@@ -136,7 +136,7 @@ impl Run {
     fn shut_down(&mut self, choices: &mut Choices<'_>, fd: u32) -> Compared {
         // One that ends a direction is rare: little could be done afterwards.
         let how = if choices.one_in(8)? { choices.below(4)? } else { choices.one_of(&[0, 4, 255])? };
-        let fd = choices_of_connection(fd);
+        let fd = connection_instead(fd);
         let expected = self.is_socket(fd, CONNECTION);
         let expected = expected.and_then(|()| if (1..4).contains(&how) { Ok(()) } else { Err(INVAL) });
         let compared = self.call(choices, &Call::new("sock_shutdown", vec![fd.into(), how.into()]), expected)?;
@@ -148,12 +148,12 @@ impl Run {
     }
 }
 
-/// The listener more often than not.
-fn choices_of_listener(fd: u32) -> u32 {
+/// The listener in the place of the connection, on which nothing can be accepted.
+fn listener_instead(fd: u32) -> u32 {
     if fd == CONNECTION { LISTENER } else { fd }
 }
 
 /// A listener that is shut down accepts nothing any more: it is left alone.
-fn choices_of_connection(fd: u32) -> u32 {
+fn connection_instead(fd: u32) -> u32 {
     if fd == LISTENER { CONNECTION } else { fd }
 }
