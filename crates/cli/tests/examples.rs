@@ -1,0 +1,71 @@
+//! The services of `examples/`, built from source by `cargo xtask guests`, deployed and asked.
+
+mod common;
+
+use common::{Answer, Edge, ask, root};
+use selvedge_edge::client::{Event, Name};
+
+/// All of them answer alike, but for the language's name.
+async fn check(guest: &str, language: &str) {
+    let edge = Edge::start().await;
+    edge.deploy("hello", &root().join("target/guests").join(guest).with_extension("wasm")).await;
+    let ask = |line: &str, body: &str| ask(edge.server.listen(), "hello.localhost", line, body);
+    let is = |answer: Answer, status: &str, body: &str| {
+        assert!(answer.head.starts_with(&format!("http/1.1 {status}")), "{}", answer.head);
+        assert!(answer.head.contains("content-type: text/plain; charset=utf-8"), "{}", answer.head);
+        assert_eq!(answer.body, body);
+    };
+    is(ask("GET /", ""), "200", &format!("hello, world, from {language}\n"));
+    is(ask("GET /?a=b&name=Ada+%26%20Grace", ""), "200", &format!("hello, Ada & Grace, from {language}\n"));
+    is(ask("POST /count", ""), "200", "0 bytes, 0 lines\n");
+    let body = "a line of a body that is longer than any buffer\n".repeat(10_000);
+    is(ask("POST /count", &body), "200", "480000 bytes, 10000 lines\n");
+    is(ask("GET /nowhere", ""), "404", "there is nothing at /nowhere\n");
+    streams(&ask("GET /numbers", ""));
+    assert_eq!(logged(&edge).await, ["nothing for GET /nowhere"]);
+    edge.server.stop().await;
+}
+
+/// What does not fit into the server's buffer is sent before the program has ended.
+fn streams(answer: &Answer) {
+    assert!(answer.head.contains("transfer-encoding: chunked"), "{}", answer.head);
+    let numbers: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
+    assert!(answer.body == numbers, "{} bytes instead of {}", answer.body.len(), numbers.len());
+}
+
+/// What the program wrote to stderr.
+async fn logged(edge: &Edge) -> Vec<String> {
+    let mut lines = Vec::new();
+    let each = |entry: selvedge_edge::client::Entry| match entry.event {
+        Event::Guest { line } => lines.push(line),
+        Event::Request { .. } => {}
+        failure @ Event::Failure { .. } => panic!("{failure:?}"),
+    };
+    edge.client.logs(&Name::new("hello").unwrap(), false, each).await.unwrap();
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_in_c() {
+    check("hello-c", "C").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_in_rust() {
+    check("hello-rust", "Rust").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_in_go() {
+    check("hello-go", "Go").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_in_assemblyscript() {
+    check("hello-assemblyscript", "AssemblyScript").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_in_zig() {
+    check("hello-zig", "Zig").await;
+}
