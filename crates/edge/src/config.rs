@@ -5,6 +5,10 @@
 //! admin = "127.0.0.1:8081"
 //! state = "/var/lib/selvedge"
 //!
+//! [tls]
+//! listen = "0.0.0.0:8443"
+//! certificates = [{ certificate = "hello.pem", key = "hello.key" }]
+//!
 //! [limits]
 //! memory = "64MiB"
 //!
@@ -24,7 +28,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
-use crate::limits::{MEMORY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits};
+use crate::limits::{CERTIFICATES_MAX, MEMORY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits};
 use crate::name::Name;
 
 /// Largest file.
@@ -38,6 +42,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where operators connect.
     pub admin: SocketAddr,
+    /// Where clients connect by TLS, if they can.
+    pub tls: Option<TlsConfig>,
     /// Where sites and their versions are kept.
     pub state: PathBuf,
     /// Instances at once, of all tenants together.
@@ -48,6 +54,26 @@ pub struct Config {
     limits: toml::Table,
     /// Who may deploy. Without any there is one, `default`, and the admin API asks for no token.
     tenants: BTreeMap<Name, Tenant>,
+}
+
+/// TLS: where, and with which certificates.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Each is for the names in it. Whoever asks for none of them gets the first.
+    pub certificates: Vec<CertificateConfig>,
+}
+
+/// A certificate and its key, as files in PEM.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateConfig {
+    /// The certificate, and after it those that vouch for it.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -112,6 +138,7 @@ impl Default for Config {
         Config {
             listen: SocketAddr::new(loopback, 8080),
             admin: SocketAddr::new(loopback, 8081),
+            tls: None,
             state: PathBuf::from("selvedge-state"),
             slots: SLOTS_DEFAULT,
             access_log: false,
@@ -155,9 +182,7 @@ impl Config {
         if self.slots == 0 || self.slots > SLOTS_MAX {
             return unfit(format!("slots: found {}, expected 1 to {SLOTS_MAX}", self.slots));
         }
-        if self.listen == self.admin && self.listen.port() != 0 {
-            return unfit(format!("listen and admin are both {}: give them different ports", self.listen));
-        }
+        self.check_addresses()?;
         if self.open() && !self.admin.ip().is_loopback() {
             return unfit(format!(
                 "admin: {} can be reached from other machines, and no tenant has a token: anybody could deploy; add \
@@ -166,6 +191,31 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    fn check_addresses(&self) -> Result<(), ConfigError> {
+        let unfit = |text: String| Err(ConfigError::Unfit(text));
+        let mut addresses = vec![("listen", self.listen), ("admin", self.admin)];
+        if let Some(tls) = &self.tls {
+            let count = tls.certificates.len();
+            if count == 0 || count > CERTIFICATES_MAX {
+                return unfit(format!("tls.certificates: found {count}, expected 1 to {CERTIFICATES_MAX}"));
+            }
+            addresses.push(("tls.listen", tls.listen));
+        }
+        for (at, (key, address)) in addresses.iter().enumerate() {
+            let same = addresses[..at].iter().find(|(_, other)| other == address && address.port() != 0);
+            if let Some((other, _)) = same {
+                return unfit(format!("{other} and {key} are both {address}: give them different ports"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Files beside the configuration that are read with it.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let certificates = self.tls.iter().flat_map(|tls| &tls.certificates);
+        certificates.flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()])
     }
 
     /// Whether the admin API asks for no token.
@@ -328,6 +378,16 @@ mod tests {
             ("slots = 0", &["slots: found 0, expected 1 to"]),
             ("admin = \"0.0.0.0:1\"", &["admin: 0.0.0.0:1", "no tenant has a token"]),
             ("listen = \"127.0.0.1:8081\"", &["listen and admin are both"]),
+            ("[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = []", &["tls.certificates: found 0, expected 1 to"]),
+            (
+                "[tls]\nlisten = \"127.0.0.1:8080\"\ncertificates = [{ certificate = \"a\", key = \"b\" }]",
+                &["listen and tls.listen are both"],
+            ),
+            (
+                "[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = [{ certificate = \"a\" }]",
+                &["edge.toml:3:", "tls.certificates: ", "missing field `key`"],
+            ),
+            ("[tls]\ncertificates = []", &["edge.toml:1", "missing field `listen`"]),
             ("a = [", &["edge.toml:1"]),
         ] {
             let error = error(text);

@@ -24,6 +24,9 @@ pub enum EdgeError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Certificates. The operator's.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::TlsError),
     /// What is kept. See there.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -22,7 +22,7 @@
 //! * What a client, a guest, an operator says is checked where it comes in; each page in `docs/` says what is
 //!   trusted at which stop.
 //!
-//! Not here: TLS and HTTP/2 (put a proxy in front), other guest interfaces than CGI, more than one machine.
+//! Not here: HTTP/3, other guest interfaces than CGI, more than one machine.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -47,6 +47,7 @@ mod server;
 pub mod signals;
 mod site;
 pub mod store;
+mod tls;
 mod upload;
 
 pub use config::Config;

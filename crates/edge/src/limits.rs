@@ -12,10 +12,30 @@ use crate::config::{ByteCount, TimeSpan};
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// Connections to the admin API at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 100;
-/// A request's line and headers; by the way hyper reads, up to twice this. Of headers there are at most 100: hyper's own limit, and only that needs no allocation.
+/// A request's line and headers; in HTTP/1, by the way hyper reads, up to twice this.
 pub const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Time in which a request's head must have come; a connection on which none comes is closed.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Header fields of a request; hyper's own limit for HTTP/1, and only that needs no allocation.
+pub const HEADERS_MAX: usize = 100;
+/// Requests at once on a connection of HTTP/2.
+pub const STREAMS_MAX: u32 = 100;
+/// What a client may send of a body before it is taken.
+pub const STREAM_WINDOW_BYTES: u32 = 128 << 10;
+/// The same of all bodies on a connection.
+pub const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+/// What of a response is given to HTTP/2 at once: what its client does not take is kept twice at most.
+pub const STREAM_PIECE_BYTES: usize = 16 << 10;
+/// Requests on a connection that its client may take back, beyond as many as it waits for.
+pub const STREAMS_RESET_MAX: u32 = 100;
+/// A connection of HTTP/2 on which nothing is asked for so long is closed.
+pub const HTTP2_IDLE_MAX: Duration = Duration::from_secs(60);
+/// What a connection that is closed has time for, to hear of it.
+pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
+/// Certificates that can be configured.
+pub const CERTIFICATES_MAX: usize = 1_000;
+/// Largest file of certificates or keys.
+pub const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
 /// Longest pause within a request's body.
 pub const BODY_STALL_MAX: Duration = Duration::from_secs(30);
 /// Longest time for which a client takes nothing of a response.
@@ -71,6 +91,7 @@ pub const ADMIN_BODY_BYTES_MAX: usize = 64 << 10;
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 const _: () = assert!(CGI_HEAD_BYTES_MAX <= RESPONSE_BUFFER_BYTES);
+const _: () = assert!(STREAM_PIECE_BYTES <= RESPONSE_BUFFER_BYTES && STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 const _: () = assert!(LOG_LINE_BYTES_MAX * 16 <= LOG_RING_BYTES_MAX);
 const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX);
 

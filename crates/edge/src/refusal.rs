@@ -6,12 +6,15 @@ use std::fmt;
 use hyper::StatusCode;
 
 use crate::config::{ByteCount, TimeSpan};
+use crate::limits::HEADERS_MAX;
 
 /// Why a request is not answered by a guest, or not to its end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
     /// The client's request is none.
     BadRequest(&'static str),
+    /// The request has too many header fields.
+    HeadLimit,
     /// Nobody has deployed a site for the host.
     NoSite(String),
     /// The site has no version yet, or it could not be loaded.
@@ -52,6 +55,7 @@ impl Refusal {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Refusal::BadRequest(_) => "bad_request",
+            Refusal::HeadLimit => "request_head_limit",
             Refusal::NoSite(_) => "no_site",
             Refusal::NoVersion => "no_version",
             Refusal::RequestBodyLimit(_) => "request_body_limit",
@@ -79,6 +83,7 @@ impl Refusal {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Refusal::BadRequest(_) | Refusal::RequestBodyBroken | Refusal::ClientGone => StatusCode::BAD_REQUEST,
+            Refusal::HeadLimit => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::NoSite(_) => StatusCode::NOT_FOUND,
             Refusal::RequestBodyLimit(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::RequestBodyStalled => StatusCode::REQUEST_TIMEOUT,
@@ -109,6 +114,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::BadRequest(why) => f.write_str(why),
+            Refusal::HeadLimit => write!(f, "the request has more than {HEADERS_MAX} header fields"),
             Refusal::NoSite(host) => write!(f, "no site is deployed for the host {host:?}"),
             Refusal::NoVersion => f.write_str("the site has no version that can be run"),
             Refusal::RequestBodyLimit(max) => write!(f, "the request's body is longer than the site's limit of {max}"),

@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
@@ -17,7 +17,7 @@ use selvedge_runtime::CallError;
 
 use crate::admission::Admission;
 use crate::connection::CutOff;
-use crate::exchange::{Exchange, Fault};
+use crate::exchange::{Exchange, Fault, Head};
 use crate::guest::{Ending, Guest, Used};
 use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
 use crate::logs::{self, Event};
@@ -136,14 +136,17 @@ pub(crate) struct Ticket {
     status: u16,
     bytes: u64,
     used: Used,
+    /// What of the body is sent at once.
+    piece_bytes_max: usize,
     closed: bool,
 }
 
 impl Ticket {
-    pub(crate) fn open(id: String, method: &Method, path: &str) -> Ticket {
+    pub(crate) fn open(id: String, method: &Method, path: &str, piece_bytes_max: usize) -> Ticket {
         let line = format!("{method} {}", &path[..path.floor_char_boundary(256)]);
         let (method, began) = (method.clone(), Instant::now());
-        Ticket { id, line, method, began, site: None, status: 0, bytes: 0, used: Used::default(), closed: false }
+        let used = Used::default();
+        Ticket { id, line, method, began, site: None, status: 0, bytes: 0, used, piece_bytes_max, closed: false }
     }
 
     /// Names the site whose accounts it goes to.
@@ -154,6 +157,11 @@ impl Ticket {
     /// What its instance has used.
     pub(crate) fn add_used(&mut self, used: Used) {
         self.used = used;
+    }
+
+    /// A body that is complete.
+    fn whole_body(&self, bytes: Bytes) -> ResponseBody {
+        ResponseBody { rest: bytes, piece_bytes_max: self.piece_bytes_max, streaming: None }
     }
 
     /// Closes it.
@@ -179,15 +187,14 @@ impl Drop for Ticket {
     }
 }
 
-/// The body of a response.
-pub(crate) enum ResponseBody {
-    /// All of it.
-    Whole(Bytes),
-    /// As the guest writes it.
-    Streaming(Box<Streaming>),
+/// The body of a response: what is there, then what the guest still writes.
+pub(crate) struct ResponseBody {
+    rest: Bytes,
+    piece_bytes_max: usize,
+    streaming: Option<Box<Streaming>>,
 }
 
-pub(crate) struct Streaming {
+struct Streaming {
     /// None once it has ended.
     running: Option<Running>,
     exchange: Exchange,
@@ -195,14 +202,19 @@ pub(crate) struct Streaming {
 }
 
 /// The whole response of a guest that has ended.
-pub(crate) fn whole(mut ticket: Ticket, running: Running) -> Response<ResponseBody> {
+pub(crate) fn whole(ticket: Ticket, running: Running) -> Response<ResponseBody> {
     let Some(head) = running.exchange.take_head() else { return refused(ticket, &Refusal::NoResponse) };
     let body = running.exchange.take_body();
+    ended(ticket, running, head, body)
+}
+
+/// A response whose guest is not needed any more.
+fn ended(mut ticket: Ticket, running: Running, head: Head, body: Bytes) -> Response<ResponseBody> {
     ticket.used = running.used();
     // The instance is recycled before anything is sent.
     drop(running);
     (ticket.status, ticket.bytes) = (head.status.as_u16(), body.len() as u64);
-    let mut response = Response::new(ResponseBody::Whole(body));
+    let mut response = Response::new(ticket.whole_body(body));
     (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
     // What the program counted may be wrong, and only for a HEAD request can it know better.
     if ticket.method != Method::HEAD {
@@ -214,11 +226,14 @@ pub(crate) fn whole(mut ticket: Ticket, running: Running) -> Response<ResponseBo
 /// The beginning of a response whose guest goes on.
 pub(crate) fn streaming(mut ticket: Ticket, running: Running) -> Response<ResponseBody> {
     let Some(head) = running.exchange.take_head() else { return refused(ticket, &Refusal::NoResponse) };
+    if ticket.method == Method::HEAD {
+        return ended(ticket, running, head, Bytes::new());
+    }
     ticket.status = head.status.as_u16();
-    let id = id_value(&ticket.id);
+    let (id, piece_bytes_max) = (id_value(&ticket.id), ticket.piece_bytes_max);
     let exchange = running.exchange.clone();
-    let body = Streaming { running: Some(running), exchange, ticket };
-    let mut response = Response::new(ResponseBody::Streaming(Box::new(body)));
+    let streaming = Some(Box::new(Streaming { running: Some(running), exchange, ticket }));
+    let mut response = Response::new(ResponseBody { rest: Bytes::new(), piece_bytes_max, streaming });
     (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -228,7 +243,7 @@ pub(crate) fn streaming(mut ticket: Ticket, running: Running) -> Response<Respon
 pub(crate) fn refused(mut ticket: Ticket, refusal: &Refusal) -> Response<ResponseBody> {
     let text = format!("{}: {refusal}\nrequest id: {}\n", refusal.name(), ticket.id);
     ticket.status = refusal.status().as_u16();
-    let mut response = Response::new(ResponseBody::Whole(text.into()));
+    let mut response = Response::new(ticket.whole_body(text.into()));
     *response.status_mut() = refusal.status();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -245,8 +260,19 @@ fn finish(
     refusal: Option<&Refusal>,
 ) -> Response<ResponseBody> {
     response.headers_mut().insert(REQUEST_ID, id_value(&ticket.id));
+    if ticket.method == Method::HEAD {
+        leave_out_body(&mut response);
+    }
     ticket.close(refusal);
     response
+}
+
+/// Says how long the body is, and sends none.
+fn leave_out_body(response: &mut Response<ResponseBody>) {
+    let body = std::mem::take(&mut response.body_mut().rest);
+    if !body.is_empty() {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(body.len()));
+    }
 }
 
 fn id_value(id: &str) -> HeaderValue {
@@ -261,11 +287,12 @@ impl Streaming {
         self.ticket.close(refusal);
     }
 
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    /// The next piece.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         loop {
             let piece = self.exchange.take_body();
             if !piece.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(piece))));
+                return Poll::Ready(Some(Ok(piece)));
             }
             let Some(running) = &mut self.running else { return Poll::Ready(None) };
             match running.poll_end(context) {
@@ -288,21 +315,27 @@ impl Body for ResponseBody {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match self.get_mut() {
-            ResponseBody::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            ResponseBody::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            ResponseBody::Streaming(streaming) => streaming.poll_frame(context),
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            let Some(streaming) = &mut this.streaming else { return Poll::Ready(None) };
+            match ready!(streaming.poll_piece(context)) {
+                Some(Ok(piece)) => this.rest = piece,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
         }
+        let piece = this.rest.split_to(this.rest.len().min(this.piece_bytes_max));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, ResponseBody::Whole(bytes) if bytes.is_empty())
+        self.rest.is_empty() && self.streaming.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            ResponseBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            ResponseBody::Streaming(_) => SizeHint::default(),
+        match self.streaming {
+            None => SizeHint::with_exact(self.rest.len() as u64),
+            Some(_) => SizeHint::default(),
         }
     }
 }

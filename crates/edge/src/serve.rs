@@ -8,12 +8,12 @@ use std::time::Instant;
 use hyper::body::{Body, Incoming};
 use hyper::header;
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Version};
 
 use crate::connection::Peer;
 use crate::exchange::Exchange;
 use crate::guest::{Call, Guest, Origin, StartError};
-use crate::limits::SiteLimits;
+use crate::limits::{HEADERS_MAX, STREAM_PIECE_BYTES, SiteLimits};
 use crate::logs::GuestLog;
 use crate::name::Host;
 use crate::refusal::Refusal;
@@ -27,7 +27,8 @@ pub(crate) async fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let mut ticket = Ticket::open(server.ids.next(), request.method(), request.uri().path());
+    let piece_bytes_max = if request.version() == Version::HTTP_2 { STREAM_PIECE_BYTES } else { usize::MAX };
+    let mut ticket = Ticket::open(server.ids.next(), request.method(), request.uri().path(), piece_bytes_max);
     Ok(match answer(&server, &peer, &mut ticket, request).await {
         Ok((running, Progress::Ended(Ok(())))) => respond::whole(ticket, running),
         Ok((running, Progress::Answering)) => respond::streaming(ticket, running),
@@ -86,6 +87,10 @@ fn accept(server: &Shared, request: Request<Incoming>) -> Result<Accepted, Refus
     if parts.method == Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
         return Err(Refusal::BadRequest("tunnels and other protocols than HTTP are not offered here"));
     }
+    // HTTP/1 has them counted before.
+    if parts.headers.len() > HEADERS_MAX {
+        return Err(Refusal::HeadLimit);
+    }
     let body = Some(body).filter(|body| !body.is_end_stream());
     Ok(Accepted { host: host(&parts)?, parts, body })
 }
@@ -118,7 +123,8 @@ fn resolve(site: &Site) -> Result<Arc<Deployment>, Refusal> {
 }
 
 fn origin(peer: &Peer, host: &Host, id: &str) -> Origin {
-    Origin { request_id: id.to_string(), remote: peer.remote, local_port: peer.local_port, host: host.to_string() }
+    let Peer { remote, local_port, secure, .. } = *peer;
+    Origin { request_id: id.to_string(), remote, local_port, secure, host: host.to_string() }
 }
 
 fn acquire(server: &Shared, deployment: &Deployment, call: Call) -> Result<Guest, Refusal> {

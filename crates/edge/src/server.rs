@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::admin::AdminAnswer;
 use crate::admission::Gate;
 use crate::config::{Config, TenantConfig, TokenHash};
-use crate::connection::{Answer, Peer, accept};
+use crate::connection::{Answer, Door, Peer, accept};
 use crate::deploy::{self, Compile};
 use crate::error::EdgeError;
 use crate::guest::Interface;
@@ -31,6 +31,7 @@ use crate::route::Routes;
 use crate::serve::serve;
 use crate::site::{Site, Tenant};
 use crate::store::{DiskStore, SiteKey, Store};
+use crate::tls::{self, Tls};
 
 /// What all requests share.
 pub(crate) struct Shared {
@@ -143,7 +144,9 @@ pub struct Server {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
     listen: SocketAddr,
+    secure: Option<SocketAddr>,
     admin: SocketAddr,
+    tls: Option<Arc<Tls>>,
     config: Config,
 }
 
@@ -168,20 +171,33 @@ impl Answer for SiteAnswer {
 /// If the configuration does not hold, an address is taken, or what is kept cannot be read.
 pub async fn start(config: Config, compile: Arc<dyn Compile>) -> Result<Server, EdgeError> {
     config.check()?;
-    let listener = listen(config.listen, "listen").await?;
-    let admin = listen(config.admin, "admin").await?;
+    let tls = config.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let plain = door(config.listen, "listen", &room).await?;
+    let secure = match &config.tls {
+        Some(tls) => Some(door(tls.listen, "tls.listen", &room).await?),
+        None => None,
+    };
+    let admin = door(config.admin, "admin", &Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX))).await?;
     let shared = Arc::new(shared(&config, compile)?);
     load_sites(&shared).await?;
     let (stop, stopped) = watch::channel(false);
-    let of = |listener: &TcpListener, asked: SocketAddr| listener.local_addr().unwrap_or(asked);
-    let (listen, admin_address) = (of(&listener, config.listen), of(&admin, config.admin));
-    tokio::spawn(accept(listener, CONNECTIONS_MAX, stopped.clone(), SiteAnswer(shared.clone())));
-    tokio::spawn(accept(admin, ADMIN_CONNECTIONS_MAX, stopped, AdminAnswer::new(shared.clone())));
-    Ok(Server { shared, stop, listen, admin: admin_address, config })
+    let (listen, admin_address) = (plain.address(config.listen), admin.address(config.admin));
+    let secure_address = secure.as_ref().zip(config.tls.as_ref()).map(|(door, tls)| door.address(tls.listen));
+    let answer = SiteAnswer(shared.clone());
+    tokio::spawn(accept(Door { http2: true, ..plain }, stopped.clone(), answer.clone()));
+    if let Some(door) = secure {
+        tokio::spawn(accept(Door { tls: tls.clone(), ..door }, stopped.clone(), answer));
+    }
+    tokio::spawn(accept(admin, stopped, AdminAnswer::new(shared.clone())));
+    Ok(Server { shared, stop, listen, secure: secure_address, admin: admin_address, tls, config })
 }
 
-async fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, EdgeError> {
-    TcpListener::bind(address).await.map_err(|source| EdgeError::Listen { address, what, source })
+/// Listens, in plain text and to HTTP/1.
+async fn door(address: SocketAddr, what: &'static str, room: &Arc<Semaphore>) -> Result<Door, EdgeError> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.map_err(|source| EdgeError::Listen { address, what, source })?;
+    Ok(Door { listener, tls: None, http2: false, room: room.clone() })
 }
 
 fn shared(config: &Config, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
@@ -236,6 +252,11 @@ impl Server {
         self.listen
     }
 
+    /// Where clients connect by TLS, if they can.
+    pub fn secure(&self) -> Option<SocketAddr> {
+        self.secure
+    }
+
     /// Where operators connect.
     pub fn admin(&self) -> SocketAddr {
         self.admin
@@ -256,18 +277,25 @@ impl Server {
         self.config.slots as usize - self.shared.slots.available_permits()
     }
 
-    /// Takes over tenants, tokens and limits of another configuration; requests under way keep what they have.
+    /// Takes over tenants, tokens, limits and certificates of another configuration, whose files are read again;
+    /// requests and connections under way keep what they have.
     /// Returns the keys that only another start can change, and that differ.
     ///
     /// # Errors
     /// If it does not hold; then nothing changes.
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, EdgeError> {
         config.check()?;
+        let certificates = config.tls.as_ref().map(tls::prepare).transpose()?;
         let access = Access::new(&config.tenant_list(), Some(&self.shared.access.load()));
         self.shared.access.store(Arc::new(access));
+        if let (Some(tls), Some(certificates)) = (&self.tls, certificates) {
+            tls.replace(certificates);
+        }
         let Config { listen, admin, state, slots, access_log, .. } = &self.config;
+        let secure = |config: &Config| config.tls.as_ref().map(|tls| tls.listen);
         let fixed = [
             ("listen", *listen == config.listen),
+            ("tls.listen", secure(&self.config) == secure(config)),
             ("admin", *admin == config.admin),
             ("state", *state == config.state),
             ("slots", *slots == config.slots),

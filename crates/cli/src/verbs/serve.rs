@@ -1,7 +1,7 @@
 //! `selvedge serve`: the edge server, with this command as its compiler.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 /// orders from programs on this machine.
 ///
 /// SIGTERM lets requests under way end; SIGHUP, or a change of the configuration
-/// file, takes over tenants and limits.
+/// file or a certificate, takes over tenants, limits and certificates.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,6 +34,9 @@ A configuration, every key with its default:
   state = \"selvedge-state\"
   slots = 1000                 # instances at once
   access_log = false           # each request on stderr
+  [tls]                        # no TLS if not given
+  listen = \"0.0.0.0:8443\"
+  certificates = [{ certificate = \"a.pem\", key = \"a.key\" }]
   [limits]                     # of a request:
   memory = \"128MiB\"
   wall = \"30s\"
@@ -89,8 +92,10 @@ impl Args {
         Ok(CompileCommand::new(this, jail.iter().copied()))
     }
 
-    fn changed(&self) -> Option<SystemTime> {
-        std::fs::metadata(self.config.as_ref()?).and_then(|metadata| metadata.modified()).ok()
+    /// When each of the files was changed that the configuration is read from.
+    fn changed(&self, config: &Config) -> Vec<Option<SystemTime>> {
+        let changed = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        self.config.iter().map(PathBuf::as_path).chain(config.files()).map(changed).collect()
     }
 }
 
@@ -102,9 +107,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     signals::block().context("cannot block signals")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("cannot start threads")?.block_on(async {
-        let server = selvedge_edge::start(config, compiler).await?;
+        let server = selvedge_edge::start(config.clone(), compiler).await?;
         greet(&server);
-        until_stopped(args, &server).await?;
+        until_stopped(args, &server, config).await?;
         eprintln!("stopping: requests under way may end");
         let given_up = server.stop().await;
         if given_up > 0 {
@@ -117,6 +122,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 fn greet(server: &Server) {
     let (listen, admin) = (server.listen(), server.admin());
     eprintln!("serving {} sites on http://{listen}", server.sites());
+    if let Some(secure) = server.secure() {
+        eprintln!("and on https://{secure}");
+    }
     match server.open() {
         true => eprintln!("admin on http://{admin}: no tokens are configured, programs on this machine may deploy"),
         false => eprintln!("admin on http://{admin}, with tokens"),
@@ -125,29 +133,38 @@ fn greet(server: &Server) {
 }
 
 /// Reloads when asked to, until asked to stop.
-async fn until_stopped(args: &Args, server: &Server) -> Result<()> {
+async fn until_stopped(args: &Args, server: &Server, mut config: Config) -> Result<()> {
     let mut asked = listen_for_signals()?;
-    let mut seen = args.changed();
+    let mut seen = args.changed(&config);
     loop {
         let asked = tokio::time::timeout(LOOK_EVERY, asked.recv()).await;
-        let changed = args.changed();
+        let changed = args.changed(&config);
         match asked {
             Ok(Some(Asked::Stop) | None) => return Ok(()),
-            Ok(Some(Asked::Reload)) => reload(args, server),
-            Err(_) if changed != seen => reload(args, server),
-            Err(_) => {}
+            Err(_) if changed == seen => continue,
+            Ok(Some(Asked::Reload)) | Err(_) => seen = changed,
         }
-        seen = changed;
+        if let Some(other) = reload(args, server) {
+            config = other;
+            seen = args.changed(&config);
+        }
     }
 }
 
 /// Takes the configuration over, or says why not and goes on as before.
-fn reload(args: &Args, server: &Server) {
-    let reloaded = args.config().and_then(|config| Ok(server.reload(&config)?));
+fn reload(args: &Args, server: &Server) -> Option<Config> {
+    let reloaded = args.config().and_then(|config| Ok((server.reload(&config)?, config)));
     match reloaded {
-        Ok(fixed) if fixed.is_empty() => eprintln!("the configuration was read again"),
-        Ok(fixed) => eprintln!("the configuration was read again; only a restart changes {}", fixed.join(", ")),
-        Err(error) => eprintln!("the configuration stays as it was: {error:#}"),
+        Ok((fixed, config)) => {
+            let fixed =
+                if fixed.is_empty() { String::new() } else { format!("; only a restart changes {}", fixed.join(", ")) };
+            eprintln!("the configuration was read again{fixed}");
+            Some(config)
+        }
+        Err(error) => {
+            eprintln!("the configuration stays as it was: {error:#}");
+            None
+        }
     }
 }
 

@@ -79,6 +79,7 @@ fn first_request(site: &Arc<Site>, exchange: &Exchange) -> Call {
         request_id: "check".into(),
         remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
         local_port: 0,
+        secure: false,
         host: "localhost".into(),
     };
     let log = GuestLog::new(site.log.clone(), "check".into(), limits.log);

@@ -47,6 +47,8 @@ pub(crate) struct Origin {
     pub(crate) request_id: String,
     pub(crate) remote: std::net::SocketAddr,
     pub(crate) local_port: u16,
+    /// Whether it came by TLS.
+    pub(crate) secure: bool,
     /// The host that was asked for, without a port.
     pub(crate) host: String,
 }

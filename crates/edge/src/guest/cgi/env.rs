@@ -39,8 +39,11 @@ pub(super) fn environment(parts: &Parts, origin: &Origin) -> Vec<(Cow<'static, s
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     let remote = origin.remote.ip().to_string();
-    let authority = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(&origin.host);
-    let url = format!("http://{authority}{}", parts.uri.path_and_query().map_or("/", |whole| whole.as_str()));
+    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // As the server has understood it: in HTTP/2, and where the target is a whole URL, the header says nothing.
+    let authority = parts.uri.authority().map(|authority| authority.as_str()).or(named).unwrap_or(&origin.host);
+    let scheme = if origin.secure { "https" } else { "http" };
+    let url = format!("{scheme}://{authority}{}", parts.uri.path_and_query().map_or("/", |whole| whole.as_str()));
     let mut variables: Vec<(Cow<'static, str>, Vec<u8>)> = Vec::with_capacity(20 + parts.headers.len());
     let mut set = |name: &'static str, value: &[u8]| variables.push((Cow::Borrowed(name), value.to_vec()));
     set("GATEWAY_INTERFACE", b"CGI/1.1");
@@ -61,6 +64,9 @@ pub(super) fn environment(parts: &Parts, origin: &Origin) -> Vec<(Cow<'static, s
     set("REMOTE_PORT", origin.remote.port().to_string().as_bytes());
     set("UNIQUE_ID", origin.request_id.as_bytes());
     set("HTTP_HOST", authority.as_bytes());
+    if origin.secure {
+        set("HTTPS", b"on");
+    }
     for (name, variable) in [(header::CONTENT_TYPE, "CONTENT_TYPE"), (header::CONTENT_LENGTH, "CONTENT_LENGTH")] {
         if let Some(value) = parts.headers.get(name) {
             set(variable, value.as_bytes());
@@ -110,7 +116,7 @@ mod tests {
 
     fn origin() -> Origin {
         let remote = "192.0.2.1:5".parse().unwrap();
-        Origin { request_id: "id".into(), remote, local_port: 80, host: "a.example".into() }
+        Origin { request_id: "id".into(), remote, local_port: 80, secure: true, host: "a.example".into() }
     }
 
     fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
@@ -134,7 +140,8 @@ mod tests {
             ("QUERY_STRING", "x=1&y=%20"),
             ("SERVER_NAME", "a.example"),
             ("HTTP_HOST", "a.example:8080"),
-            ("X_FULL_URL", "http://a.example:8080/a%20b/%2e%zz%00?x=1&y=%20"),
+            ("HTTPS", "on"),
+            ("X_FULL_URL", "https://a.example:8080/a%20b/%2e%zz%00?x=1&y=%20"),
             ("REMOTE_ADDR", "192.0.2.1"),
             ("SERVER_PROTOCOL", "HTTP/1.1"),
         ] {

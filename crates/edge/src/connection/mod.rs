@@ -1,0 +1,142 @@
+//! Connections: accepted up to a number, served until they end, cut off when they stall.
+//!
+//! ```text
+//!   accept ─► TLS (tls.rs) ─► which version ─► HTTP/1 ─► a request after the other      protocol.rs
+//!                                           └► HTTP/2 ─► a task for each request         streams.rs
+//! ```
+//!
+//! Slow clients are bounded here: a connection has a time for its beginning and for each head, [`stalling`] gives each
+//! write its own, [`streams`] each response of HTTP/2, and `upload` the pauses of a body.
+
+mod protocol;
+mod stalling;
+mod streams;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::tls::Tls;
+
+/// What is known of a request's connection.
+pub(crate) struct Peer {
+    pub(crate) remote: SocketAddr,
+    pub(crate) local_port: u16,
+    /// Whether it is by TLS.
+    pub(crate) secure: bool,
+    overdue: Arc<Overdue>,
+}
+
+/// When the time of the request that is answered now is over.
+#[derive(Default)]
+pub(crate) struct Overdue(Mutex<Option<Instant>>);
+
+impl Overdue {
+    fn set(&self, at: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    fn at(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.at().is_some_and(|at| at <= Instant::now())
+    }
+}
+
+impl Peer {
+    /// Ends the connection, or the stream of it, at this time, if its client then takes nothing of what a guest has for
+    /// it: the guest, which waits, would never be asked again. Until what is returned is dropped.
+    pub(crate) fn cut_off_at(&self, at: Instant) -> CutOff {
+        self.overdue.set(Some(at));
+        CutOff(self.overdue.clone())
+    }
+}
+
+/// A guest that a connection waits for.
+pub(crate) struct CutOff(Arc<Overdue>);
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}
+
+/// Answers requests of many connections.
+pub(crate) trait Answer: Clone + Send + Sync + 'static {
+    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+
+    fn answer(
+        &self,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Self::Body>, std::convert::Infallible>> + Send;
+}
+
+/// Said to one connection too many.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nx-selvedge-error: connections_limit\r\n\
+    connection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// How a connection is spoken to.
+struct Way {
+    tls: Option<Arc<Tls>>,
+    http2: bool,
+}
+
+/// Where connections come from.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    /// None if they are in plain text.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Whether HTTP/2 is spoken here, too.
+    pub(crate) http2: bool,
+    /// Places for connections.
+    pub(crate) room: Arc<Semaphore>,
+}
+
+impl Door {
+    /// Where it is, if asked for any port.
+    pub(crate) fn address(&self, asked: SocketAddr) -> SocketAddr {
+        self.listener.local_addr().unwrap_or(asked)
+    }
+}
+
+/// Accepts connections until told to stop, then lets those that are there end.
+pub(crate) async fn accept(door: Door, stop: watch::Receiver<bool>, answer: impl Answer) {
+    let mut stopping = stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = door.listener.accept() => accepted,
+            _ = stopping.wait_for(|stop| *stop) => return,
+        };
+        let (stream, remote) = match accepted {
+            Ok(accepted) => accepted,
+            // Out of descriptors, most likely: some connection will end.
+            Err(_) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        match door.room.clone().try_acquire_owned() {
+            Ok(place) => {
+                let (stop, answer) = (stop.clone(), answer.clone());
+                let way = Way { tls: door.tls.clone(), http2: door.http2 };
+                tokio::spawn(async move {
+                    protocol::connection(stream, remote, way, stop, answer).await;
+                    drop(place);
+                });
+            }
+            // Whoever does not hear it is refused all the same.
+            Err(_) if door.tls.is_none() => drop(stream.try_write(TOO_MANY)),
+            Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One connection, from its first byte: TLS if the listener has it, then the version of HTTP, then requests.
+//!
+//! By TLS, ALPN names the version. In plain text whoever begins with HTTP/2's preface speaks it ("prior knowledge");
+//! there is no upgrade from HTTP/1.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::stalling::Stalling;
+use super::streams::{Activity, Streams};
+use super::{Answer, Overdue, Peer, Way};
+use crate::limits::{
+    CONNECTION_WINDOW_BYTES, FAREWELL_MAX, HEAD_BYTES_MAX, HEAD_TIMEOUT, STREAM_PIECE_BYTES, STREAM_WINDOW_BYTES,
+    STREAMS_MAX, STREAMS_RESET_MAX,
+};
+
+/// What a client that speaks HTTP/2 begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Read at once to tell the version.
+const FIRST_BYTES: usize = 4 << 10;
+
+/// Where a connection comes from, and to.
+#[derive(Clone, Copy)]
+struct Ends {
+    remote: SocketAddr,
+    local_port: u16,
+    secure: bool,
+}
+
+impl Ends {
+    fn peer(self, overdue: Arc<Overdue>) -> Arc<Peer> {
+        let Ends { remote, local_port, secure } = self;
+        Arc::new(Peer { remote, local_port, secure, overdue })
+    }
+}
+
+/// One connection, to its end. How it ends is the client's affair; requests have accounts of their own.
+pub(super) async fn connection(
+    stream: TcpStream,
+    remote: SocketAddr,
+    way: Way,
+    mut stop: watch::Receiver<bool>,
+    answer: impl Answer,
+) {
+    let ends =
+        Ends { remote, local_port: stream.local_addr().map_or(0, |local| local.port()), secure: way.tls.is_some() };
+    // Without it small responses may wait for an acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = way.tls else {
+        return if way.http2 {
+            plain(stream, ends, stop, answer).await;
+        } else {
+            http1(Vec::new(), stream, ends, stop, answer).await;
+        };
+    };
+    let begun = tokio::select! {
+        begun = timeout(HEAD_TIMEOUT, tls.acceptor().accept(stream)) => begun,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let Ok(Ok(stream)) = begun else { return };
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => http2(Vec::new(), stream, ends, stop, answer).await,
+        _ => http1(Vec::new(), stream, ends, stop, answer).await,
+    }
+}
+
+/// A connection in plain text.
+async fn plain<S>(mut stream: S, ends: Ends, mut stop: watch::Receiver<bool>, answer: impl Answer)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let begun = tokio::select! {
+        begun = timeout(HEAD_TIMEOUT, beginning(&mut stream)) => begun,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    let Ok(Ok(first)) = begun else { return };
+    match first.starts_with(PREFACE) {
+        true => http2(first, stream, ends, stop, answer).await,
+        false => http1(first, stream, ends, stop, answer).await,
+    }
+}
+
+/// As much as is needed to tell the version.
+async fn beginning(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut first = Vec::with_capacity(FIRST_BYTES);
+    while first.len() < PREFACE.len() && PREFACE.starts_with(&first) {
+        if stream.read_buf(&mut first).await? == 0 {
+            break;
+        }
+    }
+    Ok(first)
+}
+
+async fn http1<S>(first: Vec<u8>, stream: S, ends: Ends, mut stop: watch::Receiver<bool>, answer: impl Answer)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let overdue = Arc::<Overdue>::default();
+    let peer = ends.peer(overdue.clone());
+    let service = service_fn(move |request| {
+        let (answer, peer) = (answer.clone(), peer.clone());
+        async move { answer.answer(peer, request).await }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    let mut connection = std::pin::pin!(builder.serve_connection(Stalling::new(first, stream, overdue), service));
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+async fn http2<S>(first: Vec<u8>, stream: S, ends: Ends, mut stop: watch::Receiver<bool>, answer: impl Answer)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity = Arc::new(Activity::new());
+    let streams = Streams::new(activity.clone());
+    let seen = activity.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (answer, asked) = (answer.clone(), seen.asked());
+        async move {
+            let response = answer.answer(ends.peer(Streams::overdue()), request).await;
+            asked.answered();
+            Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
+        }
+    });
+    let mut builder = http2::Builder::new(streams);
+    builder.max_concurrent_streams(STREAMS_MAX).max_header_list_size(HEAD_BYTES_MAX as u32);
+    builder.initial_stream_window_size(STREAM_WINDOW_BYTES).initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    builder.max_send_buf_size(STREAM_PIECE_BYTES);
+    builder.max_pending_accept_reset_streams(STREAMS_RESET_MAX as usize);
+    builder.max_local_error_reset_streams(STREAMS_RESET_MAX as usize);
+    let stream = Stalling::new(first, stream, Arc::default());
+    let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+    let stopped = tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stop.wait_for(|stop| *stop) => true,
+        () = activity.over() => false,
+    };
+    connection.as_mut().graceful_shutdown();
+    if stopped {
+        let _ = connection.await;
+    } else {
+        let _ = timeout(FAREWELL_MAX, connection).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use hyper::Response;
+    use hyper::body::Bytes;
+    use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::limits::HTTP2_IDLE_MAX;
+
+    #[derive(Clone)]
+    struct Fine;
+
+    impl Answer for Fine {
+        type Body = Full<Bytes>;
+
+        async fn answer(&self, _: Arc<Peer>, _: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+            Ok(Response::new(Full::from("fine")))
+        }
+    }
+
+    /// A connection that begins with some bytes; the client's side and when it ends.
+    fn begun(bytes: &'static [u8]) -> (DuplexStream, tokio::task::JoinHandle<Instant>) {
+        let (mut client, server) = duplex(1 << 20);
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let ends = Ends { remote: address, local_port: 2, secure: false };
+        let task = tokio::spawn(async move {
+            let (_keep, stop) = watch::channel(false);
+            plain(server, ends, stop, Fine).await;
+            Instant::now()
+        });
+        let written = async move {
+            client.write_all(bytes).await.unwrap();
+            client
+        };
+        (futures_now(written), task)
+    }
+
+    /// What is ready at once.
+    fn futures_now<T>(future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+            std::task::Poll::Ready(value) => value,
+            std::task::Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_say_nothing_or_never_all_end_in_time() {
+        for (bytes, time) in [
+            (&b""[..], HEAD_TIMEOUT),
+            (b"PRI * HTT", HEAD_TIMEOUT),
+            (b"GET / HTTP/1.1\r\nHost: a", HEAD_TIMEOUT),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", HEAD_TIMEOUT),
+            // Its settings never come; they come and nothing else; the head of a request never ends.
+            (PREFACE, HTTP2_IDLE_MAX + FAREWELL_MAX),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", HTTP2_IDLE_MAX + FAREWELL_MAX),
+            (
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\0\0\0\0\x01\x82",
+                HTTP2_IDLE_MAX + FAREWELL_MAX,
+            ),
+        ] {
+            let began = Instant::now();
+            let (_client, end) = begun(bytes);
+            let took = end.await.unwrap() - began;
+            assert!(took <= time + HEAD_TIMEOUT, "{:?} after {bytes:?}", took);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Streams on which a write that does not get on is an error after a while.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+
+use super::Overdue;
+use crate::limits::WRITE_STALL_MAX;
+
+/// A stream of bytes, and what of it was read already.
+pub(super) struct Stalling<S> {
+    first: Vec<u8>,
+    stream: TokioIo<S>,
+    stalled: Option<Pin<Box<Sleep>>>,
+    overdue: Arc<Overdue>,
+}
+
+impl<S> Stalling<S> {
+    /// Of a stream, whose beginning is `first`.
+    pub(super) fn new(first: Vec<u8>, stream: S, overdue: Arc<Overdue>) -> Stalling<S> {
+        Stalling { first, stream: TokioIo::new(stream), stalled: None, overdue }
+    }
+
+    fn after<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.stalled = None;
+            return poll;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_STALL_MAX)));
+        if stalled.as_mut().poll(context).is_ready() || self.overdue.is_over() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+
+    /// What was read already, once; true if there was something.
+    fn take_first(&mut self, buffer: &mut ReadBufCursor<'_>) -> bool {
+        let done = self.first.len().min(buffer.remaining());
+        buffer.put_slice(&self.first[..done]);
+        self.first.drain(..done);
+        if self.first.is_empty() {
+            self.first = Vec::new();
+        }
+        done > 0
+    }
+}
+
+impl<S: AsyncRead + Unpin> Read for Stalling<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.first.is_empty() && this.take_first(&mut buffer) {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Write for Stalling<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.after(context, poll)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.stream).poll_flush(context);
+        this.after(context, poll)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
+        this.after(context, poll)
+    }
+}

@@ -1,0 +1,224 @@
+//! Requests of an HTTP/2 connection: a task each, with a time of its own, and what they say of the connection.
+//!
+//! Flow control is the client's in HTTP/2: whoever opens no window lets a response stand for ever, on a connection that
+//! is otherwise alive. So a stream whose response is not taken is reset, with its guest's time or after a while;
+//! a connection on which nothing is asked is closed; and so is one whose client takes back most of what it asks.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+
+use hyper::rt::Executor;
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant, sleep};
+
+use super::Overdue;
+use crate::limits::{HTTP2_IDLE_MAX, STREAMS_RESET_MAX, WRITE_STALL_MAX};
+
+tokio::task_local! {
+    static OVERDUE: Arc<Overdue>;
+}
+
+/// Runs streams.
+#[derive(Clone)]
+pub(super) struct Streams {
+    activity: Arc<Activity>,
+}
+
+impl Streams {
+    pub(super) fn new(activity: Arc<Activity>) -> Streams {
+        Streams { activity }
+    }
+
+    /// Of the stream whose task this is.
+    pub(super) fn overdue() -> Arc<Overdue> {
+        OVERDUE.try_with(Arc::clone).unwrap_or_default()
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let open = Open::new(self.activity.clone());
+        tokio::spawn(async move {
+            let overdue = Arc::<Overdue>::default();
+            OVERDUE.scope(overdue.clone(), bounded(stream, &overdue)).await;
+            drop(open);
+        });
+    }
+}
+
+/// Runs a stream to its end, or to the end of its guest's time, or until its client has let it stand for too long.
+/// A stream that is dropped is reset.
+async fn bounded(stream: impl Future<Output = ()>, overdue: &Overdue) {
+    let mut stream = pin!(stream);
+    let mut stalled = pin!(sleep(WRITE_STALL_MAX));
+    poll_fn(|context| {
+        if stream.as_mut().poll(context).is_ready() || overdue.is_over() {
+            return Poll::Ready(());
+        }
+        // While a guest is at work its own time counts. It wakes this task when it is over.
+        if overdue.at().is_none() && stalled.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        // Something else has woken it: the client takes something.
+        stalled.as_mut().reset(Instant::now() + WRITE_STALL_MAX);
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What a connection is doing.
+pub(super) struct Activity {
+    state: Mutex<State>,
+    abused: Notify,
+}
+
+struct State {
+    open: usize,
+    /// When the last stream ended, or the connection began.
+    idle_since: Instant,
+    /// Requests that the client took back before there was an answer, less those it waited for.
+    given_up: u32,
+}
+
+impl Activity {
+    pub(super) fn new() -> Activity {
+        let state = State { open: 0, idle_since: Instant::now(), given_up: 0 };
+        Activity { state: Mutex::new(state), abused: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing below leaves it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request begins.
+    pub(super) fn asked(self: &Arc<Activity>) -> Asked {
+        Asked { activity: self.clone(), answered: false }
+    }
+
+    /// How long nothing was asked, if nothing is.
+    fn idle(&self) -> Option<Duration> {
+        let state = self.lock();
+        (state.open == 0).then(|| state.idle_since.elapsed())
+    }
+
+    /// Waits until the connection should end: nothing is asked for too long, or too much is taken back.
+    pub(super) async fn over(&self) {
+        tokio::select! {
+            () = self.idle_for_long() => {}
+            () = self.abused.notified() => {}
+        }
+    }
+
+    async fn idle_for_long(&self) {
+        loop {
+            let left = HTTP2_IDLE_MAX.saturating_sub(self.idle().unwrap_or_default());
+            if left.is_zero() {
+                return;
+            }
+            sleep(left).await;
+        }
+    }
+}
+
+/// A stream that is not at its end.
+struct Open(Arc<Activity>);
+
+impl Open {
+    fn new(activity: Arc<Activity>) -> Open {
+        activity.lock().open += 1;
+        Open(activity)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.open -= 1;
+        state.idle_since = Instant::now();
+    }
+}
+
+/// A request; dropped before it is answered, it was taken back.
+pub(super) struct Asked {
+    activity: Arc<Activity>,
+    answered: bool,
+}
+
+impl Asked {
+    pub(super) fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        let mut state = self.activity.lock();
+        if self.answered {
+            state.given_up = state.given_up.saturating_sub(1);
+            return;
+        }
+        state.given_up += 1;
+        if state.given_up > STREAMS_RESET_MAX {
+            self.activity.abused.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_nobody_takes_ends_and_one_whose_guest_works_has_its_time() {
+        let began = Instant::now();
+        bounded(pending(), &Overdue::default()).await;
+        assert_eq!(began.elapsed(), WRITE_STALL_MAX);
+        // One that gets on now and then.
+        let (began, mut turns) = (Instant::now(), 5);
+        let mut pause = Box::pin(sleep(WRITE_STALL_MAX / 2));
+        let getting_on = poll_fn(|context| {
+            while turns > 0 && pause.as_mut().poll(context).is_ready() {
+                turns -= 1;
+                pause.as_mut().reset(Instant::now() + WRITE_STALL_MAX / 2);
+            }
+            if turns == 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        bounded(getting_on, &Overdue::default()).await;
+        assert_eq!((began.elapsed(), turns), (WRITE_STALL_MAX / 2 * 5, 0));
+        let (overdue, began) = (Overdue::default(), Instant::now());
+        overdue.set(Some(std::time::Instant::now() + Duration::from_secs(3600)));
+        bounded(sleep(WRITE_STALL_MAX * 10), &overdue).await;
+        assert_eq!(began.elapsed(), WRITE_STALL_MAX * 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_over_when_nothing_is_asked_or_most_is_taken_back() {
+        let (activity, began) = (Arc::new(Activity::new()), Instant::now());
+        let open = Open::new(activity.clone());
+        let ending = async {
+            sleep(HTTP2_IDLE_MAX * 3).await;
+            drop(open);
+        };
+        tokio::join!(activity.over(), ending);
+        assert_eq!(began.elapsed(), HTTP2_IDLE_MAX * 4);
+        let (activity, began) = (Arc::new(Activity::new()), Instant::now());
+        let _open = Open::new(activity.clone());
+        for _ in 0..STREAMS_RESET_MAX * 10 {
+            drop(activity.asked());
+            activity.asked().answered();
+        }
+        for _ in 0..STREAMS_RESET_MAX {
+            drop(activity.asked());
+        }
+        assert!(tokio::time::timeout(HTTP2_IDLE_MAX, activity.over()).await.is_err(), "as many as it waits for");
+        drop(activity.asked());
+        let before = began.elapsed();
+        activity.over().await;
+        assert_eq!(began.elapsed(), before);
+    }
+}
