@@ -3,6 +3,7 @@
 //! Data goes between the host's kernel and guest memory without a copy, in one system call for all buffers.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::ops::Range;
 
 use rustix::fs::SeekFrom;
 use selvedge_runtime::GuestPtr;
@@ -10,11 +11,12 @@ use selvedge_runtime::GuestPtr;
 use crate::Wasi;
 use crate::descriptor::{Descriptor, Kind};
 use crate::errno::{Answer, Errno};
-use crate::flags::Rights;
-use crate::memory::{buffers, check, gather, scatter};
+use crate::flags::{FdFlags, Rights};
+use crate::memory::{after, buffers, check, gather, scatter};
 use crate::quota::{shorten, total};
+use crate::stdio::Stream;
 use crate::types::{FileType, Iovec};
-use crate::wait::Attempt;
+use crate::wait::{Attempt, Stop};
 
 impl Descriptor {
     /// Reads; `number` is the guest's for it, as below.
@@ -36,6 +38,12 @@ impl Descriptor {
         }
     }
 
+    /// Whether a write returns only once all is taken, as a pipe's in blocking mode does: simple programs do not look
+    /// how much was.
+    fn takes_all(&self) -> bool {
+        matches!(self.kind, Kind::Stream(Stream::Output(_))) && !self.flags.contains(FdFlags::NONBLOCK)
+    }
+
     fn read_at(&self, position: u64, slices: &mut [IoSliceMut<'_>]) -> Answer<usize> {
         match &self.kind {
             Kind::Tree(opened) => opened.read_at(position, slices),
@@ -54,6 +62,9 @@ impl Descriptor {
         }
     }
 }
+
+/// What is offered at once to a stream that takes all in the end: each offer looks at all its pages.
+const PIECE_BYTES: u64 = 1 << 20;
 
 /// How much was done, as the guest sees it. The kernel does at most 2 GiB at once.
 fn count(done: usize) -> u32 {
@@ -100,14 +111,38 @@ impl Wasi {
         iovecs_len: u32,
         done: GuestPtr<u32>,
     ) -> Attempt {
-        let descriptor = self.table.get(fd, Rights::FD_WRITE)?;
-        let mut buffers = buffers(mem, iovecs, iovecs_len)?;
+        let takes_all = self.table.get(fd, Rights::FD_WRITE)?.takes_all();
+        let all = buffers(mem, iovecs, iovecs_len)?;
         check(mem, done)?;
-        let allowed = self.meter.allow(descriptor, total(&buffers), None)?;
+        let wanted = total(&all);
+        let mut written = self.pending.moved_bytes;
+        loop {
+            let before = written;
+            match self.write_some(mem, fd, after(&all, before)) {
+                Ok(bytes) => written += bytes,
+                // What was taken before a failure is told; the failure comes with the next call.
+                Err(Stop::Errno(_)) if before > 0 => break,
+                Err(stop) => {
+                    self.pending.moved_bytes = before;
+                    return Err(stop);
+                }
+            }
+            if !takes_all || written == before || written as u64 >= wanted {
+                break;
+            }
+        }
+        Ok(done.write(mem, &count(written))?)
+    }
+
+    /// Writes what can be written of some buffers, and is allowed.
+    fn write_some(&mut self, mem: &[u8], fd: u32, mut buffers: Vec<Range<usize>>) -> Attempt<usize> {
+        let descriptor = self.table.get(fd, Rights::FD_WRITE)?;
+        let bytes_max = if descriptor.takes_all() { PIECE_BYTES } else { u64::MAX };
+        let allowed = self.meter.allow(descriptor, total(&buffers).min(bytes_max), None)?;
         shorten(&mut buffers, allowed);
         let written = descriptor.write(fd, &gather(mem, &buffers))?;
         self.meter.count(allowed, written);
-        Ok(done.write(mem, &count(written))?)
+        Ok(written)
     }
 
     pub(crate) fn fd_pwrite(

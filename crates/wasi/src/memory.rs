@@ -76,6 +76,16 @@ pub(crate) fn buffers(mem: &[u8], iovecs: GuestPtr<Iovec>, count: u32) -> Answer
     iovecs.slice(count).values(mem)?.map(place).collect()
 }
 
+/// What is left of buffers of which so many bytes are filled.
+pub(crate) fn after(buffers: &[Range<usize>], mut filled: usize) -> Vec<Range<usize>> {
+    let rest = buffers.iter().map(|range| {
+        let now = filled.min(range.len());
+        filled -= now;
+        range.start + now..range.end
+    });
+    rest.collect()
+}
+
 /// The buffers of a write. They may overlap.
 pub(crate) fn gather<'m>(mem: &'m [u8], buffers: &[Range<usize>]) -> Vec<IoSlice<'m>> {
     let slice = |range: &Range<usize>| {

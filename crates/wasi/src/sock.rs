@@ -15,7 +15,7 @@ use crate::descriptor::{Descriptor, Kind};
 use crate::errno::{Answer, Errno};
 use crate::flags::{FdFlags, RiFlags, Rights, SdFlags};
 use crate::host::{HostFd, HostFile};
-use crate::memory::{buffers, check, gather, scatter};
+use crate::memory::{after, buffers, check, gather, scatter};
 use crate::quota::{shorten, total};
 use crate::types::{FileType, Iovec};
 use crate::wait::{Attempt, Direction, Stop};
@@ -141,16 +141,6 @@ impl Wasi {
         };
         Ok(rustix::net::shutdown(socket, how)?)
     }
-}
-
-/// What is left of buffers of which so many bytes are filled.
-fn after(buffers: &[Range<usize>], mut filled: usize) -> Vec<Range<usize>> {
-    let rest = buffers.iter().map(|range| {
-        let now = filled.min(range.len());
-        filled -= now;
-        range.start + now..range.end
-    });
-    rest.collect()
 }
 
 /// Whether a guest that asked for all of it gets more: not if it only peeks, which starts anew each time.
