@@ -16,8 +16,9 @@ pub use crate::admin::{Activity, SiteActivity, SiteInfo};
 pub use crate::deploy::{Progress, Stage};
 pub use crate::logs::{Entry, Event};
 pub use crate::metrics::Counted;
-pub use crate::name::{Host, Name, NameError};
-pub use crate::store::{SiteRecord, VersionRecord};
+pub use crate::name::{Host, Name, NameError, Prefix};
+pub use crate::server::Health;
+pub use crate::store::{Canary, SiteRecord, VersionRecord};
 
 /// Time in which a server must take a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,6 +30,17 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 pub struct Client {
     authority: String,
     token: Option<String>,
+}
+
+/// What is asked of a deploy beside the module.
+#[derive(Clone, Default, Debug)]
+pub struct DeployOrder {
+    /// Where it answers; as before if there are none.
+    pub hosts: Vec<Host>,
+    /// For which paths; as before if it is none.
+    pub path: Option<Prefix>,
+    /// Of a hundred requests, those that the version answers; all if it is none.
+    pub canary: Option<u8>,
 }
 
 /// Something was not done.
@@ -152,8 +164,27 @@ impl Client {
         module: Vec<u8>,
         progress: impl FnMut(Progress),
     ) -> Result<(), ClientError> {
-        let hosts: Vec<String> = hosts.iter().map(|host| format!("host={host}")).collect();
-        let path = format!("/v1/sites/{site}/versions?{}", hosts.join("&"));
+        let order = DeployOrder { hosts: hosts.to_vec(), ..DeployOrder::default() };
+        self.deploy_as(site, &order, module, progress).await
+    }
+
+    /// As [`Client::deploy`], with all that can be asked for.
+    ///
+    /// # Errors
+    /// If the server cannot be reached or refuses to begin.
+    pub async fn deploy_as(
+        &self,
+        site: &Name,
+        order: &DeployOrder,
+        module: Vec<u8>,
+        progress: impl FnMut(Progress),
+    ) -> Result<(), ClientError> {
+        let DeployOrder { hosts, path, canary } = order;
+        let hosts = hosts.iter().map(|host| format!("host={host}"));
+        let path = path.iter().map(|path| format!("path={path}/"));
+        let canary = canary.iter().map(|percent| format!("canary={percent}"));
+        let parameters: Vec<String> = hosts.chain(path).chain(canary).collect();
+        let path = format!("/v1/sites/{site}/versions?{}", parameters.join("&"));
         let response = self.send(Method::POST, &path, module).await?;
         self.lines(response, progress).await
     }
@@ -181,6 +212,31 @@ impl Client {
     pub async fn rollback(&self, site: &Name, version: Option<u32>) -> Result<SiteRecord, ClientError> {
         let version = version.map(|number| format!("?version={number}")).unwrap_or_default();
         self.json(Method::POST, &format!("/v1/sites/{site}/rollback{version}")).await
+    }
+
+    /// Lets a version answer so many of a hundred requests.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn canary(&self, site: &Name, version: u32, percent: u8) -> Result<SiteRecord, ClientError> {
+        let path = format!("/v1/sites/{site}/canary?version={version}&percent={percent}");
+        self.json(Method::POST, &path).await
+    }
+
+    /// Lets the canary answer all requests.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn promote(&self, site: &Name) -> Result<SiteRecord, ClientError> {
+        self.json(Method::POST, &format!("/v1/sites/{site}/promote")).await
+    }
+
+    /// Lets the canary answer no more.
+    ///
+    /// # Errors
+    /// As the server answers.
+    pub async fn drop_canary(&self, site: &Name) -> Result<SiteRecord, ClientError> {
+        self.json(Method::DELETE, &format!("/v1/sites/{site}/canary")).await
     }
 
     /// Removes a site.

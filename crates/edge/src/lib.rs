@@ -53,4 +53,4 @@ mod upload;
 pub use config::Config;
 pub use deploy::{Compile, CompileCommand, CompileError};
 pub use error::EdgeError;
-pub use server::{Server, start};
+pub use server::{Health, Server, start};

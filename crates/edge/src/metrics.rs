@@ -28,6 +28,36 @@ pub(crate) struct Counters {
     errors: Mutex<BTreeMap<&'static str, u64>>,
 }
 
+/// Counts of one version, since it was loaded.
+#[derive(Default)]
+pub(crate) struct VersionCounters {
+    /// By the first digit of the status.
+    by_class: [AtomicU64; 6],
+    micros: AtomicU64,
+}
+
+impl VersionCounters {
+    fn add(&self, outcome: &Outcome) {
+        self.by_class[class(outcome.status)].fetch_add(1, Ordering::Relaxed);
+        self.micros.fetch_add(outcome.took.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Lines of Prometheus' text format; `labels` name site and version.
+    pub(crate) fn prometheus(&self, labels: &str, out: &mut Exposition) {
+        for (class, count) in self.by_class.iter().enumerate().skip(1) {
+            let count = count.load(Ordering::Relaxed);
+            out.sample("selvedge_version_requests_total", "counter", &format!("{labels},status=\"{class}xx\""), count);
+        }
+        let micros = self.micros.load(Ordering::Relaxed);
+        out.sample("selvedge_version_microseconds_total", "counter", labels, micros);
+    }
+}
+
+/// The first digit of a status.
+fn class(status: u16) -> usize {
+    usize::from(status / 100).min(5)
+}
+
 /// One request, as it is counted.
 pub(crate) struct Outcome {
     pub(crate) status: u16,
@@ -59,14 +89,16 @@ pub struct Counted {
 }
 
 impl Counters {
-    /// Counts a request.
-    pub(crate) fn add(&self, outcome: &Outcome) {
+    /// Counts a request that a version was to answer, if one was.
+    pub(crate) fn add(&self, outcome: &Outcome, version: Option<&VersionCounters>) {
+        if let Some(version) = version {
+            version.add(outcome);
+        }
         let Outcome { status, took, bytes, used, error } = *outcome;
         self.cpu_micros.fetch_add(used.cpu.as_micros() as u64, Ordering::Relaxed);
         self.memory_bytes_max.fetch_max(used.memory_bytes, Ordering::Relaxed);
         let micros = took.as_micros() as u64;
-        let class = usize::from(status / 100).min(self.by_class.len() - 1);
-        self.by_class[class].fetch_add(1, Ordering::Relaxed);
+        self.by_class[class(status)].fetch_add(1, Ordering::Relaxed);
         if let Some(bucket) = BUCKETS_US.iter().position(|bound| micros <= *bound) {
             self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         }
@@ -152,17 +184,18 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_shown() {
-        let counters = Counters::default();
+        let (counters, version) = (Counters::default(), VersionCounters::default());
         let used = Used { cpu: Duration::from_micros(30), memory_bytes: 65_536 };
         let took = Duration::from_micros(80);
-        counters.add(&Outcome { status: 200, took, bytes: 5, used, error: None });
+        counters.add(&Outcome { status: 200, took, bytes: 5, used, error: None }, None);
         let (took, used) = (Duration::from_secs(20), Used::default());
-        counters.add(&Outcome { status: 504, took, bytes: 0, used, error: Some("wall_limit") });
+        counters.add(&Outcome { status: 504, took, bytes: 0, used, error: Some("wall_limit") }, Some(&version));
         let counted = counters.counted();
         assert_eq!((counted.requests, counted.server_errors, counted.response_bytes), (2, 1, 5));
         assert_eq!((counted.cpu_micros, counted.memory_bytes_max), (30, 65_536));
         let mut exposition = Exposition::default();
         counters.prometheus("site=\"a\"", &mut exposition);
+        version.prometheus("version=\"3\"", &mut exposition);
         let text = exposition.text();
         for line in [
             "# TYPE selvedge_request_seconds histogram",
@@ -172,6 +205,9 @@ mod tests {
             "selvedge_request_seconds_bucket{site=\"a\",le=\"10\"} 1",
             "selvedge_request_seconds_bucket{site=\"a\",le=\"+Inf\"} 2",
             "selvedge_request_seconds_count{site=\"a\"} 2",
+            "selvedge_version_requests_total{version=\"3\",status=\"2xx\"} 0",
+            "selvedge_version_requests_total{version=\"3\",status=\"5xx\"} 1",
+            "selvedge_version_microseconds_total{version=\"3\"} 20000000",
             "selvedge_errors_total{site=\"a\",error=\"wall_limit\"} 1",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");

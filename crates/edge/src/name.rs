@@ -20,6 +20,16 @@ pub struct Name(String);
 #[serde(try_from = "String", into = "String")]
 pub struct Host(String);
 
+/// Longest prefix.
+const PREFIX_BYTES_MAX: usize = 255;
+/// Most segments of a prefix.
+pub(crate) const PREFIX_SEGMENTS_MAX: usize = 8;
+
+/// The beginning of the paths that a site answers for: whole segments, like `/api/v1`; empty for all paths.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Prefix(String);
+
 /// What cannot be a name. Whoever gave it must choose another.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum NameError {
@@ -31,6 +41,12 @@ pub enum NameError {
     /// Of a host.
     #[error("{0:?} cannot be a host: it needs a name like hello.example or an address, without scheme, port and path")]
     Host(String),
+    /// Of paths.
+    #[error(
+        "{0:?} cannot be a path prefix: it begins with \"/\", and has at most {PREFIX_SEGMENTS_MAX} segments of letters, \
+         digits, \"-\", \".\", \"_\" and \"~\""
+    )]
+    Prefix(String),
 }
 
 impl Name {
@@ -81,6 +97,28 @@ impl Host {
     }
 }
 
+impl Prefix {
+    /// Checks a prefix; a slash at its end says nothing.
+    ///
+    /// # Errors
+    /// If it cannot be one.
+    pub fn new(text: &str) -> Result<Prefix, NameError> {
+        let prefix = text.strip_suffix('/').unwrap_or(text);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+        let segment = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
+        // What has escapes could be written in two ways, and be two sites.
+        let segments = || prefix.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
+        let short = prefix.len() <= PREFIX_BYTES_MAX && prefix.matches('/').count() <= PREFIX_SEGMENTS_MAX;
+        let fits = short && (prefix.is_empty() || segments());
+        if fits { Ok(Prefix(prefix.to_string())) } else { Err(NameError::Prefix(shortened(text))) }
+    }
+
+    /// The prefix, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
 }
@@ -111,6 +149,7 @@ macro_rules! text_of_name {
 
 text_of_name!(Name);
 text_of_name!(Host);
+text_of_name!(Prefix);
 
 #[cfg(test)]
 mod tests {
@@ -124,6 +163,19 @@ mod tests {
         for bad in ["", "-a", "a-", "2a", "A", "a/b", "..", "a b", "ä", &"a".repeat(64)] {
             assert!(Name::new(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn prefixes_are_whole_segments_written_one_way() {
+        for (given, prefix) in
+            [("", ""), ("/", ""), ("/a", "/a"), ("/a/", "/a"), ("/A/b.c/~d_e-f", "/A/b.c/~d_e-f"), ("/...", "/...")]
+        {
+            assert_eq!(Prefix::new(given).unwrap().as_str(), prefix);
+        }
+        for bad in ["a", "//", "/a//b", "/a//", "/.", "/a/../b", "/%61", "/a b", "/ä", "/a?b", &"/a".repeat(9)] {
+            assert!(Prefix::new(bad).is_err(), "{bad}");
+        }
+        assert!(Prefix::new(&format!("/{}", "a".repeat(255))).is_err());
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub(crate) enum Refusal {
     HeadLimit,
     /// Nobody has deployed a site for the host.
     NoSite(String),
+    /// The host's sites answer for other paths.
+    NoPath(String),
+    /// The site is being loaded.
+    Loading,
     /// The site has no version yet, or it could not be loaded.
     NoVersion,
     RequestBodyLimit(ByteCount),
@@ -56,7 +60,8 @@ impl Refusal {
         match self {
             Refusal::BadRequest(_) => "bad_request",
             Refusal::HeadLimit => "request_head_limit",
-            Refusal::NoSite(_) => "no_site",
+            Refusal::NoSite(_) | Refusal::NoPath(_) => "no_site",
+            Refusal::Loading => "loading",
             Refusal::NoVersion => "no_version",
             Refusal::RequestBodyLimit(_) => "request_body_limit",
             Refusal::RequestBodyStalled => "request_body_stalled",
@@ -84,11 +89,11 @@ impl Refusal {
         match self {
             Refusal::BadRequest(_) | Refusal::RequestBodyBroken | Refusal::ClientGone => StatusCode::BAD_REQUEST,
             Refusal::HeadLimit => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Refusal::NoSite(_) => StatusCode::NOT_FOUND,
+            Refusal::NoSite(_) | Refusal::NoPath(_) => StatusCode::NOT_FOUND,
             Refusal::RequestBodyLimit(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::RequestBodyStalled => StatusCode::REQUEST_TIMEOUT,
             Refusal::RateLimit(_) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::NoVersion | Refusal::QueueFull(_) | Refusal::Overloaded | Refusal::Draining => {
+            Refusal::Loading | Refusal::NoVersion | Refusal::QueueFull(_) | Refusal::Overloaded | Refusal::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Refusal::BadHead(_) | Refusal::NoResponse | Refusal::ResponseBodyLimit(_) => StatusCode::BAD_GATEWAY,
@@ -116,6 +121,8 @@ impl fmt::Display for Refusal {
             Refusal::BadRequest(why) => f.write_str(why),
             Refusal::HeadLimit => write!(f, "the request has more than {HEADERS_MAX} header fields"),
             Refusal::NoSite(host) => write!(f, "no site is deployed for the host {host:?}"),
+            Refusal::NoPath(host) => write!(f, "no site of the host {host:?} answers for this path"),
+            Refusal::Loading => f.write_str("the site is being loaded"),
             Refusal::NoVersion => f.write_str("the site has no version that can be run"),
             Refusal::RequestBodyLimit(max) => write!(f, "the request's body is longer than the site's limit of {max}"),
             Refusal::RequestBodyStalled => f.write_str("the request's body did not come in time"),

@@ -23,7 +23,7 @@ use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
 use crate::logs::{self, Event};
 use crate::metrics::Outcome;
 use crate::refusal::Refusal;
-use crate::site::Site;
+use crate::site::{Deployment, Site};
 
 /// What clients and logs know a request by.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -133,6 +133,7 @@ pub(crate) struct Ticket {
     method: Method,
     began: Instant,
     site: Option<Arc<Site>>,
+    deployment: Option<Arc<Deployment>>,
     status: u16,
     bytes: u64,
     used: Used,
@@ -146,12 +147,29 @@ impl Ticket {
         let line = format!("{method} {}", &path[..path.floor_char_boundary(256)]);
         let (method, began) = (method.clone(), Instant::now());
         let used = Used::default();
-        Ticket { id, line, method, began, site: None, status: 0, bytes: 0, used, piece_bytes_max, closed: false }
+        Ticket {
+            id,
+            line,
+            method,
+            began,
+            site: None,
+            deployment: None,
+            status: 0,
+            bytes: 0,
+            used,
+            piece_bytes_max,
+            closed: false,
+        }
     }
 
     /// Names the site whose accounts it goes to.
     pub(crate) fn belongs_to(&mut self, site: &Arc<Site>) {
         self.site = Some(site.clone());
+    }
+
+    /// Names the version that answers.
+    pub(crate) fn answered_by(&mut self, deployment: &Arc<Deployment>) {
+        self.deployment = Some(deployment.clone());
     }
 
     /// What its instance has used.
@@ -170,7 +188,8 @@ impl Ticket {
         self.closed = true;
         let took = self.began.elapsed();
         let name = refusal.map(Refusal::name);
-        site.counters.add(&Outcome { status: self.status, took, bytes: self.bytes, used: self.used, error: name });
+        let outcome = Outcome { status: self.status, took, bytes: self.bytes, used: self.used, error: name };
+        site.counters.add(&outcome, self.deployment.as_ref().map(|deployment| &deployment.counters));
         if let Some(refusal) = refusal {
             let backtrace = refusal.detail().map(|detail| format!("\n{detail}")).unwrap_or_default();
             let message = format!("{refusal}{backtrace}");

@@ -11,13 +11,15 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Version};
 
 use crate::connection::Peer;
+use crate::deploy;
 use crate::exchange::Exchange;
 use crate::guest::{Call, Guest, Origin, StartError};
-use crate::limits::{HEADERS_MAX, STREAM_PIECE_BYTES, SiteLimits};
+use crate::limits::{HEADERS_MAX, QUEUE_WAIT_MAX, STREAM_PIECE_BYTES, SiteLimits};
 use crate::logs::GuestLog;
 use crate::name::Host;
 use crate::refusal::Refusal;
 use crate::respond::{self, Progress, ResponseBody, Running, Ticket};
+use crate::route::{Missing, Route};
 use crate::server::Shared;
 use crate::site::{Deployment, Site};
 
@@ -43,21 +45,23 @@ pub(crate) async fn serve(
 
 /// The stops up to the response. Recycling is at its end: it is `Running`, dropped.
 async fn answer(
-    server: &Shared,
+    server: &Arc<Shared>,
     peer: &Arc<Peer>,
     ticket: &mut Ticket,
     request: Request<Incoming>,
 ) -> Result<(Running, Progress), Refusal> {
     let accepted = accept(server, request)?;
-    let site = route(server, &accepted.host)?;
+    let Route { site, prefix_bytes } = route(server, &accepted)?;
     ticket.belongs_to(&site);
+    loaded(server, &site).await?;
     let gate = site.tenant.gate.load_full();
     within_limits(&accepted, &gate.limits)?;
     let admission = gate.admit(&server.slots).await?;
     let deployment = resolve(&site)?;
+    ticket.answered_by(&deployment);
     let exchange = Exchange::default();
     let call = Call {
-        origin: origin(peer, &accepted.host, &ticket.id),
+        origin: origin(peer, &accepted, prefix_bytes, &ticket.id),
         parts: accepted.parts,
         body: accepted.body,
         limits: gate.limits,
@@ -108,8 +112,23 @@ fn host(parts: &Parts) -> Result<Host, Refusal> {
     host.ok_or(Refusal::BadRequest("the request names no host, or what cannot be one"))
 }
 
-fn route(server: &Shared, host: &Host) -> Result<Arc<Site>, Refusal> {
-    server.routes.load().find(host).ok_or_else(|| Refusal::NoSite(host.to_string()))
+fn route(server: &Shared, accepted: &Accepted) -> Result<Route, Refusal> {
+    let host = &accepted.host;
+    server.routes.load().find(host, accepted.parts.uri.path()).map_err(|missing| match missing {
+        Missing::Host => Refusal::NoSite(host.to_string()),
+        Missing::Path => Refusal::NoPath(host.to_string()),
+    })
+}
+
+/// Waits for a site that is not loaded yet: after a start of the server there may be many.
+async fn loaded(server: &Arc<Shared>, site: &Arc<Site>) -> Result<(), Refusal> {
+    if site.is_settled() {
+        return Ok(());
+    }
+    if site.is_first_to_want() {
+        tokio::spawn(deploy::load_site(server.clone(), site.clone()));
+    }
+    tokio::time::timeout(QUEUE_WAIT_MAX, site.until_settled()).await.map_err(|_| Refusal::Loading)
 }
 
 /// What can be told from the head alone costs no instance.
@@ -119,12 +138,13 @@ fn within_limits(accepted: &Accepted, limits: &SiteLimits) -> Result<(), Refusal
 }
 
 fn resolve(site: &Site) -> Result<Arc<Deployment>, Refusal> {
-    site.active.load_full().ok_or(Refusal::NoVersion)
+    site.pick().ok_or(Refusal::NoVersion)
 }
 
-fn origin(peer: &Peer, host: &Host, id: &str) -> Origin {
+fn origin(peer: &Peer, accepted: &Accepted, prefix_bytes: usize, id: &str) -> Origin {
     let Peer { remote, local_port, secure, .. } = *peer;
-    Origin { request_id: id.to_string(), remote, local_port, secure, host: host.to_string() }
+    let host = accepted.host.to_string();
+    Origin { request_id: id.to_string(), remote, local_port, secure, host, prefix_bytes }
 }
 
 fn acquire(server: &Shared, deployment: &Deployment, call: Call) -> Result<Guest, Refusal> {

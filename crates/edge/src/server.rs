@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use selvedge_runtime::{Limits, Pool, PoolLimits};
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -25,12 +27,12 @@ use crate::guest::Interface;
 use crate::guest::cgi::Cgi;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX, MEMORY_BYTES_MAX};
 use crate::logs::ServerLog;
-use crate::name::{Host, Name};
+use crate::name::Name;
 use crate::respond::ResponseBody;
 use crate::route::Routes;
 use crate::serve::serve;
 use crate::site::{Site, Tenant};
-use crate::store::{DiskStore, SiteKey, Store};
+use crate::store::{DiskStore, SiteKey, SiteRecord, Store};
 use crate::tls::{self, Tls};
 
 /// What all requests share.
@@ -46,6 +48,8 @@ pub(crate) struct Shared {
     /// For files of deploys under way, on the disk of the store.
     pub(crate) scratch: PathBuf,
     pub(crate) deploys: Semaphore,
+    /// Versions that are loaded and proved at once.
+    pub(crate) loads: Semaphore,
     pub(crate) access: ArcSwap<Access>,
     pub(crate) log: ServerLog,
     sites: Mutex<BTreeMap<SiteKey, Arc<Site>>>,
@@ -103,19 +107,70 @@ impl Shared {
         self.site(key).unwrap_or_else(new)
     }
 
-    /// Requests for these hosts, and no others, go to the site from now on.
-    pub(crate) fn publish(&self, site: &Arc<Site>, hosts: &[Host]) {
+    /// Requests for these hosts and paths, and no others, go to the site from now on.
+    pub(crate) fn publish(&self, site: &Arc<Site>, record: &SiteRecord) {
         let mut sites = self.lock_sites();
         sites.insert(site.key.clone(), site.clone());
-        self.routes.store(Arc::new(self.routes.load().with(site, hosts)));
+        self.routes.store(Arc::new(self.routes.load().with(site, &record.hosts, &record.path)));
     }
 
     /// No requests go to the site from now on.
     pub(crate) fn withdraw(&self, site: &Arc<Site>) {
         let mut sites = self.lock_sites();
         sites.remove(&site.key);
-        self.routes.store(Arc::new(self.routes.load().with(site, &[])));
+        self.routes.store(Arc::new(self.routes.load().without(site)));
     }
+
+    /// Publishes sites that are kept and not served yet, to be loaded; the log names those that have no tenant.
+    fn adopt(&self, records: &[SiteRecord]) -> Vec<Arc<Site>> {
+        let access = self.access.load();
+        let mut sites = self.lock_sites();
+        let mut routes = (**self.routes.load()).clone();
+        let mut adopted = Vec::new();
+        let new: Vec<_> = records.iter().filter(|record| !sites.contains_key(&record.key)).collect();
+        for record in new {
+            let Some(tenant) = access.tenants.get(&record.key.tenant) else {
+                self.log.line(format!("{} is not served: no such tenant is configured", record.key));
+                continue;
+            };
+            let site = Arc::new(Site::new(record.key.clone(), tenant.clone(), self.log.clone()));
+            routes.add(&site, &record.hosts, &record.path);
+            sites.insert(record.key.clone(), site.clone());
+            adopted.push(site);
+        }
+        self.routes.store(Arc::new(routes));
+        adopted
+    }
+
+    /// Withdraws the sites of tenants that are not there any more.
+    fn withdraw_strangers(&self) {
+        let access = self.access.load();
+        let strangers = |site: &&Arc<Site>| !access.tenants.contains_key(&site.key.tenant);
+        let strangers: Vec<_> = self.lock_sites().values().filter(strangers).cloned().collect();
+        for site in strangers {
+            self.log.line(format!("{} is not served any more: its tenant is not configured", site.key));
+            self.withdraw(&site);
+        }
+    }
+
+    /// How many sites there are, are still to be loaded, and have no version that can be run.
+    pub(crate) fn health(&self) -> Health {
+        let sites = self.lock_sites();
+        let loading = sites.values().filter(|site| !site.is_settled()).count();
+        let failed = sites.values().filter(|site| site.is_settled() && site.serving().is_none()).count();
+        Health { sites: sites.len(), loading, failed }
+    }
+}
+
+/// What `GET /healthz` says, to anybody.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Health {
+    /// Sites that are served.
+    pub sites: usize,
+    /// Those of them that are still to be loaded; a request for one is answered as soon as it is.
+    pub loading: usize,
+    /// Those that have no version that can be run.
+    pub failed: usize,
 }
 
 /// Numbers for requests that cannot be guessed from each other, and never come twice.
@@ -180,7 +235,7 @@ pub async fn start(config: Config, compile: Arc<dyn Compile>) -> Result<Server, 
     };
     let admin = door(config.admin, "admin", &Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX))).await?;
     let shared = Arc::new(shared(&config, compile)?);
-    load_sites(&shared).await?;
+    find_sites(&shared).await?;
     let (stop, stopped) = watch::channel(false);
     let (listen, admin_address) = (plain.address(config.listen), admin.address(config.admin));
     let secure_address = secure.as_ref().zip(config.tls.as_ref()).map(|(door, tls)| door.address(tls.listen));
@@ -219,6 +274,7 @@ fn shared(config: &Config, compile: Arc<dyn Compile>) -> Result<Shared, EdgeErro
         store: Box::new(store),
         scratch,
         deploys: Semaphore::new(DEPLOYS_MAX),
+        loads: Semaphore::new(processors()),
         access: ArcSwap::from_pointee(Access::new(&config.tenant_list(), None)),
         log: ServerLog::start(config.access_log).map_err(|error| system(&error))?,
         sites: Mutex::default(),
@@ -226,24 +282,26 @@ fn shared(config: &Config, compile: Arc<dyn Compile>) -> Result<Shared, EdgeErro
     })
 }
 
-/// Loads what is kept. A site whose version cannot be loaded answers 503, and says why in the log.
-async fn load_sites(shared: &Arc<Shared>) -> Result<(), EdgeError> {
+/// Finds what is kept; it is loaded while requests are served already, those that are asked for first.
+async fn find_sites(shared: &Arc<Shared>) -> Result<(), EdgeError> {
     let kept = shared.clone();
-    for record in deploy::blocking(move || Ok(kept.store.sites()?)).await? {
-        let Some(tenant) = shared.access.load().tenants.get(&record.key.tenant).cloned() else {
-            shared.log.line(format!("{} is not served: no such tenant is configured", record.key));
-            continue;
-        };
-        let site = shared.site_or_new(&record.key, &tenant);
-        match deploy::load_active(shared, &record).await {
-            Ok(program) => deploy::switch(shared, &site, &record, program),
-            Err(error) => {
-                shared.log.line(format!("{} has no version that can be run: {error}", record.key));
-                shared.publish(&site, &record.hosts);
+    let records = deploy::blocking(move || Ok(kept.store.sites()?)).await?;
+    let queue = Arc::new(Mutex::new(shared.adopt(&records)));
+    for _ in 0..processors() {
+        let (shared, queue) = (shared.clone(), queue.clone());
+        tokio::spawn(async move {
+            loop {
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some(site) = next else { return };
+                deploy::load_site(shared.clone(), site).await;
             }
-        }
+        });
     }
     Ok(())
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 impl Server {
@@ -272,6 +330,11 @@ impl Server {
         self.shared.lock_sites().len()
     }
 
+    /// How many sites are served, and how many of them are ready.
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
     /// How many instances are at work.
     pub fn live_instances(&self) -> usize {
         self.config.slots as usize - self.shared.slots.available_permits()
@@ -288,6 +351,13 @@ impl Server {
         let certificates = config.tls.as_ref().map(tls::prepare).transpose()?;
         let access = Access::new(&config.tenant_list(), Some(&self.shared.access.load()));
         self.shared.access.store(Arc::new(access));
+        self.shared.withdraw_strangers();
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            if let Err(error) = find_sites(&shared).await {
+                shared.log.line(error.to_string());
+            }
+        });
         if let (Some(tls), Some(certificates)) = (&self.tls, certificates) {
             tls.replace(certificates);
         }

@@ -1,14 +1,16 @@
-//! Tenants, their sites, and the version of each that answers now.
+//! Tenants, their sites, and the versions of each that answer now.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::{Mutex, watch};
 
 use crate::admission::Gate;
 use crate::config::TenantConfig;
 use crate::guest::Program;
 use crate::logs::{ServerLog, SiteLog};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, VersionCounters};
 use crate::name::Name;
 use crate::store::SiteKey;
 
@@ -29,20 +31,136 @@ pub(crate) struct Site {
     pub(crate) key: SiteKey,
     pub(crate) tenant: Arc<Tenant>,
     /// None until a version could be loaded.
-    pub(crate) active: ArcSwapOption<Deployment>,
+    serving: ArcSwapOption<Serving>,
+    /// Whether it is known what answers, be it nothing.
+    settled: watch::Sender<bool>,
+    /// Whether somebody waits for it to be settled.
+    wanted: AtomicBool,
+    /// Held by whoever changes what answers, from reading the record to the switch.
+    pub(crate) turn: Mutex<()>,
     pub(crate) log: Arc<SiteLog>,
     pub(crate) counters: Counters,
+}
+
+/// What answers.
+pub(crate) struct Serving {
+    active: Arc<Deployment>,
+    canary: Option<(Arc<Deployment>, u8)>,
+    asked: AtomicU32,
 }
 
 /// A version, ready to run.
 pub(crate) struct Deployment {
     pub(crate) version: u32,
     pub(crate) program: Arc<dyn Program>,
+    pub(crate) counters: VersionCounters,
+}
+
+impl Deployment {
+    pub(crate) fn new(version: u32, program: Arc<dyn Program>) -> Arc<Deployment> {
+        Arc::new(Deployment { version, program, counters: VersionCounters::default() })
+    }
+}
+
+impl Serving {
+    /// One version, and perhaps another for so many percent of the requests.
+    pub(crate) fn new(active: Arc<Deployment>, canary: Option<(Arc<Deployment>, u8)>) -> Serving {
+        Serving { active, canary, asked: AtomicU32::new(0) }
+    }
+
+    /// The version for the next request. The canary's are spread evenly: of any hundred it gets its share, but for two or three.
+    fn pick(&self) -> &Arc<Deployment> {
+        let Some((canary, percent)) = &self.canary else { return &self.active };
+        // Multiples of the golden ratio lie evenly in any interval, and follow no pattern of a client's.
+        let at = self.asked.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9);
+        if u64::from(at) * 100 < u64::from(*percent) << 32 { canary } else { &self.active }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Deployment>> {
+        std::iter::once(&self.active).chain(self.canary.iter().map(|(canary, _)| canary))
+    }
 }
 
 impl Site {
     pub(crate) fn new(key: SiteKey, tenant: Arc<Tenant>, log: ServerLog) -> Site {
         let log = Arc::new(SiteLog::new(key.to_string(), log));
-        Site { key, tenant, active: ArcSwapOption::empty(), log, counters: Counters::default() }
+        let (settled, _) = watch::channel(false);
+        Site {
+            key,
+            tenant,
+            serving: ArcSwapOption::empty(),
+            settled,
+            wanted: AtomicBool::new(false),
+            turn: Mutex::new(()),
+            log,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The version that answers the next request.
+    pub(crate) fn pick(&self) -> Option<Arc<Deployment>> {
+        self.serving.load().as_ref().map(|serving| serving.pick().clone())
+    }
+
+    /// What answers now.
+    pub(crate) fn serving(&self) -> Option<Arc<Serving>> {
+        self.serving.load_full()
+    }
+
+    /// A version that answers now.
+    pub(crate) fn deployment(&self, version: u32) -> Option<Arc<Deployment>> {
+        self.serving()?.all().find(|deployment| deployment.version == version).cloned()
+    }
+
+    /// From now on this answers; `None` if nothing can.
+    pub(crate) fn settle(&self, serving: Option<Serving>) {
+        self.serving.store(serving.map(Arc::new));
+        self.settled.send_replace(true);
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        *self.settled.borrow()
+    }
+
+    /// Whether this is the first who wants it to be settled.
+    pub(crate) fn is_first_to_want(&self) -> bool {
+        !self.wanted.swap(true, Ordering::Relaxed)
+    }
+
+    /// Waits until it is settled.
+    pub(crate) async fn until_settled(&self) {
+        // The sender is this site's own: it is not gone.
+        let _ = self.settled.subscribe().wait_for(|settled| *settled).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guest::{Call, Guest, StartError};
+
+    struct Never;
+
+    impl Program for Never {
+        fn start(&self, _: &selvedge_runtime::Pool, _: Call) -> Result<Guest, StartError> {
+            unreachable!("nobody starts it")
+        }
+    }
+
+    #[test]
+    fn a_canary_gets_its_share_of_any_hundred() {
+        let of = |version| Deployment::new(version, Arc::new(Never));
+        for percent in [0, 1, 7, 50, 99, 100] {
+            let serving = Serving::new(of(1), Some((of(2), percent)));
+            for hundred in 0..50 {
+                let canary = (0..100).filter(|_| serving.pick().version == 2).count();
+                assert!(canary.abs_diff(percent.into()) <= 3, "{percent} %: {canary} of hundred {hundred}");
+            }
+        }
+        let exact = |percent| {
+            let serving = Serving::new(of(1), Some((of(2), percent)));
+            (0..10_000).filter(|_| serving.pick().version == 2).count()
+        };
+        assert_eq!((exact(0), exact(100)), (0, 10_000));
     }
 }

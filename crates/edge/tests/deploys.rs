@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Edge, deploy, edge, get, guest, rest, send, serve};
-use selvedge_edge::client::{Client, ClientError, Name, Progress, Stage};
+use selvedge_edge::client::{Canary, Client, ClientError, DeployOrder, Host, Name, Prefix, Progress, Stage};
 
 fn failed(progress: Progress) -> (Stage, String) {
     match progress {
@@ -34,6 +34,7 @@ async fn what_fails_at_any_stage_leaves_the_old_version_answering() {
         (b"\0asm\x01\0\0\0\xff".to_vec(), Stage::Compile, ""),
         (b"(module)".to_vec(), Stage::Link, "_start"),
         (import, Stage::Link, "env unknown"),
+        (b"(module (func $s) (start $s) (func (export \"_start\")))".to_vec(), Stage::Link, "start function"),
         (with_start("(unreachable)"), Stage::Check, "guest_trap"),
         (with_start("(nop)"), Stage::Check, "no_response"),
         (with_start("(loop (br 0))"), Stage::Check, "cpu_limit"),
@@ -170,5 +171,140 @@ async fn limits_change_while_it_serves() {
     let fixed = server.reload(&config).unwrap();
     assert_eq!(fixed, ["listen", "admin", "slots"]);
     assert!(get(server.listen(), "grows", "/x").contains("its limit of 512 KiB"));
+    assert!(get(server.listen(), "hello", "/x").ends_with("fine\n"));
+}
+
+/// Deploys with more than a host; the last progress.
+async fn deploy_as(client: &Client, site: &str, order: &DeployOrder, module: Vec<u8>) -> Progress {
+    let mut last = None;
+    client.deploy_as(&name(site), order, module, |progress| last = Some(progress)).await.unwrap();
+    last.unwrap()
+}
+
+fn below(path: &str) -> DeployOrder {
+    let hosts = vec![Host::new("site.localhost").unwrap()];
+    DeployOrder { hosts, path: Some(Prefix::new(path).unwrap()), canary: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sites_share_a_host_by_path_and_keep_their_own() {
+    let Edge { server, client, state } = edge(common::CONFIG).await;
+    let deployed = deploy_as(&client, "whole", &below("/"), says("whole")).await;
+    assert!(matches!(deployed, Progress::Deployed { .. }), "{deployed:?}");
+    deploy_as(&client, "api", &below("/api/"), says("api")).await;
+    deploy_as(&client, "env", &below("/api/env"), guest("env")).await;
+    let answers = |server: &selvedge_edge::Server| {
+        for (path, word) in [("/", "whole"), ("/apix", "whole"), ("/api", "api"), ("/api/x?y", "api")] {
+            assert!(get(server.listen(), "site", path).ends_with(&format!("\n{word}\n")), "{path}");
+        }
+        let environment = get(server.listen(), "site", "/api/env/a%20b?c");
+        for line in ["SCRIPT_NAME=/api/env", "PATH_INFO=/a b", "X_RAW_PATH_INFO=/a%20b", "X_MATCHED_ROUTE=/api/env/..."]
+        {
+            assert!(environment.lines().any(|l| l == line), "{line}\n{environment}");
+        }
+    };
+    answers(&server);
+    let (stage, message) = failed(deploy_as(&client, "thief", &below("/api"), says("thief")).await);
+    assert_eq!(
+        (stage, message.contains("site.localhost/api belongs to the site api")),
+        (Stage::Store, true),
+        "{message}"
+    );
+    // Without a path it stays where it is; with another one it leaves its place to others.
+    deploy_as(&client, "api", &DeployOrder::default(), says("again")).await;
+    assert!(get(server.listen(), "site", "/api").ends_with("\nagain\n"));
+    deploy_as(&client, "api", &DeployOrder::default(), says("api")).await;
+    server.stop().await;
+    drop(client);
+    let server = restarted(state.path()).await;
+    answers(&server);
+    let client = Client::new(&format!("http://{}", server.admin()), None).unwrap();
+    client.delete(&name("whole")).await.unwrap();
+    assert!(get(server.listen(), "site", "/").contains("no_site: no site of the host"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_canary_answers_its_share_until_it_is_promoted_or_dropped() {
+    let Edge { server, client, state } = edge(common::CONFIG).await;
+    let canary = DeployOrder { canary: Some(25), ..DeployOrder::default() };
+    let (stage, message) = failed(deploy_as(&client, "site", &canary, says("old")).await);
+    assert_eq!((stage, message.contains("without --canary first")), (Stage::Store, true), "{message}");
+    deploy(&client, "site", says("old")).await;
+    let deployed = deploy_as(&client, "site", &canary, says("new")).await;
+    assert!(matches!(deployed, Progress::Deployed { version: 2, canary: Some(25), .. }), "{deployed:?}");
+    let new = |server: &selvedge_edge::Server| {
+        (0..100).filter(|_| get(server.listen(), "site", "/").ends_with("\nnew\n")).count()
+    };
+    assert!(new(&server).abs_diff(25) <= 3);
+    let metrics = client.metrics().await.unwrap();
+    let of = |version: u32| {
+        format!(
+            "selvedge_version_requests_total{{tenant=\"default\",site=\"site\",version=\"{version}\",status=\"2xx\"}}"
+        )
+    };
+    let count = |version| metrics.lines().find_map(|line| line.strip_prefix(&of(version))?.trim().parse::<u32>().ok());
+    assert_eq!(count(1).zip(count(2)).map(|(old, new)| old + new), Some(100), "{metrics}");
+    server.stop().await;
+    drop(client);
+    let server = restarted(state.path()).await;
+    assert!(new(&server).abs_diff(25) <= 3, "it survives a restart");
+    let client = Client::new(&format!("http://{}", server.admin()), None).unwrap();
+    let site = name("site");
+    let record = client.canary(&site, 2, 100).await.unwrap();
+    assert_eq!((record.active, record.canary), (1, Some(Canary { version: 2, percent: 100 })));
+    assert_eq!(new(&server), 100);
+    assert_eq!((client.drop_canary(&site).await.unwrap().canary, new(&server)), (None, 0));
+    for (version, percent, status) in [(1, 5, 404), (9, 5, 404), (2, 101, 400)] {
+        let refused = client.canary(&site, version, percent).await;
+        assert!(matches!(refused, Err(ClientError::Refused { status: s, .. }) if s == status), "{refused:?}");
+    }
+    assert!(matches!(client.promote(&site).await, Err(ClientError::Refused { status: 404, .. })));
+    client.canary(&site, 2, 1).await.unwrap();
+    let record = client.promote(&site).await.unwrap();
+    assert_eq!((record.active, record.canary, new(&server)), (2, None, 100));
+    client.canary(&site, 1, 50).await.unwrap();
+    assert_eq!((client.rollback(&site, None).await.unwrap().canary, new(&server)), (None, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sites_are_there_at_once_after_a_start_and_tenants_come_and_go() {
+    let tenants = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[tenants.default]\n";
+    let Edge { server, client, state } = edge(tenants).await;
+    for number in 0..20 {
+        deploy(&client, &format!("site-{number}"), says("fine")).await;
+    }
+    server.stop().await;
+    drop(client);
+    common::until("the state to be free", || {
+        std::fs::File::open(state.path().join("sites.redb")).is_ok_and(|file| file.try_lock().is_ok())
+    })
+    .await;
+    let server = serve(tenants, state.path()).await;
+    assert_eq!(server.sites(), 20);
+    // Whether it is loaded already or not.
+    for number in (0..20).rev() {
+        assert!(get(server.listen(), &format!("site-{number}"), "/").ends_with("\nfine\n"));
+    }
+    common::until("all loaded", || server.health().loading == 0).await;
+    let health = rest(send(server.admin(), "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+    assert!(health.starts_with("HTTP/1.1 200 ") && health.contains("\"sites\": 20"), "{health}");
+    let reload = |text: &str| {
+        let mut config = selvedge_edge::Config::parse(text, "edge.toml").unwrap();
+        config.state = state.path().to_owned();
+        server.reload(&config).unwrap();
+    };
+    reload("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[tenants.other]\n");
+    assert!(get(server.listen(), "site-3", "/").contains("no_site"));
+    reload(tenants);
+    common::until("it is back", || get(server.listen(), "site-3", "/").ends_with("\nfine\n")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_site_needs_is_removed_while_it_serves() {
+    let Edge { server, client, state } = edge(common::CONFIG).await.with(&["hello", "trap"]).await;
+    let blobs = || std::fs::read_dir(state.path().join("blobs")).unwrap().count();
+    assert_eq!(blobs(), 4);
+    client.delete(&name("trap")).await.unwrap();
+    common::until("its blobs removed", || blobs() == 2).await;
     assert!(get(server.listen(), "hello", "/x").ends_with("fine\n"));
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-const GUESTS: [&str; 11] =
-    ["hello", "trap", "exits", "wrong", "silent", "spins", "floods", "grows", "endless", "echo", "env"];
+const GUESTS: [&str; 12] =
+    ["waits", "hello", "trap", "exits", "wrong", "silent", "spins", "floods", "grows", "endless", "echo", "env"];
 
 fn main() {
     let arguments = Arguments::from_args();

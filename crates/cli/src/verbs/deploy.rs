@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, ensure};
 use selvedge_contract::limits::WASM_BYTES_MAX;
-use selvedge_edge::client::{Host, Name, Progress, Stage};
+use selvedge_edge::client::{DeployOrder, Host, Name, Prefix, Progress, Stage};
 
 use crate::files;
 use crate::remote::{RemoteArgs, name};
@@ -20,6 +20,8 @@ use crate::remote::{RemoteArgs, name};
 Examples:
   selvedge deploy app.wasm --site hello
   selvedge deploy app.wasm --site hello --host hello.example --host www.hello.example
+  selvedge deploy api.wasm --site api --host hello.example --path /api
+  selvedge deploy app.wasm --site hello --canary 5
   selvedge deploy app.wasm --site hello --to http://127.0.0.1:8081
 
 What is deployed answers for its hosts:
@@ -34,12 +36,23 @@ pub(crate) struct Args {
     /// if not given, and SITE.localhost for a new site
     #[arg(long = "host", value_parser = host)]
     hosts: Vec<Host>,
+    /// For which paths: those below this one. The program sees it as SCRIPT_NAME, and
+    /// the rest as PATH_INFO. As before if not given, and all for a new site
+    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
+    path: Option<Prefix>,
+    /// Answer only so many of a hundred requests; `selvedge canary` goes on from there
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    canary: Option<u8>,
     #[command(flatten)]
     remote: RemoteArgs,
 }
 
 fn host(text: &str) -> Result<Host, selvedge_edge::client::NameError> {
     Host::new(text)
+}
+
+fn prefix(text: &str) -> Result<Prefix, selvedge_edge::client::NameError> {
+    Prefix::new(text)
 }
 
 /// Runs the verb.
@@ -51,12 +64,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
             show(&progress);
             last = Some(progress);
         };
-        Ok(client.deploy(&args.site, &args.hosts, module, progress).await?)
+        let order = DeployOrder { hosts: args.hosts.clone(), path: args.path.clone(), canary: args.canary };
+        Ok(client.deploy_as(&args.site, &order, module, progress).await?)
     })?;
     match last {
-        Some(Progress::Deployed { version, hosts }) => {
-            let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-            files::print(&format!("version {version} of {} answers for {}\n", args.site, hosts.join(", ")))?;
+        Some(Progress::Deployed { version, hosts, path, canary }) => {
+            let share = canary.map(|percent| format!(" {percent} % of the requests")).unwrap_or_default();
+            let hosts: Vec<String> = hosts.iter().map(|host| format!("{host}{path}")).collect();
+            files::print(&format!("version {version} of {} answers{share} for {}\n", args.site, hosts.join(", ")))?;
             Ok(ExitCode::SUCCESS)
         }
         Some(Progress::Failed { stage, message }) => Err(anyhow!(

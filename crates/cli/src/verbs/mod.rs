@@ -1,5 +1,6 @@
 //! The verbs of the command, one a file.
 
+pub(crate) mod canary;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod deploy;

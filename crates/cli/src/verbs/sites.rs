@@ -30,8 +30,10 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for site in args.remote.run(async |client| Ok(client.sites().await?))? {
-        let hosts: Vec<String> = site.hosts.iter().map(ToString::to_string).collect();
-        files::print(&format!("{}  version {} of {}  {}\n", site.site, site.active, site.versions, hosts.join(", ")))?;
+        let hosts: Vec<String> = site.hosts.iter().map(|host| format!("{host}{}", site.path)).collect();
+        let canary = site.canary.map(|c| format!(", {} for {} %", c.version, c.percent)).unwrap_or_default();
+        let (active, versions, hosts) = (site.active, site.versions, hosts.join(", "));
+        files::print(&format!("{}  version {active}{canary} of {versions}  {hosts}\n", site.site))?;
     }
     Ok(ExitCode::SUCCESS)
 }

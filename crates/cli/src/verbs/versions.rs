@@ -25,7 +25,12 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let record = args.remote.run(async |client| Ok(client.versions(&args.site).await?))?;
     for version in &record.versions {
-        let active = if version.number == record.active { "active" } else { "" };
+        let canary = record.canary.filter(|canary| canary.version == version.number);
+        let active = match canary {
+            _ if version.number == record.active => "active".to_string(),
+            Some(canary) => format!("canary, {} %", canary.percent),
+            None => String::new(),
+        };
         let module = version.module.to_string();
         let (number, date) = (version.number, date(version.deployed_ms));
         let line = format!("{number:>4}  {date}  module {}  {active}", &module[..12]);

@@ -3,13 +3,17 @@
 //! | request | what it does |
 //! |---|---|
 //! | `GET /v1/sites` | the tenant's sites |
-//! | `POST /v1/sites/SITE/versions?host=HOST` | deploys the module in the body; lines of progress |
+//! | `POST /v1/sites/SITE/versions?host=HOST&path=PATH&canary=PERCENT` | deploys the module in the body; lines of progress |
 //! | `GET /v1/sites/SITE/versions` | what was deployed |
 //! | `POST /v1/sites/SITE/rollback?version=N` | makes an earlier version the active one |
+//! | `POST /v1/sites/SITE/canary?version=N&percent=P` | lets a version answer some of the requests |
+//! | `POST /v1/sites/SITE/promote` | lets the canary answer all of them |
+//! | `DELETE /v1/sites/SITE/canary` | lets the canary answer no more |
 //! | `DELETE /v1/sites/SITE` | removes a site |
 //! | `GET /v1/sites/SITE/logs?follow=true` | its log, lines of JSON |
 //! | `GET /v1/top` | what its sites are doing |
 //! | `GET /metrics` | the same for Prometheus |
+//! | `GET /healthz` | whether all sites are loaded; asks for no token |
 
 mod access;
 mod reply;
@@ -28,10 +32,10 @@ pub(crate) use self::access::CLIENT_HEADER;
 use self::reply::{Failure, ReplyBody, json, typed};
 use crate::connection::{Answer, Peer};
 use crate::metrics::{Counted, Exposition};
-use crate::name::{Host, Name};
+use crate::name::{Host, Name, Prefix};
 use crate::server::Shared;
 use crate::site::{Site, Tenant};
-use crate::store::SiteKey;
+use crate::store::{Canary, SiteKey};
 
 /// What `GET /v1/sites` says of a site.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -40,8 +44,14 @@ pub struct SiteInfo {
     pub site: Name,
     /// Where it answers.
     pub hosts: Vec<Host>,
+    /// For which paths.
+    #[serde(default)]
+    pub path: Prefix,
     /// The version that answers.
     pub active: u32,
+    /// The version that answers some of the requests.
+    #[serde(default)]
+    pub canary: Option<Canary>,
     /// How many versions are kept.
     pub versions: usize,
 }
@@ -53,6 +63,9 @@ pub struct SiteActivity {
     pub site: Name,
     /// The version that answers, if one could be loaded.
     pub version: Option<u32>,
+    /// The version that answers some of the requests.
+    #[serde(default)]
+    pub canary: Option<u32>,
     /// What was counted since the server's start.
     pub counted: Counted,
 }
@@ -99,6 +112,9 @@ struct Asked {
 }
 
 async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
+    if request.method() == Method::GET && request.uri().path() == "/healthz" {
+        return Ok(healthz(server));
+    }
     let access = server.access.load_full();
     let name = access::tenant(&access, peer, request.headers())?;
     let tenant = access.tenants.get(&name).cloned().ok_or_else(|| Failure::forbidden("the tenant is gone"))?;
@@ -112,6 +128,9 @@ async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -
         (&Method::POST, ["v1", "sites", site, "versions"]) => site::deploy(server, asked, site).await,
         (&Method::GET, ["v1", "sites", site, "versions"]) => site::versions(server, &asked, site).await,
         (&Method::POST, ["v1", "sites", site, "rollback"]) => site::rollback(server, &asked, site).await,
+        (&Method::POST, ["v1", "sites", site, "canary"]) => site::canary(server, &asked, site).await,
+        (&Method::POST, ["v1", "sites", site, "promote"]) => site::promote(server, &asked, site).await,
+        (&Method::DELETE, ["v1", "sites", site, "canary"]) => site::drop_canary(server, &asked, site).await,
         (&Method::DELETE, ["v1", "sites", site]) => site::delete(server, &asked, site).await,
         (&Method::GET, ["v1", "sites", site, "logs"]) => site::logs(server, &asked, site),
         (&Method::GET, ["v1", "top"]) => Ok(json(StatusCode::OK, &activity(server, &asked))),
@@ -154,11 +173,19 @@ impl Asked {
     }
 }
 
+/// For whoever watches over servers, and knows no tenant.
+fn healthz(server: &Shared) -> Response<ReplyBody> {
+    let health = server.health();
+    let ready = health.loading == 0 && !server.is_draining();
+    json(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &health)
+}
+
 fn activity(server: &Shared, asked: &Asked) -> Activity {
     let gate = asked.tenant.gate.load();
     let of = |site: Arc<Site>| SiteActivity {
         site: site.key.site.clone(),
-        version: site.active.load().as_ref().map(|deployment| deployment.version),
+        version: site.serving().and_then(|serving| Some(serving.all().next()?.version)),
+        canary: site.serving().and_then(|serving| Some(serving.all().nth(1)?.version)),
         counted: site.counters.counted(),
     };
     let sites = server.sites_of(&asked.tenant.name).into_iter().map(of).collect();
@@ -172,7 +199,12 @@ fn metrics(server: &Shared, asked: &Asked) -> String {
     exposition.sample("selvedge_instances_live", "gauge", &tenant, gate.live().into());
     exposition.sample("selvedge_requests_waiting", "gauge", &tenant, gate.waiting().into());
     for site in server.sites_of(&asked.tenant.name) {
-        site.counters.prometheus(&format!("{tenant},site=\"{}\"", site.key.site), &mut exposition);
+        let labels = format!("{tenant},site=\"{}\"", site.key.site);
+        site.counters.prometheus(&labels, &mut exposition);
+        for deployment in site.serving().iter().flat_map(|serving| serving.all()) {
+            let labels = format!("{labels},version=\"{}\"", deployment.version);
+            deployment.counters.prometheus(&labels, &mut exposition);
+        }
     }
     exposition.text()
 }

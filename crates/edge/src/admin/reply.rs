@@ -78,7 +78,9 @@ impl From<EdgeError> for Failure {
         let status = match &error {
             EdgeError::Name(_) | EdgeError::TooManyHosts(_) => StatusCode::BAD_REQUEST,
             EdgeError::NoSite(_) | EdgeError::NoVersion(_) => StatusCode::NOT_FOUND,
-            EdgeError::Store(StoreError::HostTaken { .. } | StoreError::Conflict) => StatusCode::CONFLICT,
+            EdgeError::Store(StoreError::HostTaken { .. } | StoreError::RouteTaken { .. } | StoreError::Conflict) => {
+                StatusCode::CONFLICT
+            }
             EdgeError::Unfit(_) | EdgeError::Compile(_) => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -1,5 +1,6 @@
 //! What an operator does with one site.
 
+use std::future::Future;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -11,12 +12,13 @@ use tokio::sync::mpsc;
 
 use super::reply::{Failure, ReplyBody, json, line, lines};
 use super::{Asked, SiteInfo};
-use crate::deploy::{self, Progress, Reporter, blocking};
+use crate::deploy::{self, Order, Progress, Reporter, blocking};
 use crate::error::EdgeError;
 use crate::limits::{BODY_STALL_MAX, HOSTS_MAX, MODULE_BYTES_MAX};
-use crate::name::Host;
+use crate::name::{Host, Prefix};
 use crate::server::Shared;
 use crate::site::Site;
+use crate::store::SiteRecord;
 
 /// Lines on their way to a client.
 const LINES_MAX: usize = 64;
@@ -28,7 +30,9 @@ pub(super) async fn list(server: &Arc<Shared>, asked: &Asked) -> Result<Response
     let info = own.map(|record| SiteInfo {
         site: record.key.site,
         hosts: record.hosts,
+        path: record.path,
         active: record.active,
+        canary: record.canary,
         versions: record.versions.len(),
     });
     Ok(json(StatusCode::OK, &info.collect::<Vec<_>>()))
@@ -42,13 +46,43 @@ pub(super) async fn versions(server: &Arc<Shared>, asked: &Asked, site: &str) ->
 
 pub(super) async fn rollback(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
     let site = asked.site(server, site)?;
-    let number = |text: &String| {
-        text.parse::<u32>().map_err(|_| Failure::bad(format!("version: found {text:?}, expected a number like 3")))
-    };
-    let to = asked.all("version").first().map(number).transpose()?;
-    // To its end, whatever becomes of the client.
-    let (server, tracked) = (server.clone(), site.clone());
-    let done = tokio::spawn(async move { deploy::rollback(&server, &tracked, to).await }).await;
+    let to = asked.number("version")?;
+    changed(server, &site, move |server, site| async move { deploy::rollback(&server, &site, to).await }).await
+}
+
+pub(super) async fn canary(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
+    let site = asked.site(server, site)?;
+    let missing = |name: &str| Failure::bad(format!("{name}: found nothing, expected a number"));
+    let version = asked.number("version")?.ok_or_else(|| missing("version"))?;
+    let percent = asked.percent("percent")?.ok_or_else(|| missing("percent"))?;
+    changed(server, &site, move |server, site| async move { deploy::canary(&server, &site, version, percent).await })
+        .await
+}
+
+pub(super) async fn promote(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
+    let site = asked.site(server, site)?;
+    changed(server, &site, move |server, site| async move { deploy::promote(&server, &site).await }).await
+}
+
+pub(super) async fn drop_canary(
+    server: &Arc<Shared>,
+    asked: &Asked,
+    site: &str,
+) -> Result<Response<ReplyBody>, Failure> {
+    let site = asked.site(server, site)?;
+    changed(server, &site, move |server, site| async move { deploy::drop_canary(&server, &site).await }).await
+}
+
+/// Changes a site, to the end, whatever becomes of the client.
+async fn changed<F>(
+    server: &Arc<Shared>,
+    site: &Arc<Site>,
+    change: impl FnOnce(Arc<Shared>, Arc<Site>) -> F,
+) -> Result<Response<ReplyBody>, Failure>
+where
+    F: Future<Output = Result<SiteRecord, EdgeError>> + Send + 'static,
+{
+    let done = tokio::spawn(change(server.clone(), site.clone())).await;
     let record = done.map_err(|error| EdgeError::Internal(error.to_string()))??;
     Ok(json(StatusCode::OK, &record))
 }
@@ -58,7 +92,22 @@ pub(super) async fn delete(server: &Arc<Shared>, asked: &Asked, site: &str) -> R
     let (shared, key) = (server.clone(), site.key.clone());
     blocking(move || Ok(shared.store.delete_site(&key)?)).await?;
     server.withdraw(&site);
+    deploy::sweep(server);
     Ok(json(StatusCode::OK, &site.key))
+}
+
+impl Asked {
+    /// A number among the parameters.
+    fn number(&self, name: &str) -> Result<Option<u32>, Failure> {
+        let wrong = |text: &String| Failure::bad(format!("{name}: found {text:?}, expected a number like 3"));
+        self.all(name).first().map(|text| text.parse().map_err(|_| wrong(text))).transpose()
+    }
+
+    fn percent(&self, name: &str) -> Result<Option<u8>, Failure> {
+        let wrong = |found: u32| Failure::bad(format!("{name}: found {found}, expected 0 to 100"));
+        let checked = |number: u32| u8::try_from(number).ok().filter(|p| *p <= 100).ok_or_else(|| wrong(number));
+        self.number(name)?.map(checked).transpose()
+    }
 }
 
 /// Receives the module, then tells of each stage as it is passed.
@@ -69,6 +118,9 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     if hosts.len() > HOSTS_MAX {
         return Err(EdgeError::TooManyHosts(HOSTS_MAX).into());
     }
+    let path = asked.all("path").first().map(|path| Prefix::new(path)).transpose();
+    let path = path.map_err(|error| Failure::bad(error.to_string()))?;
+    let order = Order { hosts, path, canary: asked.percent("canary")? };
     let site = server.site_or_new(&key, &asked.tenant);
     let (tell, told) = mpsc::unbounded_channel();
     let mut reporter = Reporter::new(tell);
@@ -76,7 +128,7 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     let server = server.clone();
     // A task of its own: a client that goes away leaves no deploy half done.
     tokio::spawn(async move {
-        if let Err(error) = deploy::deploy(&server, &site, hosts, module, &mut reporter).await {
+        if let Err(error) = deploy::deploy(&server, &site, order, module, &mut reporter).await {
             reporter.failed(&error);
         }
     });

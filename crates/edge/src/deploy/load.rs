@@ -10,6 +10,7 @@ use hyper::Request;
 use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
 use selvedge_runtime::{LoadError, Module};
 
+use super::record_of;
 use crate::error::EdgeError;
 use crate::exchange::Exchange;
 use crate::guest::{Call, Origin, Program};
@@ -18,8 +19,8 @@ use crate::logs::GuestLog;
 use crate::refusal::Refusal;
 use crate::respond::{Progress, Running};
 use crate::server::Shared;
-use crate::site::Site;
-use crate::store::{SiteRecord, StoreError, VersionRecord};
+use crate::site::{Deployment, Serving, Site};
+use crate::store::{Canary, SiteRecord, StoreError, VersionRecord};
 
 /// Compiles a module; returns the artifact.
 pub(super) fn compiled(server: &Shared, module: &Path) -> Result<Vec<u8>, EdgeError> {
@@ -81,14 +82,17 @@ fn first_request(site: &Arc<Site>, exchange: &Exchange) -> Call {
         local_port: 0,
         secure: false,
         host: "localhost".into(),
+        prefix_bytes: 0,
     };
     let log = GuestLog::new(site.log.clone(), "check".into(), limits.log);
     Call { parts, body: None, origin, limits, exchange: exchange.clone(), log }
 }
 
 /// Makes a version that is kept ready to run.
-pub(crate) async fn load_version(server: &Arc<Shared>, version: VersionRecord) -> Result<Arc<dyn Program>, EdgeError> {
+async fn load_version(server: &Arc<Shared>, version: VersionRecord) -> Result<Arc<dyn Program>, EdgeError> {
     let shared = server.clone();
+    // So many at once as there are processors: proving is computing.
+    let _turn = server.loads.acquire().await;
     let module = super::blocking(move || {
         let artifact = shared.store.blob(&version.artifact)?;
         match Module::load_untrusted(&artifact, NonZeroUsize::MIN) {
@@ -107,8 +111,46 @@ fn recompiled(server: &Shared, version: &VersionRecord) -> Result<Vec<u8>, EdgeE
     compiled(server, file.path())
 }
 
-/// Makes a site's active version ready to run, at the server's start.
-pub(crate) async fn load_active(server: &Arc<Shared>, record: &SiteRecord) -> Result<Arc<dyn Program>, EdgeError> {
-    let missing = || EdgeError::NoVersion(format!("the record has no version {}", record.active));
-    load_version(server, record.version(record.active).cloned().ok_or_else(missing)?).await
+/// A version of a site: the one that answers already, or loaded.
+pub(super) async fn deployment(
+    server: &Arc<Shared>,
+    site: &Site,
+    record: &SiteRecord,
+    number: u32,
+) -> Result<Arc<Deployment>, EdgeError> {
+    if let Some(deployment) = site.deployment(number) {
+        return Ok(deployment);
+    }
+    let missing = || EdgeError::NoVersion(format!("the record has no version {number}"));
+    let version = record.version(number).cloned().ok_or_else(missing)?;
+    Ok(Deployment::new(number, load_version(server, version).await?))
+}
+
+/// What answers by a record.
+pub(super) async fn serving(server: &Arc<Shared>, site: &Site, record: &SiteRecord) -> Result<Serving, EdgeError> {
+    let active = deployment(server, site, record, record.active).await?;
+    let canary = match record.canary {
+        Some(Canary { version, percent }) => Some((deployment(server, site, record, version).await?, percent)),
+        None => None,
+    };
+    Ok(Serving::new(active, canary))
+}
+
+/// Loads a site that is kept, unless somebody has already. One whose version cannot be loaded answers 503, and the log
+/// says why.
+pub(crate) async fn load_site(server: Arc<Shared>, site: Arc<Site>) {
+    let _own = site.turn.lock().await;
+    if site.is_settled() {
+        return;
+    }
+    let serving = match record_of(&server, &site.key).await {
+        Ok(Some(record)) => serving(&server, &site, &record).await.map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let serving = serving.unwrap_or_else(|error| {
+        server.log.line(format!("{} has no version that can be run: {error}", site.key));
+        None
+    });
+    site.settle(serving);
 }

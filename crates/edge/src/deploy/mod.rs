@@ -3,6 +3,7 @@
 //! Each stage either succeeds or ends the deploy; until the last one, the old version answers. What was told to be
 //! deployed is in the store.
 
+mod change;
 mod compile;
 mod load;
 
@@ -13,17 +14,17 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+pub(crate) use self::change::{canary, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileCommand, CompileError};
-use self::load::{check, load_version, read, verified};
-pub(crate) use self::load::{disk, load_active};
+use self::load::{check, deployment, read, verified};
+pub(crate) use self::load::{disk, load_site};
 use crate::error::EdgeError;
-use crate::guest::Program;
-use crate::limits::{HOSTS_MAX, VERSIONS_MAX};
+use crate::limits::{DEPLOYS_MAX, HOSTS_MAX, VERSIONS_MAX};
 use crate::logs::now_ms;
-use crate::name::Host;
+use crate::name::{Host, Prefix};
 use crate::server::Shared;
-use crate::site::{Deployment, Site};
-use crate::store::{SiteKey, SiteRecord, VersionRecord};
+use crate::site::{Deployment, Serving, Site};
+use crate::store::{Canary, SiteKey, SiteRecord, VersionRecord};
 
 /// What a deploy goes through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -62,6 +63,12 @@ pub enum Progress {
         version: u32,
         /// Where it answers.
         hosts: Vec<Host>,
+        /// For which paths.
+        #[serde(default)]
+        path: Prefix,
+        /// Of a hundred requests, those that it answers; all if it is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        canary: Option<u8>,
     },
     /// It failed; the version before answers as it did.
     Failed {
@@ -101,11 +108,22 @@ impl Reporter {
     }
 }
 
+/// What is asked of a deploy beside the module.
+#[derive(Default)]
+pub(crate) struct Order {
+    /// As before if there are none.
+    pub(crate) hosts: Vec<Host>,
+    /// As before if it is none.
+    pub(crate) path: Option<Prefix>,
+    /// Of a hundred requests, those that the version answers; all if it is none.
+    pub(crate) canary: Option<u8>,
+}
+
 /// Deploys an uploaded module, from compiling to the switch.
 pub(crate) async fn deploy(
     server: &Arc<Shared>,
     site: &Arc<Site>,
-    hosts: Vec<Host>,
+    order: Order,
     module: tempfile::TempPath,
     reporter: &mut Reporter,
 ) -> Result<(), EdgeError> {
@@ -124,40 +142,54 @@ pub(crate) async fn deploy(
     reporter.next(Stage::Check);
     check(server, site, &program).await?;
     reporter.next(Stage::Store);
-    let record = keep(server, site, hosts, module, bytes).await?;
+    let _own = site.turn.lock().await;
+    let beside = beside(server, site, &order).await?;
+    let record = keep(server, site, order, module, bytes).await.inspect_err(|_| sweep(server))?;
     reporter.next(Stage::Switch);
-    switch(server, site, &record, program);
+    let deployed = record.versions.last().map_or(record.active, |version| version.number);
+    let new = Deployment::new(deployed, program);
+    let serving = match (beside, record.canary) {
+        (Some(active), Some(canary)) => Serving::new(active, Some((new, canary.percent))),
+        _ => Serving::new(new, None),
+    };
+    switch(server, site, &record, serving);
+    if record.versions.len() >= VERSIONS_MAX {
+        sweep(server);
+    }
     reporter.next(Stage::Switch);
-    reporter.tell(Progress::Deployed { version: record.active, hosts: record.hosts });
+    let SiteRecord { hosts, path, .. } = record;
+    reporter.tell(Progress::Deployed { version: deployed, hosts, path, canary: record.canary.map(|c| c.percent) });
     Ok(())
 }
 
-/// Goes back to a version that was deployed before: the one named, or the one before the active one.
-pub(crate) async fn rollback(server: &Arc<Shared>, site: &Arc<Site>, to: Option<u32>) -> Result<SiteRecord, EdgeError> {
-    let _turn = server.deploys.acquire().await;
-    let record = record_of(server, &site.key).await?.ok_or_else(|| EdgeError::NoSite(site.key.site.to_string()))?;
-    let before = || record.versions.iter().map(|version| version.number).filter(|n| *n < record.active).max();
-    let number = to.or_else(before).ok_or_else(|| {
-        EdgeError::NoVersion(format!(
-            "version {} is the oldest there is; `selvedge versions` lists them",
-            record.active
-        ))
+/// The version that goes on answering beside a canary.
+async fn beside(server: &Arc<Shared>, site: &Arc<Site>, order: &Order) -> Result<Option<Arc<Deployment>>, EdgeError> {
+    if order.canary.is_none() {
+        return Ok(None);
+    }
+    let record = record_of(server, &site.key).await?;
+    let record = record.ok_or_else(|| {
+        EdgeError::NoVersion("a canary answers beside another version: deploy without --canary first".into())
     })?;
-    let version = record.version(number).cloned().ok_or_else(|| {
-        EdgeError::NoVersion(format!("there is no version {number}; `selvedge versions` lists those there are"))
-    })?;
-    let program = load_version(server, version).await?;
-    let mut record = SiteRecord { active: number, ..record };
-    record.revision += 1;
-    let record = put(server, record).await?;
-    switch(server, site, &record, program);
-    Ok(record)
+    deployment(server, site, &record, record.active).await.map(Some)
 }
 
-/// Requests that begin from now on go to the new version; those under way end with the old one.
-pub(crate) fn switch(server: &Shared, site: &Arc<Site>, record: &SiteRecord, program: Arc<dyn Program>) {
-    site.active.store(Some(Arc::new(Deployment { version: record.active, program })));
-    server.publish(site, &record.hosts);
+/// Requests that begin from now on are answered so; those under way end with what they have.
+pub(crate) fn switch(server: &Shared, site: &Arc<Site>, record: &SiteRecord, serving: Serving) {
+    site.settle(Some(serving));
+    server.publish(site, record);
+}
+
+/// Removes what no site needs, as soon as no deploy is under way whose record is still to come.
+pub(crate) fn sweep(server: &Arc<Shared>) {
+    let server = server.clone();
+    tokio::spawn(async move {
+        let _all = server.deploys.acquire_many(DEPLOYS_MAX as u32).await;
+        let shared = server.clone();
+        if let Err(error) = blocking(move || Ok(shared.store.sweep()?)).await {
+            server.log.line(error.to_string());
+        }
+    });
 }
 
 async fn compile_uploaded(server: &Arc<Shared>, module: &Path) -> Result<Vec<u8>, EdgeError> {
@@ -190,7 +222,7 @@ async fn put(server: &Arc<Shared>, record: SiteRecord) -> Result<SiteRecord, Edg
 async fn keep(
     server: &Arc<Shared>,
     site: &Site,
-    hosts: Vec<Host>,
+    order: Order,
     module: tempfile::TempPath,
     artifact: Arc<Vec<u8>>,
 ) -> Result<SiteRecord, EdgeError> {
@@ -200,24 +232,23 @@ async fn keep(
         let module = server.store.put_blob(&read(&module)?)?;
         let artifact = server.store.put_blob(&artifact)?;
         let record =
-            with_version(key, before, hosts, VersionRecord { number: 0, module, artifact, deployed_ms: now_ms() })?;
+            with_version(key, before, order, VersionRecord { number: 0, module, artifact, deployed_ms: now_ms() })?;
         server.store.put_site(&record)?;
         Ok(record)
     })
     .await
 }
 
-/// The record with one version more, which is the active one.
+/// The record with one version more, which is the active one, or the canary.
 fn with_version(
     key: SiteKey,
     before: Option<SiteRecord>,
-    hosts: Vec<Host>,
+    order: Order,
     version: VersionRecord,
 ) -> Result<SiteRecord, EdgeError> {
-    let new = || SiteRecord { key, hosts: Vec::new(), versions: Vec::new(), active: 0, revision: 0 };
-    let mut record = before.unwrap_or_else(new);
-    if !hosts.is_empty() {
-        record.hosts = hosts;
+    let mut record = before.unwrap_or_else(|| SiteRecord::new(key));
+    if !order.hosts.is_empty() {
+        record.hosts = order.hosts;
     }
     if record.hosts.is_empty() {
         record.hosts = vec![Host::new(&format!("{}.localhost", record.key.site))?];
@@ -225,10 +256,18 @@ fn with_version(
     if record.hosts.len() > HOSTS_MAX {
         return Err(EdgeError::TooManyHosts(HOSTS_MAX));
     }
+    record.path = order.path.unwrap_or(record.path);
     let number = record.versions.iter().map(|version| version.number).max().unwrap_or(0) + 1;
     record.versions.push(VersionRecord { number, ..version });
-    let excess = record.versions.len().saturating_sub(VERSIONS_MAX);
-    record.versions.drain(..excess);
-    (record.active, record.revision) = (number, record.revision + 1);
+    record.revision += 1;
+    record.canary = order.canary.map(|percent| Canary { version: number, percent });
+    if record.canary.is_none() {
+        record.active = number;
+    }
+    while record.versions.len() > VERSIONS_MAX {
+        let spare = |version: &VersionRecord| version.number != record.active && version.number != number;
+        let Some(oldest) = record.versions.iter().position(spare) else { break };
+        record.versions.remove(oldest);
+    }
     Ok(record)
 }

@@ -51,6 +51,8 @@ pub(crate) struct Origin {
     pub(crate) secure: bool,
     /// The host that was asked for, without a port.
     pub(crate) host: String,
+    /// How much of the path is the site's prefix.
+    pub(crate) prefix_bytes: usize,
 }
 
 /// An instance that answers a request. It keeps its limits on time and memory by itself.
@@ -91,6 +93,8 @@ pub(crate) enum StartError {
 pub(crate) enum Unfit {
     #[error("it exports no function _start: build a program (a command), not a library")]
     NoStart,
+    #[error("it has a start function, which would run before its limits hold: export it as _start instead")]
+    StartFunction,
     #[error("its imports are not what programs are given here: {0}")]
     Imports(#[from] selvedge_runtime::LinkError),
 }

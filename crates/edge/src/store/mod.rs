@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::redb::DiskStore;
-use crate::name::{Host, Name};
+use crate::name::{Host, Name, Prefix};
 
 /// Whose site it is, and its name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
@@ -66,12 +66,27 @@ pub struct SiteRecord {
     pub key: SiteKey,
     /// Where it answers.
     pub hosts: Vec<Host>,
+    /// For which paths.
+    #[serde(default)]
+    pub path: Prefix,
     /// What was deployed, oldest first.
     pub versions: Vec<VersionRecord>,
     /// Number of the version that answers.
     pub active: u32,
+    /// A version that answers some of the requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
     /// How often the record was written.
     pub revision: u64,
+}
+
+/// A version that is tried on a part of the requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Canary {
+    /// Its number.
+    pub version: u32,
+    /// Of a hundred requests, those that it answers.
+    pub percent: u8,
 }
 
 /// A version of a site. It never changes.
@@ -88,6 +103,12 @@ pub struct VersionRecord {
 }
 
 impl SiteRecord {
+    /// Of a site that has no version yet.
+    pub(crate) fn new(key: SiteKey) -> SiteRecord {
+        let (hosts, versions) = (Vec::new(), Vec::new());
+        SiteRecord { key, hosts, path: Prefix::default(), versions, active: 0, canary: None, revision: 0 }
+    }
+
     /// A version.
     pub fn version(&self, number: u32) -> Option<&VersionRecord> {
         self.versions.iter().find(|version| version.number == number)
@@ -97,11 +118,19 @@ impl SiteRecord {
 /// Something could not be kept or found.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// Another site answers for a host. The operator's to choose another.
-    #[error("the host {host} belongs to another site: choose another with --host, or delete that site")]
+    /// Another tenant answers for a host. The client's to choose another.
+    #[error("the host {host} belongs to another tenant: choose another with --host")]
     HostTaken {
         /// Which.
         host: Host,
+    },
+    /// Another site answers for a host and path. The client's to choose another.
+    #[error("{route} belongs to the site {site}: choose another --host or --path, or delete that site")]
+    RouteTaken {
+        /// Host and path.
+        route: String,
+        /// Whose it is.
+        site: String,
     },
     /// Somebody else wrote the record meanwhile. Trying again helps.
     #[error("the site was changed by somebody else meanwhile; try again")]
@@ -159,4 +188,10 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If the disk refuses. That there is none is no error.
     fn delete_site(&self, key: &SiteKey) -> Result<(), StoreError>;
+
+    /// Removes blobs that no record names. Nobody may keep blobs meanwhile whose record is still to come.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    fn sweep(&self) -> Result<(), StoreError>;
 }

@@ -8,10 +8,11 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 use super::files::Blobs;
 use super::{Digest, SiteKey, SiteRecord, Store, StoreError};
 use crate::limits::SITES_MAX;
+use crate::name::Host;
 
 /// Records in JSON, by `tenant/site`.
 const SITES: TableDefinition<&str, &[u8]> = TableDefinition::new("sites");
-/// `tenant/site`, by host.
+/// `tenant/site`, by host and path.
 const HOSTS: TableDefinition<&str, &str> = TableDefinition::new("hosts");
 
 /// The store of one machine, in a directory of its own.
@@ -36,10 +37,7 @@ impl DiskStore {
         let database = Database::create(&path).map_err(|source| disk(format!("open {}", path.display()), source))?;
         let store = DiskStore { database, blobs };
         store.write(|_| Ok(()))?;
-        let records = store.sites()?;
-        let versions = records.iter().flat_map(|record| &record.versions);
-        let named: HashSet<Digest> = versions.flat_map(|version| [version.module, version.artifact]).collect();
-        store.blobs.sweep(&named).map_err(open)?;
+        store.sweep()?;
         Ok(store)
     }
 
@@ -73,6 +71,11 @@ fn parse(name: &str, bytes: &[u8]) -> Result<SiteRecord, StoreError> {
     serde_json::from_slice(bytes).map_err(|_| StoreError::Damaged(format!("record of site {name}")))
 }
 
+/// As it is written in the table; of a site for all paths it is the host alone.
+fn route(host: &Host, record: &SiteRecord) -> String {
+    format!("{host}{}", record.path)
+}
+
 impl Tables<'_> {
     fn get(&self, name: &str) -> Result<Option<SiteRecord>, StoreError> {
         let found = self.sites.get(name).map_err(unreadable)?;
@@ -88,13 +91,15 @@ impl Tables<'_> {
         if before.is_none() && self.sites.len().map_err(unreadable)? >= SITES_MAX as u64 {
             return Err(StoreError::TooManySites(SITES_MAX));
         }
-        for host in before.iter().flat_map(|before| &before.hosts) {
-            self.hosts.remove(host.as_str()).map_err(unwritable)?;
-        }
+        self.forget_routes(before.as_ref())?;
         for host in &record.hosts {
-            let taken = self.hosts.insert(host.as_str(), name.as_str()).map_err(unwritable)?;
-            if taken.is_some_and(|owner| owner.value() != name) {
-                return Err(StoreError::HostTaken { host: host.clone() });
+            self.check_tenant(host, &record.key)?;
+            let route = route(host, record);
+            let taken = self.hosts.insert(route.as_str(), name.as_str()).map_err(unwritable)?;
+            let owner = taken.map(|owner| owner.value().to_string()).filter(|owner| *owner != name);
+            if let Some(owner) = owner {
+                let site = owner.split_once('/').map_or(owner.as_str(), |(_, site)| site).to_string();
+                return Err(StoreError::RouteTaken { route, site });
             }
         }
         let bytes = serde_json::to_vec(record).map_err(|source| disk("write the record of a site", source))?;
@@ -102,10 +107,30 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn delete(&mut self, name: &str) -> Result<(), StoreError> {
-        for host in self.get(name)?.iter().flat_map(|record| &record.hosts) {
-            self.hosts.remove(host.as_str()).map_err(unwritable)?;
+    fn forget_routes(&mut self, record: Option<&SiteRecord>) -> Result<(), StoreError> {
+        let routes = record.into_iter().flat_map(|record| record.hosts.iter().map(move |host| route(host, record)));
+        for route in routes {
+            self.hosts.remove(route.as_str()).map_err(unwritable)?;
         }
+        Ok(())
+    }
+
+    /// A host is one tenant's, whatever the path: pages of one host can do to each other what they like.
+    fn check_tenant(&self, host: &Host, key: &SiteKey) -> Result<(), StoreError> {
+        let (all, below) = (host.as_str(), format!("{host}/"));
+        let whole = self.hosts.get(all).map_err(unreadable)?;
+        // Routes of the host follow each other: what comes after "/" is "0".
+        let end = format!("{host}0");
+        let others = self.hosts.range(below.as_str()..end.as_str()).map_err(unreadable)?;
+        let mut owners = whole.into_iter().map(Ok).chain(others.map(|entry| entry.map(|(_, owner)| owner)));
+        let own = |owner: &str| owner.split_once('/').is_some_and(|(tenant, _)| tenant == key.tenant.as_str());
+        let foreign = owners.try_fold(false, |any, owner| Ok(any || !own(owner.map_err(unreadable)?.value())))?;
+        if foreign { Err(StoreError::HostTaken { host: host.clone() }) } else { Ok(()) }
+    }
+
+    fn delete(&mut self, name: &str) -> Result<(), StoreError> {
+        let record = self.get(name)?;
+        self.forget_routes(record.as_ref())?;
         self.sites.remove(name).map_err(unwritable)?;
         Ok(())
     }
@@ -147,18 +172,33 @@ impl Store for DiskStore {
     fn delete_site(&self, key: &SiteKey) -> Result<(), StoreError> {
         self.write(|tables| tables.delete(&key.to_string()))
     }
+
+    fn sweep(&self) -> Result<(), StoreError> {
+        let records = self.sites()?;
+        let versions = records.iter().flat_map(|record| &record.versions);
+        let named: HashSet<Digest> = versions.flat_map(|version| [version.module, version.artifact]).collect();
+        self.blobs.sweep(&named).map_err(|source| disk("remove what no site needs", source))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::{Host, Name};
+    use crate::name::{Name, Prefix};
     use crate::store::VersionRecord;
 
     fn record(site: &str, hosts: &[&str], revision: u64, blob: Digest) -> SiteRecord {
         let key = SiteKey { tenant: Name::new("a").unwrap(), site: Name::new(site).unwrap() };
         let versions = vec![VersionRecord { number: 1, module: blob, artifact: blob, deployed_ms: 5 }];
-        SiteRecord { key, hosts: hosts.iter().map(|h| Host::new(h).unwrap()).collect(), versions, active: 1, revision }
+        SiteRecord {
+            key,
+            hosts: hosts.iter().map(|h| Host::new(h).unwrap()).collect(),
+            path: Prefix::default(),
+            versions,
+            active: 1,
+            canary: None,
+            revision,
+        }
     }
 
     #[test]
@@ -170,7 +210,9 @@ mod tests {
         store.put_site(&first).unwrap();
         assert!(matches!(store.put_site(&first), Err(StoreError::Conflict)));
         let thief = record("two", &["two.example", "1.example"], 1, blob);
-        assert!(matches!(store.put_site(&thief), Err(StoreError::HostTaken { host }) if host.as_str() == "1.example"));
+        assert!(
+            matches!(store.put_site(&thief), Err(StoreError::RouteTaken { route, site }) if route == "1.example" && site == "one")
+        );
         assert_eq!(store.site(&thief.key).unwrap(), None, "nothing of it was written");
         store.put_site(&record("one", &["one.example"], 2, blob)).unwrap();
         store.put_site(&thief).unwrap();
@@ -179,6 +221,33 @@ mod tests {
         drop(store);
         let names: Vec<_> = DiskStore::open(directory.path()).unwrap().sites().unwrap();
         assert_eq!(names.iter().map(|r| r.key.to_string()).collect::<Vec<_>>(), ["a/one", "a/three"]);
+    }
+
+    #[test]
+    fn paths_of_a_host_are_several_sites_of_one_tenant() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(directory.path()).unwrap();
+        let blob = store.put_blob(b"blob").unwrap();
+        let below = |site: &str, path: &str, revision| SiteRecord {
+            path: Prefix::new(path).unwrap(),
+            ..record(site, &["a.example"], revision, blob)
+        };
+        store.put_site(&below("one", "/one", 1)).unwrap();
+        store.put_site(&below("two", "/two", 1)).unwrap();
+        store.put_site(&record("rest", &["a.example", "a.example.org"], 1, blob)).unwrap();
+        let taken = store.put_site(&below("two", "/one", 2)).unwrap_err().to_string();
+        assert!(taken.starts_with("a.example/one belongs to the site one"), "{taken}");
+        let mut stranger = below("mine", "/three", 1);
+        stranger.key.tenant = Name::new("b").unwrap();
+        assert!(matches!(store.put_site(&stranger), Err(StoreError::HostTaken { .. })));
+        store.delete_site(&record("rest", &[], 1, blob).key).unwrap();
+        assert!(matches!(store.put_site(&stranger), Err(StoreError::HostTaken { .. })), "of a path alone, too");
+        store.put_site(&below("one", "/other", 2)).unwrap();
+        store.put_site(&below("two", "/one", 2)).unwrap();
+        for site in ["one", "two"] {
+            store.delete_site(&record(site, &[], 1, blob).key).unwrap();
+        }
+        store.put_site(&stranger).unwrap();
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) fn arguments(parts: &Parts) -> Vec<String> {
 
 /// The variables.
 pub(super) fn environment(parts: &Parts, origin: &Origin) -> Vec<(Cow<'static, str>, Vec<u8>)> {
-    let path = parts.uri.path();
+    let (script, path) = parts.uri.path().split_at_checked(origin.prefix_bytes).unwrap_or(("", parts.uri.path()));
     let query = parts.uri.query().unwrap_or_default();
     let remote = origin.remote.ip().to_string();
     let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -53,10 +53,10 @@ pub(super) fn environment(parts: &Parts, origin: &Origin) -> Vec<(Cow<'static, s
     set("SERVER_PORT", origin.local_port.to_string().as_bytes());
     set("REQUEST_METHOD", parts.method.as_str().as_bytes());
     set("REQUEST_URI", parts.uri.path_and_query().map_or("/", |whole| whole.as_str()).as_bytes());
-    set("SCRIPT_NAME", b"");
+    set("SCRIPT_NAME", script.as_bytes());
     set("PATH_INFO", &decoded(path));
     set("X_RAW_PATH_INFO", path.as_bytes());
-    set("X_MATCHED_ROUTE", b"/...");
+    set("X_MATCHED_ROUTE", format!("{script}/...").as_bytes());
     set("X_FULL_URL", url.as_bytes());
     set("QUERY_STRING", query.as_bytes());
     set("REMOTE_ADDR", remote.as_bytes());
@@ -115,8 +115,12 @@ mod tests {
     use super::*;
 
     fn origin() -> Origin {
+        origin_below(0)
+    }
+
+    fn origin_below(prefix_bytes: usize) -> Origin {
         let remote = "192.0.2.1:5".parse().unwrap();
-        Origin { request_id: "id".into(), remote, local_port: 80, secure: true, host: "a.example".into() }
+        Origin { request_id: "id".into(), remote, local_port: 80, secure: true, host: "a.example".into(), prefix_bytes }
     }
 
     fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
@@ -148,6 +152,23 @@ mod tests {
             assert_eq!(variable(&parts, name).as_deref(), Some(value), "{name}");
         }
         assert_eq!(arguments(&parts), ["/a%20b/%2e%zz%00", "x=1", "y=%20"]);
+    }
+
+    #[test]
+    fn a_sites_prefix_is_the_scripts_name_and_the_rest_the_paths() {
+        for (uri, prefix_bytes, script, path) in [
+            ("/api/a%20b", 4, "/api", "/a b"),
+            ("/api", 4, "/api", ""),
+            ("/api/", 4, "/api", "/"),
+            ("/api/x", 0, "", "/api/x"),
+        ] {
+            let all = environment(&request(uri, &[]), &origin_below(prefix_bytes));
+            let of =
+                |name: &str| all.iter().find(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned());
+            assert_eq!((of("SCRIPT_NAME").as_deref(), of("PATH_INFO").as_deref()), (Some(script), Some(path)), "{uri}");
+            assert_eq!(of("X_MATCHED_ROUTE"), Some(format!("{script}/...")));
+            assert_eq!(of("REQUEST_URI").as_deref(), Some(uri));
+        }
     }
 
     #[test]

@@ -28,6 +28,9 @@ use crate::guest::{Call, Ending, Guest, Interface, Program, StartError, Unfit, U
 use crate::limits::{SLICE, SiteLimits};
 use crate::upload::Upload;
 
+/// Of WebAssembly.
+const PAGE_BYTES: u64 = 64 << 10;
+
 /// The interface.
 pub(crate) struct Cgi {
     linker: Linker<Wasi>,
@@ -46,25 +49,31 @@ impl Interface for Cgi {
         if !module.exports().any(|(name, _)| name == "_start") {
             return Err(Unfit::NoStart);
         }
-        Ok(Arc::new(CgiProgram { pre: self.linker.prepare(module)? }))
+        if module.contract().start.is_some() {
+            return Err(Unfit::StartFunction);
+        }
+        let memories = module.contract().memories.iter();
+        let memory_bytes = memories.map(|memory| memory.ty.min_pages.saturating_mul(PAGE_BYTES)).sum();
+        Ok(Arc::new(CgiProgram { pre: self.linker.prepare(module)?, memory_bytes }))
     }
 }
 
 struct CgiProgram {
     pre: InstancePre<Wasi>,
+    /// What an instance has at its start.
+    memory_bytes: u64,
 }
 
 impl Program for CgiProgram {
     fn start(&self, pool: &Pool, call: Call) -> Result<Guest, StartError> {
         let SiteLimits { memory: ByteCount(bytes_max), cpu, wall, .. } = call.limits;
         let time = TimeLimits { cpu: Some(cpu.0), wall: Some(wall.0), slice: Some(SLICE) };
+        if self.memory_bytes > bytes_max {
+            return Err(StartError::Memory { bytes: self.memory_bytes, bytes_max });
+        }
         let wasi = system_interface(call)?;
         let (mut store, instance) = pool.instantiate(&self.pre, wasi)?;
         store.set_memory_bytes_max(bytes_max);
-        let bytes = store.memory_bytes();
-        if bytes > bytes_max {
-            return Err(StartError::Memory { bytes, bytes_max });
-        }
         let start = instance.typed_func::<(), ()>(&store, "_start")?;
         store.set_time_limits(time)?;
         Ok(Box::pin(run(store, start)))
