@@ -7,6 +7,7 @@ mod call;
 mod code;
 mod compile;
 mod density;
+mod edge;
 mod engine;
 mod instances;
 mod interruption;
@@ -61,6 +62,15 @@ enum Verb {
     Instances(Options),
     /// As many instances as there can be, alive and waiting: memory and time for each.
     Density(density::Density),
+    /// The edge server: requests a second and CPU time for each, beside a native server and the peer's; what clients
+    /// wait; a thousand sites; a tenant that means no good.
+    Edge(edge::Edge),
+    /// One of the servers that `edge` compares, as a child of it.
+    #[command(hide = true)]
+    EdgeServer(edge::ServerArgs),
+    /// Compiles a module for it.
+    #[command(hide = true)]
+    EdgeCompile(edge::CompileArgs),
     /// Compiles one module once and prints what it cost: what `compile` starts as a child.
     #[command(hide = true)]
     CompileOnce {
@@ -119,6 +129,9 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Wasi(options) => wasi::run(options),
         Verb::Instances(options) => instances::run(options),
         Verb::Density(options) => density::run(options),
+        Verb::Edge(options) => edge::run(options),
+        Verb::EdgeServer(args) => edge::serve(args),
+        Verb::EdgeCompile(args) => edge::compile(args),
         Verb::CompileOnce { engine, module, settings } => compile::once(*engine, module, *settings),
     }
 }

@@ -55,7 +55,8 @@ pub(crate) fn workspace() -> PathBuf {
     member.ancestors().nth(2).unwrap_or(member).to_owned()
 }
 
-fn programs_folder() -> PathBuf {
+/// Where the sources are.
+pub(crate) fn programs_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("programs")
 }
 
@@ -75,14 +76,22 @@ pub(crate) fn build(wanted: impl Fn(&str) -> bool) -> Result<Vec<Built>> {
 
 /// Builds the request handler of `bench instances`, a reactor, and returns its bytes.
 pub(crate) fn build_handler() -> Result<Vec<u8>> {
-    let out = output_folder().join("programs");
-    fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-    let (source, wasm) = (programs_folder().join("handler.c"), out.join("handler.wasm"));
+    let wasm = build_wasm("handler", &["-O3", "-mexec-model=reactor"])?;
+    fs::read(&wasm).with_context(|| format!("cannot read {}", wasm.display()))
+}
+
+/// Builds one file in C, named without its ending, to wasm.
+pub(crate) fn build_wasm(name: &str, args: &[&str]) -> Result<PathBuf> {
+    let (source, wasm) =
+        (programs_folder().join(name).with_extension("c"), output_folder().join("programs").join(name));
+    let wasm = wasm.with_extension("wasm");
+    let out = wasm.parent().unwrap_or(&wasm);
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let mut clang = Command::new("clang");
-    clang.args(["--target=wasm32-wasi", "-O3", "-mexec-model=reactor", "-Wl,--strip-debug"]);
+    clang.args(["--target=wasm32-wasi", "-Wl,--strip-debug"]).args(args);
     clang.arg(&source).arg("-o").arg(&wasm);
     compile(clang, &[source], &wasm)?;
-    fs::read(&wasm).with_context(|| format!("cannot read {}", wasm.display()))
+    Ok(wasm)
 }
 
 fn build_all(programs: &[Program], packages: &HashMap<String, PathBuf>, out: &Path) -> Result<Vec<Built>> {

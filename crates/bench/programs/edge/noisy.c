@@ -1,0 +1,27 @@
+/* A tenant that means no good, for `bench edge`: spins, allocates, logs or traps, as its path says. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void allocate(void) {
+    for (;;) {
+        char *block = malloc(1 << 20);
+        if (!block) exit(1);
+        for (int at = 0; at < 1 << 20; at += 4096) ((volatile char *)block)[at] = 1;
+    }
+}
+
+static void log_without_end(void) {
+    for (int line = 0; line < 20000; line++) fprintf(stderr, "line %d of a log that nobody wants to read\n", line);
+}
+
+int main(void) {
+    const char *path = getenv("PATH_INFO");
+    if (!path) return 1;
+    if (!strcmp(path, "/spin")) for (volatile unsigned turns = 0;; turns++) {}
+    if (!strcmp(path, "/allocate")) allocate();
+    if (!strcmp(path, "/log")) log_without_end();
+    if (!strcmp(path, "/trap")) __builtin_trap();
+    puts("Content-Type: text/plain\n\nquiet");
+    return 0;
+}

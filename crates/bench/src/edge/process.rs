@@ -1,0 +1,112 @@
+//! Servers as processes of their own, each on one core, and what the kernel says of them.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use super::serve::{Kind, ServerArgs};
+
+/// The cores that this process began with: the servers get the first, the generator the last.
+pub(crate) struct Cores {
+    all: CpuSet,
+    server: usize,
+    generator: usize,
+}
+
+impl Cores {
+    pub(crate) fn of_this_process() -> Result<Cores> {
+        let all = sched_getaffinity(None)?;
+        let mut numbers = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu));
+        let server = numbers.next().context("a process has a core")?;
+        Ok(Cores { all, server, generator: numbers.next_back().unwrap_or(server) })
+    }
+
+    /// Whether servers and generator have a core each.
+    pub(crate) fn are_two(&self) -> bool {
+        self.server != self.generator
+    }
+
+    /// This thread, and what it starts from now on, has the generator's core.
+    pub(crate) fn generate(&self) -> Result<()> {
+        Ok(sched_setaffinity(None, &only(self.generator))?)
+    }
+
+    /// Runs something whose children get the servers' core, or all.
+    fn starting<T>(&self, pinned: bool, start: impl FnOnce() -> Result<T>) -> Result<T> {
+        let cores = if pinned { only(self.server) } else { self.all };
+        let before = sched_getaffinity(None)?;
+        sched_setaffinity(None, &cores)?;
+        let started = start();
+        sched_setaffinity(None, &before)?;
+        started
+    }
+}
+
+fn only(cpu: usize) -> CpuSet {
+    let mut cores = CpuSet::new();
+    cores.set(cpu);
+    cores
+}
+
+/// A server that runs. It ends when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// Its end tells the server to end.
+    _stdin: ChildStdin,
+    pub(crate) address: SocketAddr,
+    /// Of our own.
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+impl Server {
+    /// Starts a server on the servers' core, or on all cores.
+    pub(crate) fn start(cores: &Cores, pinned: bool, kind: Kind, guest: Option<PathBuf>) -> Result<Server> {
+        let args = ServerArgs { kind, path: guest };
+        let mut child = cores.starting(pinned, || {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.args(args.to_arguments()).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.spawn().context("cannot start a server")
+        })?;
+        let stdin = child.stdin.take().context("it is piped")?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut line)?;
+        let mut addresses = line.split_whitespace().map(str::parse);
+        let said = || format!("the server {kind:?} did not start: it said {line:?}");
+        let address = addresses.next().and_then(Result::ok).with_context(said)?;
+        Ok(Server { child, _stdin: stdin, address, admin: addresses.next().and_then(Result::ok) })
+    }
+
+    /// CPU time up to now, of all its threads, in user and system mode.
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = stat.rsplit_once(") ").context("a name ends with a parenthesis")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).context("a time");
+        let per_second = rustix::param::clock_ticks_per_second();
+        Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 1_000 / per_second))
+    }
+
+    /// Resident memory and page tables, in bytes.
+    pub(crate) fn memory_bytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+            kib.with_context(|| format!("the kernel does not say {name}"))
+        };
+        Ok((field("VmRSS:")? + field("VmPTE:")?) * 1024)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,94 @@
+//! As many requests as a server can answer, and what clients wait when it has half of them to answer.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::load::{Group, Pace, Seen, run};
+use super::process::{Cores, Server};
+use super::serve::Kind;
+use super::{Bed, Edge, deploy, read};
+use crate::instances::percentile;
+use crate::measure::median;
+use crate::report::{Figure, Report};
+
+/// The site, and where it answers; a path as people ask for.
+const HOST: &str = "hello";
+const PATH: &str = "/some/page";
+
+/// Ours, the peer's, and the native one: the columns of the table.
+struct Servers([Server; 3]);
+
+pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &Bed) -> Result<()> {
+    let ours = bed.ours(cores, true, "saturated", "")?;
+    deploy(&ours, None, HOST, read(&bed.hello)?)?;
+    let peer = Server::start(cores, true, Kind::Peer, Some(bed.proxy.clone()))?;
+    let native = Server::start(cores, true, Kind::Native, None)?;
+    let servers = Servers([ours, peer, native]);
+    let rates = saturated(report, options, &servers)?;
+    if options.wants("latency") {
+        half_load(report, options, &servers, rates)?;
+    }
+    Ok(())
+}
+
+/// Requests a second and CPU time for each; returns the rates.
+fn saturated(report: &mut Report, options: &Edge, servers: &Servers) -> Result<[f64; 3]> {
+    let (runs, time) = options.pick((5, Duration::from_secs(3)), (2, Duration::from_secs(1)));
+    let group = [Group::of(HOST, PATH, options.connections, Pace::Closed)];
+    let mut samples: [[Vec<f64>; 4]; 3] = Default::default();
+    for round in 0..=runs {
+        for (server, samples) in servers.0.iter().zip(&mut samples) {
+            let cpu = server.cpu_time()?;
+            let seen = only(run(server.address, &group, time)?)?;
+            let cpu = server.cpu_time()? - cpu;
+            // The first round warms up.
+            if round > 0 {
+                let answers = seen.fine as f64;
+                samples[0].push(answers / time.as_secs_f64());
+                samples[1].push(cpu.as_nanos() as f64 / 1e3 / answers);
+                samples[2].push(percentile(seen.latencies_ns.clone(), 50) / 1e3);
+                samples[3].push(percentile(seen.latencies_ns, 99) / 1e3);
+            }
+        }
+    }
+    let medians = samples.map(|of_server| of_server.map(median));
+    let names = [("requests", "1/s"), ("cpu", "us"), ("saturated_p50", "us"), ("saturated_p99", "us")];
+    for (at, (name, unit)) in names.into_iter().enumerate() {
+        add(report, name, medians.map(|of_server| of_server[at]), unit, runs);
+    }
+    Ok(medians.map(|of_server| of_server[0]))
+}
+
+/// Latencies at half of our saturated rate, ours and native; the peer's at half of its own.
+fn half_load(report: &mut Report, options: &Edge, servers: &Servers, [ours, peer, _]: [f64; 3]) -> Result<()> {
+    let (runs, time) = options.pick((7, Duration::from_secs(2)), (2, Duration::from_secs(1)));
+    let rates = [ours / 2.0, peer / 2.0, ours / 2.0];
+    let mut samples: [[Vec<f64>; 3]; 3] = Default::default();
+    for round in 0..=runs {
+        for ((server, rate), samples) in servers.0.iter().zip(rates).zip(&mut samples) {
+            let group = [Group::of(HOST, PATH, options.connections, Pace::Open(rate))];
+            let seen = only(run(server.address, &group, time)?)?;
+            for (samples, percent) in samples.iter_mut().zip([50, 90, 99]).filter(|_| round > 0) {
+                samples.push(percentile(seen.latencies_ns.clone(), percent) / 1e3);
+            }
+        }
+    }
+    let medians = samples.map(|of_server| of_server.map(median));
+    for (at, name) in ["half_load_p50", "half_load_p90", "half_load_p99"].into_iter().enumerate() {
+        add(report, name, medians.map(|of_server| of_server[at]), "us", runs);
+    }
+    report.note(&format!("half load is {:.0} requests a second, for the peer {:.0}", rates[0], rates[1]));
+    Ok(())
+}
+
+fn add(report: &mut Report, name: &str, [ours, peer, native]: [f64; 3], unit: &'static str, runs: usize) {
+    report.add(Figure::new(format!("edge/{name}"), Some(ours), Some(peer), unit, runs).with_native(native));
+}
+
+/// What the only group saw, if all of it was fine.
+pub(super) fn only(seen: Vec<Seen>) -> Result<Seen> {
+    let seen = seen.into_iter().next().unwrap_or_default();
+    ensure!(seen.refused == 0 && seen.fine > 0, "{} requests were answered and {} refused", seen.fine, seen.refused);
+    Ok(seen)
+}
