@@ -13,6 +13,7 @@ mod jailed;
 mod load;
 mod options;
 mod progress;
+mod project;
 mod remote;
 mod secrets;
 mod signatures;
@@ -51,6 +52,8 @@ enum Verb {
     Key(verbs::key::Args),
     Sign(verbs::sign::Args),
     Wast(verbs::wast::Args),
+    New(verbs::new::Args),
+    Dev(verbs::dev::Args),
     Serve(verbs::serve::Args),
     Deploy(verbs::deploy::Args),
     Versions(verbs::versions::Args),
@@ -72,6 +75,8 @@ fn main() -> ExitCode {
         Verb::Key(args) => verbs::key::main(&args),
         Verb::Sign(args) => verbs::sign::main(&args),
         Verb::Wast(args) => verbs::wast::main(&args),
+        Verb::New(args) => verbs::new::main(&args),
+        Verb::Dev(args) => verbs::dev::main(&args),
         Verb::Serve(args) => verbs::serve::main(&args),
         Verb::Deploy(args) => verbs::deploy::main(&args),
         Verb::Versions(args) => verbs::versions::main(&args),

@@ -3,6 +3,7 @@
 //! They are blocked in all threads and waited for in one. So [`block`] comes first in a process, before it has threads.
 
 use nix::sys::signal::{SigSet, Signal};
+use tokio::sync::mpsc;
 
 /// What the operator asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,4 +35,21 @@ pub fn wait() -> std::io::Result<Asked> {
         Signal::SIGHUP => Asked::Reload,
         _ => Asked::Stop,
     })
+}
+
+/// Signals as they come, told by a thread that waits for them.
+///
+/// # Errors
+/// If there can be no such thread.
+pub fn listen() -> std::io::Result<mpsc::UnboundedReceiver<Asked>> {
+    let (tell, told) = mpsc::unbounded_channel();
+    let tell_all = move || {
+        while let Ok(asked) = wait() {
+            if tell.send(asked).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(tell_all)?;
+    Ok(told)
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use selvedge_edge::signals::{self, Asked};
 use selvedge_edge::{CompileCommand, Config, Server};
-use tokio::sync::mpsc;
 
 /// Serve sites: a fresh instance of a program for every request
 ///
@@ -134,7 +133,7 @@ fn greet(server: &Server) {
 
 /// Reloads when asked to, until asked to stop.
 async fn until_stopped(args: &Args, server: &Server, mut config: Config) -> Result<()> {
-    let mut asked = listen_for_signals()?;
+    let mut asked = signals::listen().context("cannot wait for signals")?;
     let mut seen = args.changed(&config);
     loop {
         let asked = tokio::time::timeout(LOOK_EVERY, asked.recv()).await;
@@ -166,18 +165,4 @@ fn reload(args: &Args, server: &Server) -> Option<Config> {
             None
         }
     }
-}
-
-/// Signals, as they come.
-fn listen_for_signals() -> Result<mpsc::UnboundedReceiver<Asked>> {
-    let (tell, told) = mpsc::unbounded_channel();
-    let wait = move || {
-        while let Ok(asked) = signals::wait() {
-            if tell.send(asked).is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new().name("signals".into()).spawn(wait).context("cannot wait for signals")?;
-    Ok(told)
 }

@@ -1,0 +1,110 @@
+//! `selvedge dev`: a project is built and served; whenever it changes, anew.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use selvedge_contract::limits::WASM_BYTES_MAX;
+use selvedge_edge::client::{Client, Host, Progress};
+use selvedge_edge::signals::{self, Asked};
+use selvedge_edge::{CompileCommand, Config};
+
+use crate::files;
+use crate::project::watch::{LOOK_EVERY, Sources};
+use crate::project::{FILE, Project, build};
+
+/// Build and serve a project, again whenever it changes
+///
+/// The project is a directory with a `selvedge.toml`, which `selvedge new` writes.
+/// Requests and what the service writes to stderr are shown here. When a build
+/// fails, the version before goes on answering. Nothing is kept when this ends.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  selvedge dev
+  selvedge dev ../shop --port 9000")]
+pub(crate) struct Args {
+    /// The project's directory
+    #[arg(default_value = ".")]
+    directory: PathBuf,
+    /// Where it answers, on this machine alone; 0 for any that is free
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+}
+
+/// Runs the verb.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    // What cannot be right is said before anything is started.
+    Project::read(&args.directory)?;
+    signals::block().context("cannot block signals")?;
+    let mut asked = signals::listen().context("cannot wait for signals")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("cannot start threads")?.block_on(async {
+        let stopped = async { while asked.recv().await.is_some_and(|asked| asked == Asked::Reload) {} };
+        tokio::select! {
+            ended = develop(args) => ended?,
+            () = stopped => {}
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Serves until it is dropped.
+async fn develop(args: &Args) -> Result<()> {
+    let state = tempfile::tempdir().context("cannot make a directory for the server's state")?;
+    let mut config = Config::default();
+    config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
+    config.admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    config.state = state.path().to_owned();
+    config.access_log = true;
+    let this = std::env::current_exe().context("cannot find this command, which compiles")?;
+    // One's own code needs no jail, but lines in its backtraces.
+    let server = selvedge_edge::start(config, Arc::new(CompileCommand::new(this, ["compile", "-g"]))).await?;
+    let url = format!("http://{}", server.listen());
+    let client = Client::new(&format!("http://{}", server.admin()), None)?;
+    let mut sources = Sources::of(&args.directory);
+    loop {
+        let began = Instant::now();
+        match renew(&args.directory, &client).await {
+            Ok(()) => eprintln!("ready after {:.1} s: {url}/", began.elapsed().as_secs_f64()),
+            Err(error) => {
+                eprintln!("error: {error:#}\nwhat was built before, if anything, goes on answering at {url}/")
+            }
+        }
+        settled_change(&mut sources).await;
+        eprintln!("--- changed");
+    }
+}
+
+/// Builds and deploys.
+async fn renew(directory: &Path, client: &Client) -> Result<()> {
+    let project = Project::read(directory)?;
+    build::run(directory, &project.build).await?;
+    let path = directory.join(&project.module);
+    let module = files::read(&path, WASM_BYTES_MAX).with_context(|| format!("{FILE} names no module that is there"))?;
+    let named = format!("{}.localhost", project.site);
+    let hosts = [&named, "localhost", "127.0.0.1"].map(Host::new).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut last = None;
+    client.deploy(&project.site, &hosts, module, |progress| last = Some(progress)).await?;
+    match last {
+        Some(Progress::Deployed { .. }) => Ok(()),
+        Some(Progress::Failed { message, .. }) => bail!("{message}"),
+        _ => bail!("the server did not end the deploy"),
+    }
+}
+
+/// Waits for a change, and for the writing to be over.
+async fn settled_change(sources: &mut Sources) {
+    let mut changed = false;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        match sources.look() {
+            true => changed = true,
+            false if changed => return,
+            false => {}
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `selvedge new`: a directory with a service to begin with.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use selvedge_edge::client::Name;
+
+use crate::files;
+use crate::project::templates::{Language, Template, Toolchain};
+use crate::project::{FILE, Project};
+use crate::remote::name;
+
+/// Begin a service: a directory with source and build commands
+///
+/// Nothing is fetched. If the language's compiler is not there, it says how to get
+/// it.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  selvedge new hello --lang go
+  cd hello && selvedge dev")]
+pub(crate) struct Args {
+    /// The service's name, and that of its directory: small letters, digits and -
+    #[arg(value_parser = name)]
+    name: Name,
+    /// What it is written in
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Language,
+}
+
+/// Runs the verb.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    let name = args.name.as_str();
+    let (directory, template) = (PathBuf::from(name), args.lang.template());
+    match fs::create_dir(&directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!("{name} is there already, and nothing in it is overwritten; choose another name")
+        }
+        Err(error) => return Err(error).with_context(|| format!("cannot make the directory {name}")),
+    }
+    for (path, text) in template.files {
+        let text = if template.named == Some(path) { named(text, name) } else { (*text).to_string() };
+        write(&directory, path, &text)?;
+    }
+    let found = template.toolchain(&directory);
+    let chain = found.unwrap_or(&template.toolchains[0]);
+    write(&directory, FILE, &project_file(&args.name, chain)?)?;
+    write(&directory, "README.md", &readme(name, template, chain))?;
+    write(&directory, ".gitignore", "*.wasm\n*.o\nnode_modules/\ntarget/\n.zig-cache/\n")?;
+    files::print(&next_steps(name, template, found))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(directory: &Path, path: &str, text: &str) -> Result<()> {
+    let path = directory.join(path);
+    let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
+    made.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A manifest, with the project's name in it.
+fn named(manifest: &str, name: &str) -> String {
+    manifest.replacen("hello", name, 1)
+}
+
+fn project_file(site: &Name, chain: &Toolchain) -> Result<String> {
+    let name = site.as_str();
+    let project = Project { site: site.clone(), module: chain.module(name).into(), build: chain.build(name) };
+    let Project { site, module, build } = &project;
+    let lines: String = build.iter().map(|line| format!("    {},\n", quoted(line))).collect();
+    let text = format!(
+        "# What `selvedge dev` builds and serves. The commands are run by sh, here, one after another.\n\
+         site = {}\nmodule = {}\nbuild = [\n{lines}]\n",
+        quoted(site.as_str()),
+        quoted(&module.display().to_string()),
+    );
+    // What is written must be what will be read.
+    let read: Project = toml::from_str(&text).context("internal: the project's file")?;
+    anyhow::ensure!(read == project, "internal: the project's file says something else");
+    Ok(text)
+}
+
+/// A string of TOML; literal where it can be.
+fn quoted(text: &str) -> String {
+    if text.contains(['"', '\\']) { format!("'{text}'") } else { format!("\"{text}\"") }
+}
+
+fn readme(name: &str, template: &Template, chain: &Toolchain) -> String {
+    let Template { title, main, .. } = template;
+    let build: String = chain.build(name).iter().map(|line| format!("    {line}\n")).collect();
+    let module = chain.module(name);
+    format!(
+        "# {name}\n\n\
+         A service in {title}: `{main}`. Each request runs it once, in an instance of its own: the request comes as\n\
+         environment (`REQUEST_METHOD`, `PATH_INFO`, `QUERY_STRING`, `HTTP_...`) and standard input, the answer goes\n\
+         to standard output, what it writes to standard error is its log.\n\n\
+         Build it whenever it changes, and serve it at http://127.0.0.1:8080/:\n\n    selvedge dev\n\n\
+         Build it once (needs {}: {}):\n\n{build}\n\
+         Deploy it to a server, here the one that `selvedge serve` starts:\n\n    \
+         selvedge deploy {module} --site {name} --to http://127.0.0.1:8081\n",
+        chain.title, chain.get,
+    )
+}
+
+fn next_steps(name: &str, template: &Template, found: Option<&Toolchain>) -> String {
+    let Template { title, main, .. } = template;
+    let missing = match found {
+        Some(_) => String::new(),
+        None => {
+            let ways: String =
+                template.toolchains.iter().map(|chain| format!("    {}: {}\n", chain.title, chain.get)).collect();
+            format!("To build it, one of these is missing here:\n{ways}")
+        }
+    };
+    let built = found.map(|chain| format!(", built by {}", chain.title)).unwrap_or_default();
+    format!("{name}/{main} is a service in {title}{built}.\n{missing}Next:\n    cd {name}\n    selvedge dev\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+
+    use super::*;
+
+    #[test]
+    fn every_template_has_a_file_that_is_read_as_it_was_meant() {
+        for language in Language::value_variants() {
+            let template = language.template();
+            assert!(template.files.iter().any(|(path, _)| *path == template.main));
+            let site = Name::new("shop").unwrap();
+            for chain in template.toolchains {
+                let text = project_file(&site, chain).unwrap();
+                assert!(!text.contains("{name}") && text.contains("shop"), "{text}");
+            }
+            let manifest = template.files.iter().find(|(path, _)| Some(*path) == template.named);
+            assert!(manifest.is_none_or(|(_, text)| named(text, "shop").contains("shop")));
+        }
+    }
+}
