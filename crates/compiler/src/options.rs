@@ -1,6 +1,8 @@
 //! How to compile, chosen by the operator. Everything here goes into the artifact's provenance and, with
 //! [`crate::version`], into the key of any cache.
 
+use std::fmt;
+
 use selvedge_contract::MemoryLayout;
 use selvedge_contract::cpu::CpuFeatures;
 
@@ -38,6 +40,8 @@ pub enum Cpu {
     X86_64V3,
     /// What the processor that compiles has.
     Native,
+    /// Exactly these features, which whoever runs the code must have.
+    Features(CpuFeatures),
 }
 
 /// What to optimise for.
@@ -123,7 +127,7 @@ impl Options {
             OptLevel::Speed => "speed",
             OptLevel::Size => "size",
         };
-        let mut flags = format!("--memory {memory} --cpu {} --opt {opt}", cpu.name());
+        let mut flags = format!("--memory {memory} --cpu {cpu} --opt {opt}");
         if let Some(bytes) = memory_max_bytes {
             flags += &format!(" --memory-max {bytes}");
         }
@@ -144,20 +148,24 @@ impl Options {
 }
 
 impl Cpu {
-    fn name(self) -> &'static str {
-        match self {
-            Cpu::Baseline => "baseline",
-            Cpu::X86_64V3 => "x86-64-v3",
-            Cpu::Native => "native",
-        }
-    }
-
     /// The features that code for it may use.
     pub fn features(self) -> CpuFeatures {
         match self {
             Cpu::Baseline => CpuFeatures::X86_64_V2,
             Cpu::X86_64V3 => CpuFeatures::X86_64_V3,
             Cpu::Native => CpuFeatures::host(),
+            Cpu::Features(features) => features,
+        }
+    }
+}
+
+impl fmt::Display for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cpu::Baseline => f.write_str("baseline"),
+            Cpu::X86_64V3 => f.write_str("x86-64-v3"),
+            Cpu::Native => f.write_str("native"),
+            Cpu::Features(features) => f.write_str(&features.names().collect::<Vec<_>>().join("+")),
         }
     }
 }

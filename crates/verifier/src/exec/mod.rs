@@ -86,6 +86,11 @@ impl Exec<'_, '_> {
                 CpuidFeature::AVX => CpuFeatures::AVX,
                 CpuidFeature::AVX2 => CpuFeatures::AVX2,
                 CpuidFeature::FMA => CpuFeatures::FMA,
+                CpuidFeature::AVX512F => CpuFeatures::AVX512F,
+                CpuidFeature::AVX512VL => CpuFeatures::AVX512VL,
+                CpuidFeature::AVX512DQ => CpuFeatures::AVX512DQ,
+                CpuidFeature::AVX512_BITALG => CpuFeatures::AVX512BITALG,
+                CpuidFeature::AVX512_VBMI => CpuFeatures::AVX512VBMI,
                 _ => return Err(Violation::new(Rule::Instruction, format!("it belongs to {feature:?}"))),
             };
             let declared = self.walk.facts.contract.cpu.contains(needed);

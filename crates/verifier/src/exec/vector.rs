@@ -71,7 +71,11 @@ fn lane(mask: u16, bytes: usize, from: usize, to: usize) -> u16 {
 impl Exec<'_, '_> {
     /// Executes an instruction on vector registers.
     pub(super) fn vector(&mut self) -> Checked {
-        let Some(shape) = list::shape(self.insn.mnemonic()) else { return self.denied() };
+        let mnemonic = self.insn.mnemonic();
+        let Some(shape) = list::shape(mnemonic) else { return self.denied() };
+        if self.insn.code().encoding() == EncodingKind::EVEX && !list::may_be_evex(mnemonic) {
+            return self.denied();
+        }
         self.check_alignment(shape)?;
         match shape {
             Shape::Move | Shape::MoveAligned => self.move_whole(),
@@ -99,7 +103,7 @@ impl Exec<'_, '_> {
     fn check_alignment(&mut self, shape: Shape) -> Checked {
         let memory = (0..self.insn.op_count()).any(|operand| self.insn.op_kind(operand) == OpKind::Memory);
         let size = self.insn.memory_size().size();
-        let tolerant = self.insn.code().encoding() == EncodingKind::VEX && shape != Shape::MoveAligned;
+        let tolerant = self.is_apart() && shape != Shape::MoveAligned;
         if !memory || size < 16 || tolerant || shape == Shape::Move {
             return Ok(());
         }
@@ -214,9 +218,16 @@ impl Exec<'_, '_> {
 
     /// The operands that are read: all but a separate destination.
     fn sources(&self) -> std::ops::Range<u32> {
-        let separate = self.insn.code().encoding() == EncodingKind::VEX && self.insn.op_count() > 2;
-        let fused = (Mnemonic::Vfmadd132pd..=Mnemonic::Vfnmsub231ss).contains(&self.insn.mnemonic());
+        let separate = self.is_apart() && self.insn.op_count() > 2;
+        let mnemonic = self.insn.mnemonic();
+        let fused =
+            (Mnemonic::Vfmadd132pd..=Mnemonic::Vfnmsub231ss).contains(&mnemonic) || mnemonic == Mnemonic::Vpermi2b;
         u32::from(separate && !fused)..self.insn.op_count()
+    }
+
+    /// Whether its encoding has room for a destination apart from the sources.
+    fn is_apart(&self) -> bool {
+        matches!(self.insn.code().encoding(), EncodingKind::VEX | EncodingKind::EVEX)
     }
 
     /// The last operand that is no constant.

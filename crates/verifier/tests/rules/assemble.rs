@@ -1,7 +1,7 @@
 //! A small assembler: one instruction in Intel's syntax to bytes, for 64-bit code.
 //!
 //! Of all encodings of a mnemonic that fit the operands, the shortest is taken. Branches have 32-bit distances.
-//! Numbers may be names: `[rdi + stack_limit]`, `lea rax, [@bad_call]`.
+//! AVX-512 encodings are those of `evex.mnemonic`. Numbers may be names: `[rdi + stack_limit]`, `lea rax, [@bad_call]`.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -54,9 +54,11 @@ fn codes() -> &'static HashMap<String, Vec<Code>> {
         let mut codes: HashMap<String, Vec<Code>> = HashMap::new();
         for code in Code::values() {
             let name = format!("{code:?}");
-            let odd = name.starts_with("EVEX") || name.contains("rel8") || name.contains("_16") || name.contains("ST");
+            let odd = name.contains("rel8") || name.contains("_16") || name.contains("ST");
             if code.mnemonic() != Mnemonic::INVALID && !odd {
-                codes.entry(format!("{:?}", code.mnemonic()).to_lowercase()).or_default().push(code);
+                let set = if name.starts_with("EVEX") { "evex." } else { "" };
+                let mnemonic = format!("{set}{:?}", code.mnemonic()).to_lowercase();
+                codes.entry(mnemonic).or_default().push(code);
             }
         }
         codes

@@ -3,6 +3,7 @@
 //! ```text
 //! # title of the case
 //! > function: unary              whose body this is (unary if not said); `thunk`, `entry`, `bad_call`
+//! > cpu: x86-64-v3               what the contract declares (the baseline if not said); `all`
 //! > layout: dense                of memories (guarded if not said)
 //! > refused: part of the detail  in `reject.s` only
 //!     mov eax, [rdi + rsi]       ! memory          the trap table's entry
@@ -22,7 +23,7 @@ pub(crate) struct Case {
 }
 
 /// A function's bytes, and the traps in it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Code {
     pub(crate) bytes: Vec<u8>,
     /// Offset from the start, and the trap's name.

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use selvedge_compiler::{Options, compile};
 use selvedge_contract::artifact::{ArtifactIndex, ArtifactParts, FunctionRecord, TextCounts, TextFunction, write};
+use selvedge_contract::cpu::CpuFeatures;
 use selvedge_contract::trap::{TrapCode, TrapSite};
 use selvedge_contract::vmctx::header;
 use selvedge_contract::{Contract, MemoryLayout};
@@ -24,6 +25,16 @@ pub(crate) struct Subject {
 impl Subject {
     /// The artifact of a case.
     pub(crate) fn new(case: &Case) -> Result<Subject, String> {
+        Subject::build(case, |start, symbols| case.assemble(start, symbols))
+    }
+
+    /// The artifact whose first function has this code.
+    pub(crate) fn of_code(code: Code) -> Result<Subject, String> {
+        let case = Case::all("# machine code")?.remove(0);
+        Subject::build(&case, |_, _| Ok(code.clone()))
+    }
+
+    fn build(case: &Case, assemble: impl Fn(u32, &Symbols) -> Result<Code, String>) -> Result<Subject, String> {
         let (contract, types) = module(case)?;
         let counts = TextCounts::of(&contract);
         let subject = subject(case, counts)?;
@@ -31,7 +42,7 @@ impl Subject {
         // Where functions lie depends on the code's length, which does not depend on where they lie.
         for _ in 0..2 {
             let symbols = symbols(&contract, &layout)?;
-            layout.code = case.assemble(layout.start(subject), &symbols)?;
+            layout.code = assemble(layout.start(subject), &symbols)?;
         }
         let artifact = layout.write(case, &contract, &types)?;
         let index = ArtifactIndex::read(&artifact).map_err(|e| e.to_string())?;
@@ -57,8 +68,11 @@ fn module(case: &Case) -> Result<(Contract, Vec<u32>), String> {
     let types = index.functions(&compiled).iter().map(|record| record.ty).collect();
     let mut contract = index.contract;
     contract.image.clear();
-    if case.header("cpu") == Some("x86-64-v3") {
-        contract.cpu = selvedge_contract::cpu::CpuFeatures::X86_64_V3;
+    match case.header("cpu") {
+        None => {}
+        Some("x86-64-v3") => contract.cpu = CpuFeatures::X86_64_V3,
+        Some("all") => contract.cpu = CpuFeatures::ALL,
+        Some(other) => return Err(format!("no processor is called {other}")),
     }
     Ok((contract, types))
 }

@@ -26,3 +26,22 @@
     shlx rax, rax, rdx
     tzcnt rax, rax
     ret
+
+# every AVX-512 instruction of the list, declared
+> function: binary
+> cpu: all
+    vpxor xmm2, xmm2, xmm2
+    evex.vpsraq xmm3, xmm2, 5
+    evex.vpsraq xmm3, xmm2, xmm3
+    evex.vpmullq xmm3, xmm3, xmm2
+    evex.vpabsq xmm3, xmm3
+    evex.vpopcntb xmm3, xmm3
+    evex.vpermi2b xmm3, xmm2, xmm2
+    evex.vcvtudq2ps xmm3, xmm3
+    mov eax, esi
+    evex.vpmullq xmm3, xmm3, [rdi + rax + 16]     ! memory
+    evex.vpopcntb xmm3, [rdi + rax + 3]     ! memory
+    evex.vpsraq xmm3, [rdi + rax + 16], 4     ! memory
+    vmovdqu [rdi + rax], xmm3     ! memory
+    mov eax, esi
+    ret

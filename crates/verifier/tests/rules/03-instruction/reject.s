@@ -23,13 +23,6 @@
     vmovdqu ymm1, [rdi + rax]  ! memory
     ret
 
-# AVX-512
-> refused: AVX-512
-> cpu: x86-64-v3
-    bytes 62 f1 7c 08 58 c0
-    mov eax, esi
-    ret
-
 # the high byte registers
 > refused: not on the list
     mov eax, esi
@@ -273,5 +266,106 @@
 # random numbers
 > refused: 
     bytes 0f c7 f0
+    mov eax, esi
+    ret
+
+# AVX-512, not declared
+> refused: does not declare
+> cpu: x86-64-v3
+    vpxor xmm2, xmm2, xmm2
+    evex.vpabsq xmm2, xmm2
+    mov eax, esi
+    ret
+
+# an AVX-512 instruction that is on the list in its older encoding only
+> refused: not on the list
+> cpu: all
+    vpxor xmm2, xmm2, xmm2
+    evex.vmulpd xmm2, xmm2, xmm2
+    mov eax, esi
+    ret
+
+# one of thirty-two bytes
+> refused: this form
+> cpu: all
+    evex.vpabsq ymm2, ymm2
+    mov eax, esi
+    ret
+
+# one of sixty-four
+> refused: this form
+> cpu: all
+    evex.vpabsq zmm2, zmm2
+    mov eax, esi
+    ret
+
+# one of the upper registers
+> refused: this form
+> cpu: all
+    evex.vpabsq xmm20, xmm2
+    mov eax, esi
+    ret
+
+# one of them as a source
+> refused: not on the list
+> cpu: all
+    evex.vpabsq xmm2, xmm20
+    mov eax, esi
+    ret
+
+# a mask
+> refused: this form
+> cpu: all
+    bytes 62 f2 fd 09 1f c0
+    mov eax, esi
+    ret
+
+# lanes that a mask clears
+> refused: this form
+> cpu: all
+    bytes 62 f2 fd 89 1f c0
+    mov eax, esi
+    ret
+
+# one lane of memory for all
+> refused: this form
+> cpu: all
+    bytes 62 f2 fd 18 1f 07
+    mov eax, esi
+    ret
+
+# a rounding mode
+> refused: this form
+> cpu: all
+    bytes 62 f1 7f 18 7a c0
+    mov eax, esi
+    ret
+
+# a move that faults on what is not aligned
+> refused: not on the list
+> cpu: all
+    bytes 62 f1 7c 08 28 c0
+    mov eax, esi
+    ret
+
+# masks themselves
+> refused: not on the list
+> cpu: all
+    kxorw k1, k1, k1
+    mov eax, esi
+    ret
+
+# vectors of thirty-two bytes in the older encoding
+> refused: not on the list
+> cpu: all
+    vpxor ymm2, ymm2, ymm2
+    mov eax, esi
+    ret
+
+# their loads
+> refused: not on the list
+> cpu: all
+    mov eax, esi
+    vmovdqu ymm2, [rdi + rax]     ! memory
     mov eax, esi
     ret
