@@ -50,15 +50,17 @@
 //! 18. *Traps.* What may fault has an entry in the trap table that says why; what cannot has none.
 //! 19. *Secrets.* What the host, another function or another instance may have left in registers and frames, and
 //!     every address, is only moved and restored: never stored, passed, returned or branched on.
-//! 20. *Budget.* The proof takes bounded time and memory, or the function is refused.
+//! 20. *Budget.* The proof takes time in proportion to the function's size, and bounded memory, or the function is
+//!     refused (`budget`).
 //!
 //! What is not proved: that the code does what the WebAssembly says, or that metered code counts what it does; anything about timing; anything about
-//! misprediction but where it is said above. AVX-512 and 32-byte vectors are refused.
+//! misprediction but where it is said above. Vectors are of sixteen bytes: longer ones, and masks, are refused.
 //!
 //! [`STACK_UNCHECKED_BYTES_MAX`]: selvedge_contract::limits::STACK_UNCHECKED_BYTES_MAX
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod budget;
 mod convention;
 mod encoding;
 mod exec;

@@ -2,28 +2,58 @@
 
 use std::rc::Rc;
 
+use crate::budget::Budget;
+use crate::report::Checked;
 use crate::value::{Cell, Growth, Num, Value};
 
 const CHUNK: usize = 8;
 /// Bytes of a slot.
 const SLOT: i64 = 8;
 
+/// Bytes of a chunk and its two counts.
+const CHUNK_BYTES: usize = size_of::<[Cell; CHUNK]>() + 2 * size_of::<usize>();
+
 /// Slots from `top` downwards. What was never written, or lies below, is secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Slots {
     top: i64,
     chunks: Vec<Option<Rc<[Cell; CHUNK]>>>,
+    spent: Spent,
+}
+
+/// What operations on slots have cost since it was last asked.
+#[derive(Clone, Copy, Default, Debug)]
+struct Spent {
+    /// Chunks made, copied or compared.
+    chunks: u32,
+    /// Those of them that were made or copied.
+    copied: u32,
+    /// References walked over.
+    walked: u32,
 }
 
 impl Slots {
     /// Slots below `top`, a multiple of 8.
     pub(crate) fn new(top: i64) -> Slots {
-        Slots { top, chunks: Vec::new() }
+        Slots { top, chunks: Vec::new(), spent: Spent::default() }
     }
 
-    /// How much a copy costs.
-    pub(crate) fn weight(&self) -> usize {
+    /// References to chunks, which a copy shares.
+    pub(crate) fn references(&self) -> usize {
         self.chunks.len()
+    }
+
+    /// Pays for what was done since the last time.
+    #[inline]
+    pub(crate) fn charge(&mut self, budget: &mut Budget) -> Checked {
+        if self.spent.chunks | self.spent.walked == 0 { Ok(()) } else { self.charge_spent(budget) }
+    }
+
+    fn charge_spent(&mut self, budget: &mut Budget) -> Checked {
+        let Spent { chunks, copied, walked } = std::mem::take(&mut self.spent);
+        budget.work(chunks as usize)?;
+        budget.scan(walked as usize)?;
+        budget.memory(copied as usize * CHUNK_BYTES)
     }
 
     fn index(&self, at: i64) -> (usize, usize) {
@@ -42,11 +72,16 @@ impl Slots {
     fn set_slot(&mut self, at: i64, cell: Cell) {
         let (chunk, nth) = self.index(at);
         if chunk >= self.chunks.len() {
+            self.spent.walked += (chunk + 1 - self.chunks.len()) as u32;
             self.chunks.resize(chunk + 1, None);
         }
-        let cells = self.chunks[chunk].get_or_insert_with(|| Rc::new([Cell::SECRET; CHUNK]));
+        let spent = &mut self.spent;
+        let cells = self.chunks[chunk].get_or_insert_with(|| {
+            spent.copy();
+            Rc::new([Cell::SECRET; CHUNK])
+        });
         if cells[nth] != cell {
-            Rc::make_mut(cells)[nth] = cell;
+            own(cells, spent)[nth] = cell;
         }
     }
 
@@ -119,13 +154,14 @@ impl Slots {
         self.chunks.truncate(keep.div_ceil(CHUNK));
         for nth in keep..self.chunks.len() * CHUNK {
             if let Some(Some(cells)) = self.chunks.get_mut(nth / CHUNK) {
-                Rc::make_mut(cells)[nth % CHUNK] = Cell::SECRET;
+                own(cells, &mut self.spent)[nth % CHUNK] = Cell::SECRET;
             }
         }
     }
 
     /// Forgets the names of what has none there.
     pub(crate) fn keep_names_of(&mut self, there: &Slots) {
+        self.spent.chunks += self.chunks.len() as u32;
         for (nth, cells) in self.chunks.iter_mut().enumerate() {
             let Some(cells) = cells else { continue };
             let nameless = |slot: usize| match there.chunks.get(nth) {
@@ -134,7 +170,7 @@ impl Slots {
             };
             for slot in (0..CHUNK).filter(|slot| nameless(*slot)) {
                 if cells[slot].id != 0 {
-                    Rc::make_mut(cells)[slot].id = 0;
+                    own(cells, &mut self.spent)[slot].id = 0;
                 }
             }
         }
@@ -144,6 +180,7 @@ impl Slots {
     pub(crate) fn join(&mut self, new: &Slots, growth: Growth) -> bool {
         let mut changed = self.chunks.len() > new.chunks.len();
         self.chunks.truncate(new.chunks.len());
+        self.spent.walked += self.chunks.len() as u32;
         for (old, new) in self.chunks.iter_mut().zip(&new.chunks) {
             let (Some(cells), Some(others)) = (&mut *old, new) else {
                 changed |= old.is_some();
@@ -151,21 +188,37 @@ impl Slots {
                 continue;
             };
             if !Rc::ptr_eq(cells, others) {
-                changed |= join_chunk(cells, others, growth);
+                self.spent.chunks += 1;
+                changed |= join_chunk(cells, others, growth, &mut self.spent);
             }
         }
         changed
     }
 }
 
-fn join_chunk(cells: &mut Rc<[Cell; CHUNK]>, others: &Rc<[Cell; CHUNK]>, growth: Growth) -> bool {
+impl Spent {
+    fn copy(&mut self) {
+        self.chunks += 1;
+        self.copied += 1;
+    }
+}
+
+/// A chunk to write to: a copy if others have it, too.
+fn own<'c>(cells: &'c mut Rc<[Cell; CHUNK]>, spent: &mut Spent) -> &'c mut [Cell; CHUNK] {
+    if Rc::strong_count(cells) > 1 {
+        spent.copy();
+    }
+    Rc::make_mut(cells)
+}
+
+fn join_chunk(cells: &mut Rc<[Cell; CHUNK]>, others: &Rc<[Cell; CHUNK]>, growth: Growth, spent: &mut Spent) -> bool {
     let mut changed = false;
     for (nth, new) in others.iter().enumerate() {
         let old = cells[nth];
         if old != *new {
             let joined = old.join(*new, growth);
             if joined != old {
-                Rc::make_mut(cells)[nth] = joined;
+                own(cells, spent)[nth] = joined;
                 changed = true;
             }
         }

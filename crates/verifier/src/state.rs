@@ -12,6 +12,8 @@
 
 use selvedge_contract::limits::STACK_UNCHECKED_BYTES_MAX;
 
+use crate::budget::Budget;
+use crate::report::Checked;
 use crate::slots::Slots;
 use crate::value::{Cell, Growth, Ptr, Region, Value};
 
@@ -105,6 +107,24 @@ impl State {
     /// Lowest place in the frame that may be touched.
     pub(crate) fn floor(&self) -> i64 {
         self.compared.min(-(STACK_UNCHECKED_BYTES_MAX as i64))
+    }
+
+    /// Pays for what was done to the frame since the last time.
+    pub(crate) fn charge(&mut self, budget: &mut Budget) -> Checked {
+        self.frame.charge(budget)?;
+        self.area.charge(budget)
+    }
+
+    /// Pays for a copy that is used and dropped.
+    pub(crate) fn charge_visit(&self, budget: &mut Budget) -> Checked {
+        budget.scan(self.frame.references() + self.area.references())
+    }
+
+    /// Pays for a copy that is kept.
+    pub(crate) fn charge_copy(&self, budget: &mut Budget) -> Checked {
+        self.charge_visit(budget)?;
+        let references = self.frame.references() + self.area.references();
+        budget.memory(size_of::<State>() + references * size_of::<usize>())
     }
 
     /// Keeps what holds of both; says whether anything changed. The epoch is the place's.

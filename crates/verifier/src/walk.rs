@@ -13,6 +13,7 @@ use iced_x86::{Decoder, DecoderOptions, Instruction};
 use selvedge_contract::artifact::{FunctionRecord, TextFunction};
 use selvedge_contract::trap::{TrapCode, TrapSite};
 
+use crate::budget::Budget;
 use crate::convention::{Convention, Place};
 use crate::exec::Exec;
 use crate::facts::Facts;
@@ -22,12 +23,6 @@ use crate::state::reg::{self, RDI, RDX, RSI, RSP};
 use crate::state::{Flags, State, Vector};
 use crate::value::{Cell, Growth, Num, Ptr, Region, Value};
 
-/// Instructions that may be looked at for each byte of a function, revisits included.
-const STEPS_PER_BYTE: u64 = 32;
-/// The same for the smallest.
-const STEPS_MIN: u64 = 4096;
-/// Chunks of frames that all states of a function may hold together: a few hundred megabytes if none is shared.
-const CHUNKS_MAX: usize = 1 << 24;
 /// How often a function is proved anew, with what was learnt of names, before it is refused.
 const LOOKS_MAX: usize = 3;
 /// Bytes of a function: names of values hold an offset.
@@ -89,7 +84,7 @@ pub(crate) struct Walk<'a> {
     blocks: Vec<Block>,
     queue: BinaryHeap<Reverse<u32>>,
     traps: Vec<TrapEntry>,
-    chunks: usize,
+    pub(crate) budget: Budget,
     /// Where an earlier look found blocks, and what it knew there in the end.
     earlier: HashMap<u32, State>,
 }
@@ -103,7 +98,7 @@ pub(crate) fn prove(facts: &Facts<'_>, number: usize) -> Result<Counts, Box<Refu
     let mut earlier = HashMap::new();
     for _ in 1..LOOKS_MAX {
         match look(facts, number, &mut earlier) {
-            Err(_) if !earlier.is_empty() => {}
+            Err(refusal) if !earlier.is_empty() && refusal.rule != Rule::Budget => {}
             done => return done,
         }
     }
@@ -172,7 +167,7 @@ impl<'a> Walk<'a> {
             blocks: Vec::new(),
             queue: BinaryHeap::new(),
             traps: traps(facts, record)?,
-            chunks: 0,
+            budget: Budget::new(code.len()),
             earlier,
         };
         let state = walk.entry_state();
@@ -187,18 +182,18 @@ impl<'a> Walk<'a> {
 
     /// Looks at blocks until nothing new is learnt, then at what is left over.
     fn run(&mut self, spot: &mut Spot) -> Checked {
-        let budget = (self.code.len() as u64 * STEPS_PER_BYTE).max(STEPS_MIN);
         let code = self.code;
         let mut decoder = Decoder::with_ip(64, code, self.start.into(), DecoderOptions::NONE);
         while let Some(Reverse(start)) = self.queue.pop() {
             let block = &mut self.blocks[(self.meaning[start as usize] - FIRST_BLOCK) as usize];
             block.queued = false;
+            block.state.charge_visit(&mut self.budget)?;
             let mut state = block.state.clone();
             (spot.block, spot.at) = (start, start);
             loop {
                 self.decode(&mut decoder, spot.at, &mut spot.instruction)?;
                 self.counts.steps += 1;
-                ensure(self.counts.steps <= budget, Rule::Budget, "looking at this function takes too long")?;
+                self.budget.work(1)?;
                 let result = Exec { walk: self, state: &mut state, insn: &spot.instruction, at: spot.at }.step();
                 match result {
                     Ok(true) => {}
@@ -208,6 +203,7 @@ impl<'a> Walk<'a> {
                         return Err(violation);
                     }
                 }
+                state.charge(&mut self.budget)?;
                 spot.at += spot.instruction.len() as u32;
                 if self.ends_block(spot.at) {
                     self.reach(i64::from(spot.at) - 1, spot.at.into(), &state)?;
@@ -259,16 +255,17 @@ impl<'a> Walk<'a> {
         };
         let meaning = self.meaning[at];
         ensure(!matches!(meaning, INSIDE | DATA | TABLE), Rule::Branch, "this leads into an instruction, or to data")?;
+        self.budget.work(1)?;
         if meaning < FIRST_BLOCK {
-            self.chunks += state.frame.weight() + state.area.weight();
-            ensure(self.chunks <= CHUNKS_MAX, Rule::Budget, "the function has too many blocks for its frame")?;
+            state.charge_copy(&mut self.budget)?;
             self.meaning[at] = FIRST_BLOCK + self.blocks.len() as u32;
             if meaning == START {
-                self.look_again_before(at);
+                self.look_again_before(at)?;
             }
             let mut state = State { epoch: meeting(at as u32), ..state.clone() };
             if let Some(known) = self.earlier.get(&(at as u32)) {
                 state.keep_names_of(known);
+                state.charge(&mut self.budget)?;
             }
             self.blocks.push(Block { start: at as u32, state, queued: true });
             self.queue.push(Reverse(at as u32));
@@ -280,6 +277,7 @@ impl<'a> Walk<'a> {
         // Every loop has a way back, to where it is or before.
         let growth = if offset > from { Growth::Exact } else { Growth::Stepwise };
         let changed = block.state.join(state, growth);
+        block.state.charge(&mut self.budget)?;
         if changed && !block.queued {
             block.queued = true;
             self.queue.push(Reverse(block.start));
@@ -289,15 +287,17 @@ impl<'a> Walk<'a> {
 
     /// Queues the block that leads on to this instruction of it: a block begins there now, in whose state the way
     /// through takes part before anything is made of it.
-    fn look_again_before(&mut self, at: usize) {
-        let Some(before) = self.meaning[..at].iter().rev().find_map(|meaning| meaning.checked_sub(FIRST_BLOCK)) else {
-            return;
+    fn look_again_before(&mut self, at: usize) -> Checked {
+        let Some(start) = self.meaning[..at].iter().rposition(|meaning| *meaning >= FIRST_BLOCK) else {
+            return Ok(());
         };
-        let block = &mut self.blocks[before as usize];
+        self.budget.scan(at - start)?;
+        let block = &mut self.blocks[(self.meaning[start] - FIRST_BLOCK) as usize];
         if !block.queued {
             block.queued = true;
             self.queue.push(Reverse(block.start));
         }
+        Ok(())
     }
 
     /// Bytes of the function that are read as constants; `range` is of offsets in text.
@@ -317,6 +317,7 @@ impl<'a> Walk<'a> {
         let Some((from, to)) = found else {
             return Err(Violation::new(Rule::Constant, "what is read lies outside the function"));
         };
+        self.budget.scan(to - from)?;
         let meanings = &mut self.meaning[from..to];
         let free = meanings.iter().all(|meaning| *meaning == UNKNOWN || *meaning == wanted);
         ensure(free, Rule::Bytes, "what is read as data here is code, or data of another kind")?;
@@ -345,7 +346,7 @@ impl<'a> Walk<'a> {
             let lost = from + lost;
             let known = self.meaning[lost..].iter().position(|meaning| *meaning != UNKNOWN);
             from = known.map_or(end, |known| lost + known);
-            if !self.is_idle(lost, from) {
+            if !self.is_idle(lost, from)? {
                 *at = lost as u32;
                 return Err(Violation::new(Rule::Bytes, "nothing leads to these bytes, but code follows them"));
             }
@@ -355,20 +356,28 @@ impl<'a> Walk<'a> {
 
     /// Whether bytes that nothing leads to are entries of a jump table that its index never takes, or jumps to
     /// what is known.
-    fn is_idle(&self, start: usize, end: usize) -> bool {
+    fn is_idle(&mut self, start: usize, end: usize) -> Checked<bool> {
         let after_table = start.checked_sub(1).is_some_and(|before| self.meaning[before] == TABLE);
         let entries = if after_table { (end - start) / 4 } else { 0 };
-        (0..=entries).any(|entries| self.are_jumps(start + 4 * entries, end))
+        for entries in 0..=entries {
+            if self.are_jumps(start + 4 * entries, end)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn are_jumps(&self, start: usize, end: usize) -> bool {
+    fn are_jumps(&mut self, start: usize, end: usize) -> Checked<bool> {
         let mut decoder = Decoder::with_ip(64, &self.code[start..end], start as u64, DecoderOptions::NONE);
-        let is_jump = |instruction: Instruction| {
-            let target = instruction.near_branch_target() as usize;
-            instruction.is_jmp_short_or_near()
-                && self.meaning.get(target).is_some_and(|meaning| matches!(*meaning, START | FIRST_BLOCK..))
-        };
-        decoder.iter().all(is_jump)
+        for instruction in &mut decoder {
+            self.budget.work(1)?;
+            let target = self.meaning.get(instruction.near_branch_target() as usize);
+            let known = target.is_some_and(|meaning| matches!(*meaning, START | FIRST_BLOCK..));
+            if !instruction.is_jmp_short_or_near() || !known {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn entry_state(&self) -> State {

@@ -3,6 +3,7 @@
 use iced_x86::Register;
 
 use super::{Exec, general};
+use crate::budget::FRAME_BYTES_MAX;
 use crate::report::{Checked, Rule, Violation, ensure};
 use crate::state::reg::RSP;
 use crate::value::{Cell, Num, Ptr, Region, Value};
@@ -66,6 +67,7 @@ impl Exec<'_, '_> {
     pub(super) fn frame_range(&self, at: i64, bytes: i64) -> Checked {
         ensure(at >= self.state.rsp(), Rule::Frame, "this lies below the stack pointer")?;
         ensure(at >= self.state.floor(), Rule::Stack, "the stack is used deeper than it was compared with the limit")?;
+        ensure(at >= -FRAME_BYTES_MAX, Rule::Budget, "the function's frame is too large")?;
         let end = at.checked_add(bytes).is_some_and(|end| end <= self.frame_end());
         ensure(end, Rule::Frame, "this reaches into the caller's frame")
     }

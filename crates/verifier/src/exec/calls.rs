@@ -145,7 +145,8 @@ impl<'a> Exec<'_, 'a> {
     }
 
     /// Parameters have their places, those on the stack from this offset on.
-    fn arguments(&self, callee: &Convention, stack: i64) -> Checked {
+    fn arguments(&mut self, callee: &Convention, stack: i64) -> Checked {
+        self.walk.budget.scan(callee.params.len())?;
         self.passed(&callee.params, |at, bytes| self.state.frame.readable(stack + i64::from(at), bytes) >= bytes)
             .map_err(|problem| Violation::new(Rule::Arguments, problem))
     }
@@ -217,6 +218,7 @@ impl<'a> Exec<'_, 'a> {
     fn pass_values(&mut self, params: &[u8], results: &[u8]) -> Checked {
         let rsp = self.state.rsp();
         let count = params.len().max(results.len());
+        self.walk.budget.scan(count)?;
         let bytes = (count * VALUE_BYTES) as i64;
         let found = self.frame_pointer(RDX).filter(|at| at.rem_euclid(8) == 0 && *at >= rsp);
         let Some(values) = found.filter(|at| at + bytes <= self.frame_end()) else {

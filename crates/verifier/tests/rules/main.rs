@@ -3,6 +3,7 @@
 //! it replaces, with the reason it names; all of `accept.s` must be proved.
 
 mod assemble;
+mod giant;
 mod listing;
 mod subject;
 

@@ -1,0 +1,273 @@
+//! Functions made to be expensive: whatever could take more than linear time is charged for, so each is proved or
+//! refused after work in proportion to its size. What is asserted are counts, never times.
+
+use selvedge_verifier::Refusal;
+
+use crate::listing::Code;
+use crate::subject::Subject;
+
+/// Machine code of the module's first function: (i32) -> (i32), its parameter in `esi`.
+#[derive(Default)]
+struct Giant {
+    code: Vec<u8>,
+    traps: Vec<(u32, String)>,
+    deep: Option<usize>,
+}
+
+const TOO_LONG: &str = "takes too long";
+const TOO_LARGE: &str = "takes too much memory";
+
+impl Giant {
+    fn at(&self) -> usize {
+        self.code.len()
+    }
+
+    fn emit(&mut self, bytes: &[u8]) {
+        self.code.extend(bytes);
+    }
+
+    fn number(&mut self, bytes: &[u8], number: usize) {
+        self.emit(bytes);
+        self.emit(&(number as u32).to_le_bytes());
+    }
+
+    /// An instruction that ends in a distance, to be known later; where that is.
+    fn forward(&mut self, bytes: &[u8]) -> usize {
+        self.number(bytes, 0);
+        self.at() - 4
+    }
+
+    /// Such a distance leads here.
+    fn land(&mut self, from: usize) {
+        let distance = (self.at() - from - 4) as u32;
+        self.code[from..from + 4].copy_from_slice(&distance.to_le_bytes());
+    }
+
+    /// A conditional jump to an earlier place.
+    fn je_back(&mut self, to: usize) {
+        let distance = to as i64 - (self.at() as i64 + 6);
+        self.emit(&[0x0f, 0x84]);
+        self.emit(&(distance as i32).to_le_bytes());
+    }
+
+    /// `test esi, esi`
+    fn test(&mut self) {
+        self.emit(&[0x85, 0xf6]);
+    }
+
+    /// Compares the stack with its limit, and takes a frame of so many slots.
+    fn frame(&mut self, slots: usize) {
+        self.emit(&[0x48, 0x8b, 0x47, 0xf8]); // mov rax, [rdi + stack_limit]
+        self.number(&[0x48, 0x05], slots * 8); // add rax, BYTES
+        self.emit(&[0x48, 0x39, 0xc4]); // cmp rsp, rax
+        self.deep = Some(self.forward(&[0x0f, 0x82])); // jb .deep
+        self.number(&[0x48, 0x81, 0xec], slots * 8); // sub rsp, BYTES
+        self.emit(&[0x31, 0xc0]); // xor eax, eax
+    }
+
+    /// `mov [rsp + 8*slot], rax`
+    fn write(&mut self, slot: usize) {
+        self.number(&[0x48, 0x89, 0x84, 0x24], slot * 8);
+    }
+
+    /// Gives the frame back and returns the parameter.
+    fn leave(&mut self, slots: usize) {
+        self.number(&[0x48, 0x81, 0xc4], slots * 8); // add rsp, BYTES
+        self.ret();
+        if let Some(deep) = self.deep.take() {
+            self.land(deep);
+            self.traps.push((self.at() as u32, "stack".into()));
+            self.emit(&[0x0f, 0x0b]); // ud2
+        }
+    }
+
+    /// `mov eax, esi; ret`
+    fn ret(&mut self) {
+        self.emit(&[0x89, 0xf0, 0xc3]);
+    }
+
+    fn refusal(self) -> Option<Refusal> {
+        let subject = Subject::of_code(Code { bytes: self.code, traps: self.traps }).expect("the artifact is written");
+        subject.refusals().pop()
+    }
+
+    fn must_be_proved(self) {
+        if let Some(refusal) = self.refusal() {
+            panic!("{}", refusal.detail);
+        }
+    }
+
+    fn must_be_refused(self, reason: &str) {
+        let refusal = self.refusal().expect("it is refused");
+        assert!(refusal.detail.contains(reason), "{refusal}");
+    }
+}
+
+#[test]
+fn a_hundred_thousand_ways_to_one_place() {
+    let mut giant = Giant::default();
+    giant.test();
+    let jumps: Vec<_> = (0..100_000).map(|_| giant.forward(&[0x0f, 0x84])).collect();
+    jumps.into_iter().for_each(|jump| giant.land(jump));
+    giant.ret();
+    giant.must_be_proved();
+}
+
+#[test]
+fn the_same_with_ten_thousand_slots_that_differ() {
+    let mut giant = Giant::default();
+    giant.frame(10_000);
+    giant.test();
+    let jump = |giant: &mut Giant, nth: usize| {
+        giant.write(nth % 10_000);
+        giant.forward(&[0x0f, 0x84])
+    };
+    let jumps: Vec<_> = (0..50_000).map(|nth| jump(&mut giant, nth)).collect();
+    jumps.into_iter().for_each(|jump| giant.land(jump));
+    giant.leave(10_000);
+    giant.must_be_proved();
+}
+
+#[test]
+fn a_loop_whose_ways_back_each_change_all_slots() {
+    let mut giant = Giant::default();
+    giant.frame(2_000);
+    giant.test();
+    let again = giant.at();
+    for _ in 0..200 {
+        (0..2_000).for_each(|slot| giant.write(slot));
+        giant.je_back(again);
+    }
+    giant.leave(2_000);
+    giant.must_be_proved();
+}
+
+#[test]
+fn a_state_with_a_large_frame_for_each_of_many_places() {
+    let mut giant = Giant::default();
+    giant.frame(5_000);
+    giant.write(0);
+    giant.test();
+    for _ in 0..100_000 {
+        let next = giant.forward(&[0x0f, 0x84]);
+        giant.land(next);
+    }
+    giant.leave(5_000);
+    giant.must_be_refused(TOO_LARGE);
+}
+
+#[test]
+fn a_frame_beyond_every_stack() {
+    let mut giant = Giant::default();
+    giant.frame(1 << 27);
+    giant.write(0);
+    giant.leave(1 << 27);
+    giant.must_be_refused("frame is too large");
+}
+
+/// Many jumps by one table: `jumps` times `entries` ways to go.
+fn tables(jumps: usize, entries: usize) -> Giant {
+    let mut giant = Giant::default();
+    giant.test();
+    let mut skips = Vec::new();
+    let mut leas = Vec::new();
+    for _ in 0..jumps {
+        let skip = giant.forward(&[0x0f, 0x84]); // je .skip
+        giant.emit(&[0x89, 0xf0]); // mov eax, esi
+        giant.number(&[0xb9], entries - 1); // mov ecx, LAST
+        giant.number(&[0x3d], entries - 1); // cmp eax, LAST
+        giant.emit(&[0x0f, 0x42, 0xc8]); // cmovb ecx, eax
+        leas.push(giant.forward(&[0x48, 0x8d, 0x05])); // lea rax, [.table]
+        giant.emit(&[0x48, 0x63, 0x14, 0x88]); // movsxd rdx, [rax + 4*rcx]
+        giant.emit(&[0x48, 0x01, 0xc2]); // add rdx, rax
+        giant.emit(&[0xff, 0xe2]); // jmp rdx
+        giant.land(skip);
+        skips.push(skip);
+    }
+    giant.ret();
+    leas.into_iter().for_each(|lea| giant.land(lea));
+    let table = giant.at();
+    // Each entry leads back to `mov eax, esi; ret`.
+    (0..entries).for_each(|_| giant.emit(&(-3_i32).to_le_bytes()));
+    assert_eq!(table + 4 * entries, giant.at());
+    giant
+}
+
+#[test]
+fn one_jump_by_a_giant_table() {
+    tables(1, 200_000).must_be_proved();
+}
+
+#[test]
+fn many_jumps_by_one_giant_table() {
+    tables(5_000, 50_000).must_be_refused(TOO_LONG);
+}
+
+#[test]
+fn places_in_straight_code_that_are_found_from_the_last_on() {
+    let mut giant = Giant::default();
+    giant.test();
+    let start = giant.at();
+    (0..100_000).for_each(|_| giant.emit(&[0x90]));
+    for nth in (0..100_000).rev() {
+        giant.je_back(start + nth);
+    }
+    giant.ret();
+    giant.must_be_refused(TOO_LONG);
+}
+
+#[test]
+fn jumps_that_nothing_leads_to_after_a_table() {
+    let mut giant = tables(1, 1);
+    // What follows might be entries of the table and jumps: it is neither, as only its end shows.
+    for _ in 0..100_000 {
+        let distance = -(giant.at() as i64) - 5;
+        giant.emit(&[0xe9]);
+        giant.emit(&(distance as i32).to_le_bytes());
+    }
+    giant.emit(&[0x06]);
+    let end = giant.at();
+    let patch = giant.code.iter().position(|byte| *byte == 0x0f).expect("the first branch");
+    let distance = (end - (patch + 6)) as u32;
+    giant.code[patch + 2..patch + 6].copy_from_slice(&distance.to_le_bytes());
+    giant.ret();
+    giant.must_be_refused(TOO_LONG);
+}
+
+#[test]
+fn constants_read_over_and_over() {
+    let mut giant = Giant::default();
+    let leas: Vec<_> = (0..20_000)
+        .map(|_| {
+            giant.emit(&[0x89, 0xf0]); // mov eax, esi
+            giant.number(&[0x25], 0xffff); // and eax, 0xffff
+            let lea = giant.forward(&[0x48, 0x8d, 0x0d]); // lea rcx, [.constants]
+            giant.emit(&[0x8b, 0x04, 0x08]); // mov eax, [rax + rcx]
+            lea
+        })
+        .collect();
+    giant.ret();
+    leas.into_iter().for_each(|lea| giant.land(lea));
+    giant.emit(&[0; 0x10010]);
+    giant.must_be_refused(TOO_LONG);
+}
+
+#[test]
+fn a_chain_of_ten_thousand_loops_and_a_nest_of_a_thousand() {
+    let mut giant = Giant::default();
+    giant.test();
+    for _ in 0..10_000 {
+        let start = giant.at();
+        giant.emit(&[0x83, 0xee, 0x01]); // sub esi, 1
+        giant.je_back(start);
+    }
+    let starts: Vec<_> = (0..1_000)
+        .map(|_| {
+            giant.emit(&[0x83, 0xee, 0x01]);
+            giant.at()
+        })
+        .collect();
+    starts.into_iter().rev().for_each(|start| giant.je_back(start));
+    giant.ret();
+    giant.must_be_proved();
+}
