@@ -41,6 +41,8 @@ pub struct DeployOrder {
     pub path: Option<Prefix>,
     /// Of a hundred requests, those that the version answers; all if it is none.
     pub canary: Option<u8>,
+    /// The text of the module's detached signature, for policies that name signers.
+    pub signature: Option<String>,
 }
 
 /// Something was not done.
@@ -94,6 +96,17 @@ impl Client {
 
     /// Sends a request, and returns the answer unless it is a refusal.
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, ClientError> {
+        self.send_with(method, path, None, body).await
+    }
+
+    /// The same, with a header more.
+    async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        more: Option<(&str, String)>,
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>, ClientError> {
         let connect = |source| ClientError::Connect { authority: self.authority.clone(), source };
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await;
         let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(connect)?;
@@ -105,6 +118,9 @@ impl Client {
         request = request.header(header::HOST, &self.authority).header(crate::admin::CLIENT_HEADER, "1");
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some((name, value)) = more {
+            request = request.header(name, value);
         }
         let request = request.body(Full::new(Bytes::from(body))).map_err(|error| self.answer(error))?;
         let response = sender.send_request(request).await.map_err(|error| self.answer(error))?;
@@ -179,13 +195,15 @@ impl Client {
         module: Vec<u8>,
         progress: impl FnMut(Progress),
     ) -> Result<(), ClientError> {
-        let DeployOrder { hosts, path, canary } = order;
+        let DeployOrder { hosts, path, canary, signature } = order;
         let hosts = hosts.iter().map(|host| format!("host={host}"));
         let path = path.iter().map(|path| format!("path={path}/"));
         let canary = canary.iter().map(|percent| format!("canary={percent}"));
         let parameters: Vec<String> = hosts.chain(path).chain(canary).collect();
         let path = format!("/v1/sites/{site}/versions?{}", parameters.join("&"));
-        let response = self.send(Method::POST, &path, module).await?;
+        let signature = signature.as_ref().map(|text| serde_json::Value::from(text.as_str()).to_string());
+        let signature = signature.map(|json| (crate::admin::SIGNATURE_HEADER, json));
+        let response = self.send_with(Method::POST, &path, signature, module).await?;
         self.lines(response, progress).await
     }
 

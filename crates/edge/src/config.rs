@@ -28,7 +28,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
-use crate::limits::{CERTIFICATES_MAX, MEMORY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits};
+use crate::limits::{CERTIFICATES_MAX, MEMORY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
 use crate::name::Name;
 
 /// Largest file.
@@ -39,8 +39,10 @@ const CONFIG_BYTES_MAX: u64 = 1 << 20;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where clients connect.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Where operators connect.
+    #[serde(deserialize_with = "address")]
     pub admin: SocketAddr,
     /// Where clients connect by TLS, if they can.
     pub tls: Option<TlsConfig>,
@@ -50,6 +52,8 @@ pub struct Config {
     pub slots: u32,
     /// Say each request on stderr.
     pub access_log: bool,
+    /// Policy of tenants that have none of their own.
+    policy: Option<PathBuf>,
     /// Limits of tenants that have none of their own.
     limits: toml::Table,
     /// Who may deploy. Without any there is one, `default`, and the admin API asks for no token.
@@ -61,6 +65,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// Where clients connect.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
     /// Each is for the names in it. Whoever asks for none of them gets the first.
     pub certificates: Vec<CertificateConfig>,
@@ -80,6 +85,8 @@ pub struct CertificateConfig {
 #[serde(default, deny_unknown_fields)]
 struct Tenant {
     tokens: Vec<TokenHash>,
+    weight: Weight,
+    policy: Option<PathBuf>,
     limits: toml::Table,
 }
 
@@ -90,8 +97,22 @@ pub struct TenantConfig {
     pub name: Name,
     /// Hashes of the tokens that act for it.
     pub tokens: Vec<TokenHash>,
+    /// What it has of the processors beside others.
+    pub weight: Weight,
+    /// The file that says what its modules may ask for.
+    pub policy: Option<PathBuf>,
     /// What its sites may use.
     pub limits: SiteLimits,
+}
+
+/// What a tenant has of the processors when others compute, too: twice as much as one of half the weight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Weight(pub u32);
+
+impl Default for Weight {
+    fn default() -> Weight {
+        Weight(1)
+    }
 }
 
 /// The SHA-256 of a token, written `sha256:` and 64 hexadecimal digits.
@@ -142,6 +163,7 @@ impl Default for Config {
             state: PathBuf::from("selvedge-state"),
             slots: SLOTS_DEFAULT,
             access_log: false,
+            policy: None,
             limits: toml::Table::new(),
             tenants: BTreeMap::new(),
         }
@@ -215,7 +237,9 @@ impl Config {
     /// Files beside the configuration that are read with it.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let certificates = self.tls.iter().flat_map(|tls| &tls.certificates);
-        certificates.flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()])
+        let policies = self.tenants.values().map(|tenant| &tenant.policy).chain([&self.policy]);
+        let policies = policies.filter_map(|policy| policy.as_deref());
+        certificates.flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()]).chain(policies)
     }
 
     /// Whether the admin API asks for no token.
@@ -233,12 +257,15 @@ impl Config {
         if self.tenants.is_empty() {
             let name = Name::new("default").expect("it has small letters only");
             let limits = limits(&toml::Table::new(), "limits")?;
-            return Ok(vec![TenantConfig { name, tokens: Vec::new(), limits }]);
+            let (tokens, weight, policy) = (Vec::new(), Weight::default(), self.policy.clone());
+            return Ok(vec![TenantConfig { name, tokens, weight, policy, limits }]);
         }
         limits(&toml::Table::new(), "limits")?;
         let tenant = |(name, tenant): (&Name, &Tenant)| {
             let limits = limits(&tenant.limits, &format!("tenants.{name}.limits"))?;
-            Ok(TenantConfig { name: name.clone(), tokens: tenant.tokens.clone(), limits })
+            let policy = tenant.policy.clone().or_else(|| self.policy.clone());
+            let (tokens, weight) = (tenant.tokens.clone(), tenant.weight);
+            Ok(TenantConfig { name: name.clone(), tokens, weight, policy, limits })
         };
         self.tenants.iter().map(tenant).collect()
     }
@@ -307,6 +334,20 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     text[..end].parse::<u64>().ok()?.checked_mul(*factor)
 }
 
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let expected = "expected an address with a port like \"127.0.0.1:8080\" or \"[::]:8080\"";
+    text.parse().map_err(|_| de::Error::custom(format!("found {text:?}, {expected}")))
+}
+
+impl<'de> Deserialize<'de> for Weight {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Weight, D::Error> {
+        let weight = u32::deserialize(deserializer)?;
+        let wrong = || de::Error::custom(format!("found {weight}, expected a weight from 1 to {WEIGHT_MAX}"));
+        Some(Weight(weight)).filter(|weight| (1..=WEIGHT_MAX).contains(&weight.0)).ok_or_else(wrong)
+    }
+}
+
 impl<'de> Deserialize<'de> for ByteCount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByteCount, D::Error> {
         const UNITS: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
@@ -370,10 +411,15 @@ mod tests {
         for (text, parts) in [
             ("slots = \"x\"", &["edge.toml:1:9", "slots: ", "expected u32"][..]),
             ("\nlisten = 5", &["edge.toml:2:", "listen: "]),
+            (
+                "listen = \"localhost:80\"",
+                &["edge.toml:1:", "listen: ", "found \"localhost:80\"", "\"127.0.0.1:8080\""],
+            ),
             ("listn = \"a\"", &["edge.toml:1:1", "unknown field `listn`", "`listen`"]),
             ("[limits]\nmemory = \"64 MB\"", &["edge.toml:", "limits: ", "found \"64 MB\"", "\"64MiB\""]),
             ("[limits]\nwal = \"1s\"", &["edge.toml:2", "unknown field `wal`", "`wall`"]),
             ("[tenants.a]\ntokens = [\"x\"]", &["edge.toml:2:", "tenants.a.tokens: ", "found \"x\"", "sha256:"]),
+            ("[tenants.a]\nweight = 0", &["edge.toml:2:", "tenants.a.weight: ", "found 0", "1 to 1000"]),
             ("[tenants.A]", &["edge.toml:1", "\"A\" cannot be a name"]),
             ("slots = 0", &["slots: found 0, expected 1 to"]),
             ("admin = \"0.0.0.0:1\"", &["admin: 0.0.0.0:1", "no tenant has a token"]),

@@ -27,6 +27,9 @@ pub enum EdgeError {
     /// Certificates. The operator's.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
+    /// A tenant's policy cannot be read. The operator's.
+    #[error("{0}")]
+    Policy(String),
     /// What is kept. See there.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -39,6 +39,7 @@ pub mod limits;
 mod logs;
 mod metrics;
 mod name;
+mod policy;
 mod refusal;
 mod respond;
 mod route;
@@ -48,6 +49,7 @@ pub mod signals;
 mod site;
 pub mod store;
 mod tls;
+mod turns;
 mod upload;
 
 pub use config::Config;

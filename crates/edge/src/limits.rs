@@ -41,6 +41,9 @@ pub const BODY_STALL_MAX: Duration = Duration::from_secs(30);
 /// Longest time for which a client takes nothing of a response.
 pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
 
+/// What a guest whose time is over has to be told so, before its connection or stream is cut off.
+pub const CUT_OFF_GRACE: Duration = Duration::from_millis(100);
+
 /// Instances at once, unless the configuration says otherwise. Each reserves address space, not memory.
 pub const SLOTS_DEFAULT: u32 = 1_000;
 /// Most that can be asked for: address space is 2^47 bytes.
@@ -49,6 +52,8 @@ pub const SLOTS_MAX: u32 = 16_000;
 pub const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// How long a guest computes before others on its thread get their turn.
 pub const SLICE: Duration = Duration::from_millis(1);
+/// Largest weight of a tenant.
+pub const WEIGHT_MAX: u32 = 1_000;
 /// Longest wait for a free instance.
 pub const QUEUE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// What a client that was turned away is asked to wait.

@@ -4,6 +4,7 @@
 //! the body. So a client that takes nothing lets its guest stand, and one that goes away takes its guest with it.
 //! A response that is complete before anything was sent is sent in one piece; an error can still replace it then.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,12 +19,13 @@ use selvedge_runtime::CallError;
 use crate::admission::Admission;
 use crate::connection::CutOff;
 use crate::exchange::{Exchange, Fault, Head};
-use crate::guest::{Ending, Guest, Used};
+use crate::guest::{Ending, Used};
 use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
 use crate::logs::{self, Event};
 use crate::metrics::Outcome;
 use crate::refusal::Refusal;
 use crate::site::{Deployment, Site};
+use crate::turns::Fair;
 
 /// What clients and logs know a request by.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,7 +34,7 @@ const ERROR: HeaderName = HeaderName::from_static("x-selvedge-error");
 
 /// A guest that answers, and what it holds. It is dropped in this order: the instance first, its admission last.
 pub(crate) struct Running {
-    guest: Guest,
+    guest: Fair,
     exchange: Exchange,
     limits: SiteLimits,
     used: Used,
@@ -50,7 +52,7 @@ pub(crate) enum Progress {
 
 impl Running {
     pub(crate) fn new(
-        guest: Guest,
+        guest: Fair,
         exchange: Exchange,
         limits: SiteLimits,
         cut_off: Option<CutOff>,
@@ -68,14 +70,17 @@ impl Running {
     pub(crate) fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Progress> {
         match self.poll_end(context) {
             Poll::Ready(end) => Poll::Ready(Progress::Ended(end)),
-            Poll::Pending if self.exchange.has_head() => Poll::Ready(Progress::Answering),
+            Poll::Pending if self.exchange.has_head() => {
+                self.guest.step_aside();
+                Poll::Ready(Progress::Answering)
+            }
             Poll::Pending => Poll::Pending,
         }
     }
 
     /// Lets the guest run until it has ended or waits.
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        match self.guest.as_mut().poll(context) {
+        match Pin::new(&mut self.guest).poll(context) {
             Poll::Ready(ending) => {
                 self.used = ending.used;
                 Poll::Ready(self.judge(ending))
@@ -311,6 +316,8 @@ impl Streaming {
         loop {
             let piece = self.exchange.take_body();
             if !piece.is_empty() {
+                // Nobody asks for more until this is taken.
+                self.running.iter_mut().for_each(|running| running.guest.step_aside());
                 return Poll::Ready(Some(Ok(piece)));
             }
             let Some(running) = &mut self.running else { return Poll::Ready(None) };

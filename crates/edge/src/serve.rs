@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::body::{Body, Incoming};
-use hyper::header;
+use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Version};
 
@@ -22,6 +22,7 @@ use crate::respond::{self, Progress, ResponseBody, Running, Ticket};
 use crate::route::{Missing, Route};
 use crate::server::Shared;
 use crate::site::{Deployment, Site};
+use crate::turns::Fair;
 
 /// Answers a request, whatever becomes of it.
 pub(crate) async fn serve(
@@ -69,7 +70,9 @@ async fn answer(
         log: GuestLog::new(site.log.clone(), ticket.id.clone(), gate.limits.log),
     };
     let guest = acquire(server, &deployment, call)?;
-    let cut_off = peer.cut_off_at(Instant::now() + gate.limits.wall.0);
+    let ends = Instant::now() + gate.limits.wall.0;
+    let guest = Fair::new(guest, server.turns.clone(), site.tenant.clone(), ends);
+    let cut_off = peer.cut_off_at(ends.into());
     let mut running = Running::new(guest, exchange, gate.limits, Some(cut_off), admission);
     let progress = poll_fn(|context| running.poll_head(context)).await;
     Ok((running, progress))
@@ -88,7 +91,9 @@ fn accept(server: &Shared, request: Request<Incoming>) -> Result<Accepted, Refus
         return Err(Refusal::Draining);
     }
     let (parts, body) = request.into_parts();
-    if parts.method == Method::CONNECT || parts.headers.contains_key(header::UPGRADE) {
+    // An offer to go on with HTTP/2 may be ignored, and is: its head came in HTTP/1.
+    let other = |protocol: &HeaderValue| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
+    if parts.method == Method::CONNECT || parts.headers.get_all(header::UPGRADE).iter().any(other) {
         return Err(Refusal::BadRequest("tunnels and other protocols than HTTP are not offered here"));
     }
     // HTTP/1 has them counted before.

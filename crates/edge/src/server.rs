@@ -28,12 +28,14 @@ use crate::guest::cgi::Cgi;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX, MEMORY_BYTES_MAX};
 use crate::logs::ServerLog;
 use crate::name::Name;
+use crate::policy::TenantPolicy;
 use crate::respond::ResponseBody;
 use crate::route::Routes;
 use crate::serve::serve;
 use crate::site::{Site, Tenant};
 use crate::store::{DiskStore, SiteKey, SiteRecord, Store};
 use crate::tls::{self, Tls};
+use crate::turns::Turns;
 
 /// What all requests share.
 pub(crate) struct Shared {
@@ -51,6 +53,7 @@ pub(crate) struct Shared {
     /// Versions that are loaded and proved at once.
     pub(crate) loads: Semaphore,
     pub(crate) access: ArcSwap<Access>,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) log: ServerLog,
     sites: Mutex<BTreeMap<SiteKey, Arc<Site>>>,
     draining: AtomicBool,
@@ -65,20 +68,29 @@ pub(crate) struct Access {
 
 impl Access {
     /// Of a configuration; tenants that were there before stay the same.
-    fn new(configs: &[TenantConfig], before: Option<&Access>) -> Access {
-        let tenant = |config: &TenantConfig| match before.and_then(|before| before.tenants.get(&config.name)) {
-            Some(tenant) => {
-                if tenant.gate.load().limits != config.limits {
-                    tenant.gate.store(Arc::new(Gate::new(config.limits)));
-                }
-                tenant.clone()
+    fn new(configs: &[TenantConfig], mut policies: Policies, before: Option<&Access>) -> Access {
+        let mut tenant = |config: &TenantConfig| {
+            let known = before.and_then(|before| before.tenants.get(&config.name)).cloned();
+            let tenant = known.unwrap_or_else(|| Arc::new(Tenant::new(config)));
+            if tenant.gate.load().limits != config.limits {
+                tenant.gate.store(Arc::new(Gate::new(config.limits)));
             }
-            None => Arc::new(Tenant::new(config)),
+            tenant.share.weight.store(config.weight.0, Ordering::Relaxed);
+            tenant.policy.store(policies.remove(&config.name));
+            (config.name.clone(), tenant)
         };
-        let tenants = configs.iter().map(|config| (config.name.clone(), tenant(config))).collect();
+        let tenants = configs.iter().map(&mut tenant).collect();
         let token = |config: &TenantConfig| config.tokens.iter().map(|t| (*t, config.name.clone())).collect::<Vec<_>>();
         Access { tenants, tokens: configs.iter().flat_map(token).collect() }
     }
+}
+
+/// The policies of tenants that have one.
+type Policies = BTreeMap<Name, Arc<TenantPolicy>>;
+
+fn policies(configs: &[TenantConfig]) -> Result<Policies, EdgeError> {
+    let named = configs.iter().filter_map(|config| Some((&config.name, config.policy.as_ref()?)));
+    named.map(|(name, path)| Ok((name.clone(), Arc::new(TenantPolicy::read(path)?)))).collect()
 }
 
 impl Shared {
@@ -262,6 +274,7 @@ fn shared(config: &Config, compile: Arc<dyn Compile>) -> Result<Shared, EdgeErro
     // What a process that was killed has left.
     let _ = std::fs::remove_dir_all(&scratch);
     std::fs::create_dir_all(&scratch).map_err(|error| system(&error))?;
+    let tenants = config.tenant_list();
     let limits = Limits { memory_bytes_max: MEMORY_BYTES_MAX, ..Limits::default() };
     let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots) });
     Ok(Shared {
@@ -275,7 +288,8 @@ fn shared(config: &Config, compile: Arc<dyn Compile>) -> Result<Shared, EdgeErro
         scratch,
         deploys: Semaphore::new(DEPLOYS_MAX),
         loads: Semaphore::new(processors()),
-        access: ArcSwap::from_pointee(Access::new(&config.tenant_list(), None)),
+        access: ArcSwap::from_pointee(Access::new(&tenants, policies(&tenants)?, None)),
+        turns: Arc::new(Turns::new(processors())),
         log: ServerLog::start(config.access_log).map_err(|error| system(&error))?,
         sites: Mutex::default(),
         draining: AtomicBool::new(false),
@@ -349,7 +363,9 @@ impl Server {
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, EdgeError> {
         config.check()?;
         let certificates = config.tls.as_ref().map(tls::prepare).transpose()?;
-        let access = Access::new(&config.tenant_list(), Some(&self.shared.access.load()));
+        let tenants = config.tenant_list();
+        let policies = policies(&tenants)?;
+        let access = Access::new(&tenants, policies, Some(&self.shared.access.load()));
         self.shared.access.store(Arc::new(access));
         self.shared.withdraw_strangers();
         let shared = self.shared.clone();

@@ -12,17 +12,23 @@ use crate::guest::Program;
 use crate::logs::{ServerLog, SiteLog};
 use crate::metrics::{Counters, VersionCounters};
 use crate::name::Name;
+use crate::policy::TenantPolicy;
 use crate::store::SiteKey;
+use crate::turns::Share;
 
 /// Whose sites they are.
 pub(crate) struct Tenant {
     pub(crate) name: Name,
     pub(crate) gate: ArcSwap<Gate>,
+    pub(crate) share: Share,
+    pub(crate) policy: ArcSwapOption<TenantPolicy>,
 }
 
 impl Tenant {
     pub(crate) fn new(config: &TenantConfig) -> Tenant {
-        Tenant { name: config.name.clone(), gate: ArcSwap::from_pointee(Gate::new(config.limits)) }
+        let gate = ArcSwap::from_pointee(Gate::new(config.limits));
+        let share = Share::new(config.weight.0);
+        Tenant { name: config.name.clone(), gate, share, policy: ArcSwapOption::empty() }
     }
 }
 

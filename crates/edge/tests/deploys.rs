@@ -183,7 +183,7 @@ async fn deploy_as(client: &Client, site: &str, order: &DeployOrder, module: Vec
 
 fn below(path: &str) -> DeployOrder {
     let hosts = vec![Host::new("site.localhost").unwrap()];
-    DeployOrder { hosts, path: Some(Prefix::new(path).unwrap()), canary: None }
+    DeployOrder { hosts, path: Some(Prefix::new(path).unwrap()), ..DeployOrder::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

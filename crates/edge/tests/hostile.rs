@@ -6,7 +6,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use common::{edge, get, rest, send, until};
+use common::{deploy, edge, get, guest, rest, send, until};
+use selvedge_edge::client::Client;
 
 /// Room for all, so that limits are reached only where a test wants it.
 const ROOMY: &str = r#"
@@ -163,4 +164,57 @@ async fn a_rate_is_kept() {
     assert!(
         refused.clone().all(|answer| answer.contains("requests_per_second_limit") && answer.contains("retry-after"))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_with_many_programs_that_spin_has_no_more_than_its_share() {
+    // The SHA-256 of "a" and of "b".
+    let config = r#"
+        listen = "127.0.0.1:0"
+        admin = "127.0.0.1:0"
+        slots = 32
+        [limits]
+        wall = "600s"
+        cpu = "2s"
+        [tenants.alpha]
+        tokens = ["sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"]
+        [tenants.beta]
+        tokens = ["sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"]
+    "#;
+    let edge = edge(config).await;
+    let address = edge.server.listen();
+    let many = 6 * std::thread::available_parallelism().map_or(1, usize::from).min(4);
+    for (token, site) in [("a", "many"), ("b", "one")] {
+        let client = Client::new(&format!("http://{}", edge.server.admin()), Some(token.into())).unwrap();
+        deploy(&client, site, guest("spins")).await;
+    }
+    let spin =
+        |site: &str| send(address, format!("GET /x HTTP/1.1\r\nHost: {site}.localhost\r\nConnection: close\r\n\r\n"));
+    let spinning: Vec<_> = (0..many).map(|_| spin("many")).collect();
+    until("all spinning", || edge.server.live_instances() == many).await;
+    // It begins last, and has had its CPU time before any of the others, each of which may have as much.
+    let one = rest(spin("one"));
+    assert!(one.contains("x-selvedge-error: cpu_limit"), "{one}");
+    assert_eq!(edge.server.live_instances(), many, "one program beside many has half of what there is");
+    drop(spinning);
+    until("every instance recycled", || edge.server.live_instances() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_whose_clients_take_nothing_take_no_turns_from_others() {
+    let config = ROOMY.replace("wall = \"60s\"", "wall = \"600s\"").replace("cpu = \"2s\"", "cpu = \"600s\"");
+    let edge = edge(&config).await.with(&["toils"]).await;
+    let address = edge.server.listen();
+    let ask = || send(address, "GET /x HTTP/1.1\r\nHost: toils.localhost\r\n\r\n");
+    let many = 2 * std::thread::available_parallelism().map_or(1, usize::from).min(7);
+    let held: Vec<_> = (0..many).map(|_| ask()).collect();
+    // Some time to fill what lies between; it does not matter how long they need.
+    until("at work", || edge.server.live_instances() == many).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut other = ask();
+    // More than lies between: it has turns, and not only a first slice.
+    tokio::task::spawn_blocking(move || other.read_exact(&mut vec![0; 16 << 20]).unwrap()).await.unwrap();
+    assert!(edge.server.live_instances() >= many, "the others wait for their clients");
+    drop(held);
+    until("every instance recycled", || edge.server.live_instances() == 0).await;
 }

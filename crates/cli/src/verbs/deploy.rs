@@ -7,8 +7,8 @@ use anyhow::{Result, anyhow, ensure};
 use selvedge_contract::limits::WASM_BYTES_MAX;
 use selvedge_edge::client::{DeployOrder, Host, Name, Prefix, Progress, Stage};
 
-use crate::files;
 use crate::remote::{RemoteArgs, name};
+use crate::{files, signatures};
 
 /// Deploy a module to a server
 ///
@@ -43,6 +43,10 @@ pub(crate) struct Args {
     /// Answer only so many of a hundred requests; `selvedge canary` goes on from there
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     canary: Option<u8>,
+    /// The module's signature, for servers whose policy names signers; MODULE.minisig
+    /// if not given, and if it is there
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -58,13 +62,18 @@ fn prefix(text: &str) -> Result<Prefix, selvedge_edge::client::NameError> {
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let module = files::read(&args.module, WASM_BYTES_MAX)?;
+    let signature = match &args.signature {
+        Some(path) => Some(signatures::read(path)?),
+        None => signatures::beside(&args.module)?,
+    };
     let mut last = None;
     args.remote.run(async |client| {
         let progress = |progress| {
             show(&progress);
             last = Some(progress);
         };
-        let order = DeployOrder { hosts: args.hosts.clone(), path: args.path.clone(), canary: args.canary };
+        let (hosts, path) = (args.hosts.clone(), args.path.clone());
+        let order = DeployOrder { hosts, path, canary: args.canary, signature };
         Ok(client.deploy_as(&args.site, &order, module, progress).await?)
     })?;
     match last {

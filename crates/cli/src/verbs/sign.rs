@@ -15,16 +15,18 @@ use crate::{files, signatures};
 /// Sign an artifact
 ///
 /// The signature goes into a file of its own, in minisign's format, so that it
-/// covers every byte of the artifact, and minisign can check it too.
+/// covers every byte of the artifact, and minisign can check it too. A server whose
+/// policy names signers asks for that of the module that is deployed.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   selvedge sign app.selv                        app.selv.minisig, by selvedge.key
   selvedge sign app.selv --key keys/release.key
+  selvedge sign app.wasm                        to deploy it under a policy
   selvedge check app.selv --signer keys/release.pub
   minisign -V -p keys/release.pub -m app.selv")]
 pub(crate) struct Args {
-    /// The artifact
+    /// The artifact, or module
     artifact: PathBuf,
     /// The secret key
     #[arg(long, value_name = "FILE", default_value = "selvedge.key")]
@@ -44,14 +46,17 @@ pub(crate) struct Args {
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let name = args.artifact.display();
     let bytes = files::read(&args.artifact, ARTIFACT_BYTES_MAX)?;
-    // Whoever signs something else has taken the wrong file: a module, mostly.
-    let artifact = Artifact::new(bytes).with_context(|| format!("cannot sign {name}"))?;
+    // A module is signed to be deployed. Whoever signs something else has taken the wrong file.
+    let bytes = match bytes.starts_with(b"\0asm") {
+        true => bytes,
+        false => Artifact::new(bytes).with_context(|| format!("cannot sign {name}"))?.bytes,
+    };
     let comment = args.comment.clone().unwrap_or_else(|| comment(args));
     ensure!(!comment.contains(['\n', '\r']), "--comment is one line");
     let key = secrets::read(&args.key, &args.password)?;
     let public = PublicKey::from_secret_key(&key)?;
     let untrusted = "signature from selvedge secret key";
-    let signature = minisign::sign(Some(&public), &key, artifact.bytes.as_slice(), Some(&comment), Some(untrusted));
+    let signature = minisign::sign(Some(&public), &key, bytes.as_slice(), Some(&comment), Some(untrusted));
     let signature = signature.with_context(|| format!("cannot sign {name}"))?;
     let output = args.output.clone().unwrap_or_else(|| signatures::path_beside(&args.artifact));
     files::write(&output, signature.into_string().as_bytes())?;

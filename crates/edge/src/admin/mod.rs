@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::access::CLIENT_HEADER;
 use self::reply::{Failure, ReplyBody, json, typed};
+pub(crate) use self::site::SIGNATURE_HEADER;
 use crate::connection::{Answer, Peer};
 use crate::metrics::{Counted, Exposition};
 use crate::name::{Host, Name, Prefix};

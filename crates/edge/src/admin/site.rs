@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use hyper::{Response, StatusCode};
+use selvedge_contract::limits::SIGNATURE_BYTES_MAX;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::sync::mpsc;
 
@@ -19,6 +20,9 @@ use crate::name::{Host, Prefix};
 use crate::server::Shared;
 use crate::site::Site;
 use crate::store::SiteRecord;
+
+/// A deploy's signature.
+pub(crate) const SIGNATURE_HEADER: &str = "x-selvedge-signature";
 
 /// Lines on their way to a client.
 const LINES_MAX: usize = 64;
@@ -103,6 +107,16 @@ impl Asked {
         self.all(name).first().map(|text| text.parse().map_err(|_| wrong(text))).transpose()
     }
 
+    /// The module's signature: its text, as JSON, since a header has no lines.
+    fn signature(&self) -> Result<Option<String>, Failure> {
+        let Some(header) = self.request.headers().get(SIGNATURE_HEADER) else { return Ok(None) };
+        let text: Result<String, _> = serde_json::from_slice(header.as_bytes());
+        let text = text.ok().filter(|text| text.len() <= SIGNATURE_BYTES_MAX);
+        let wrong =
+            || Failure::bad(format!("{SIGNATURE_HEADER}: expected the text of a .minisig file as a JSON string"));
+        text.map(Some).ok_or_else(wrong)
+    }
+
     fn percent(&self, name: &str) -> Result<Option<u8>, Failure> {
         let wrong = |found: u32| Failure::bad(format!("{name}: found {found}, expected 0 to 100"));
         let checked = |number: u32| u8::try_from(number).ok().filter(|p| *p <= 100).ok_or_else(|| wrong(number));
@@ -120,7 +134,7 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     }
     let path = asked.all("path").first().map(|path| Prefix::new(path)).transpose();
     let path = path.map_err(|error| Failure::bad(error.to_string()))?;
-    let order = Order { hosts, path, canary: asked.percent("canary")? };
+    let order = Order { hosts, path, canary: asked.percent("canary")?, signature: asked.signature()? };
     let site = server.site_or_new(&key, &asked.tenant);
     let (tell, told) = mpsc::unbounded_channel();
     let mut reporter = Reporter::new(tell);

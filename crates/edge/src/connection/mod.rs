@@ -15,13 +15,15 @@ mod streams;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
+use crate::limits::CUT_OFF_GRACE;
 use crate::tls::Tls;
 
 /// What is known of a request's connection.
@@ -52,10 +54,10 @@ impl Overdue {
 }
 
 impl Peer {
-    /// Ends the connection, or the stream of it, at this time, if its client then takes nothing of what a guest has for
+    /// Ends the connection, or the stream of it, a little after this time, if its client then takes nothing of what a guest has for
     /// it: the guest, which waits, would never be asked again. Until what is returned is dropped.
     pub(crate) fn cut_off_at(&self, at: Instant) -> CutOff {
-        self.overdue.set(Some(at));
+        self.overdue.set(Some(at + CUT_OFF_GRACE));
         CutOff(self.overdue.clone())
     }
 }

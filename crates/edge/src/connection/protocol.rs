@@ -161,23 +161,51 @@ where
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::Full;
-    use hyper::Response;
-    use hyper::body::Bytes;
+    use std::pin::{Pin, pin};
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use hyper::body::{Body, Bytes, Frame};
+    use hyper::{Method, Response};
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
-    use tokio::time::Instant;
+    use tokio::time::{Instant, Sleep, sleep_until};
 
     use super::*;
-    use crate::limits::HTTP2_IDLE_MAX;
+    use crate::connection::CutOff;
+    use crate::limits::{CUT_OFF_GRACE, HTTP2_IDLE_MAX};
 
+    /// Answers with a word, or to POST with a body that has no end, and a second to take it.
     #[derive(Clone)]
-    struct Fine;
+    struct Simple;
 
-    impl Answer for Fine {
-        type Body = Full<Bytes>;
+    struct Words(Option<(CutOff, Pin<Box<Sleep>>)>, bool);
 
-        async fn answer(&self, _: Arc<Peer>, _: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-            Ok(Response::new(Full::from("fine")))
+    impl Body for Words {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let Words(endless, said) = self.get_mut();
+            if let Some((_, end)) = endless {
+                // As a guest's own clock does, it wakes whoever asks.
+                let _ = end.as_mut().poll(context);
+            } else if std::mem::replace(said, true) {
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 64 << 10])))))
+        }
+    }
+
+    impl Answer for Simple {
+        type Body = Words;
+
+        async fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Result<Response<Words>, Infallible> {
+            let at = Instant::now() + Duration::from_secs(1);
+            let endless = (request.method() == Method::POST).then(|| (peer.cut_off_at(at), Box::pin(sleep_until(at))));
+            Ok(Response::new(Words(endless, false)))
         }
     }
 
@@ -188,23 +216,29 @@ mod tests {
         let ends = Ends { remote: address, local_port: 2, secure: false };
         let task = tokio::spawn(async move {
             let (_keep, stop) = watch::channel(false);
-            plain(server, ends, stop, Fine).await;
+            plain(server, ends, stop, Simple).await;
             Instant::now()
         });
         let written = async move {
             client.write_all(bytes).await.unwrap();
             client
         };
-        (futures_now(written), task)
+        (now(written), task)
     }
 
     /// What is ready at once.
-    fn futures_now<T>(future: impl Future<Output = T>) -> T {
-        let mut future = std::pin::pin!(future);
-        match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-            std::task::Poll::Ready(value) => value,
-            std::task::Poll::Pending => panic!("it waits"),
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => panic!("it waits"),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut_off_with_its_guests_time() {
+        let began = Instant::now();
+        let (_client, end) = begun(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(end.await.unwrap() - began, Duration::from_secs(1) + CUT_OFF_GRACE);
     }
 
     #[tokio::test(start_paused = true)]

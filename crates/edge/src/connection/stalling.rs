@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Overdue;
 use crate::limits::WRITE_STALL_MAX;
@@ -33,7 +33,10 @@ impl<S> Stalling<S> {
             self.stalled = None;
             return poll;
         }
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_STALL_MAX)));
+        let stalled = self.stalled.get_or_insert_with(|| {
+            let stalled = Instant::now() + WRITE_STALL_MAX;
+            Box::pin(sleep_until(self.overdue.at().map_or(stalled, |at| at.min(stalled))))
+        });
         if stalled.as_mut().poll(context).is_ready() || self.overdue.is_over() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

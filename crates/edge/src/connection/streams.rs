@@ -54,16 +54,14 @@ async fn bounded(stream: impl Future<Output = ()>, overdue: &Overdue) {
     let mut stream = pin!(stream);
     let mut stalled = pin!(sleep(WRITE_STALL_MAX));
     poll_fn(|context| {
-        if stream.as_mut().poll(context).is_ready() || overdue.is_over() {
-            return Poll::Ready(());
-        }
-        // While a guest is at work its own time counts. It wakes this task when it is over.
-        if overdue.at().is_none() && stalled.as_mut().poll(context).is_ready() {
+        // While a guest is at work its own time counts.
+        let stands = overdue.at().is_none() && stalled.is_elapsed();
+        if stream.as_mut().poll(context).is_ready() || overdue.is_over() || stands {
             return Poll::Ready(());
         }
         // Something else has woken it: the client takes something.
-        stalled.as_mut().reset(Instant::now() + WRITE_STALL_MAX);
-        Poll::Pending
+        stalled.as_mut().reset(overdue.at().unwrap_or_else(|| Instant::now() + WRITE_STALL_MAX));
+        stalled.as_mut().poll(context)
     })
     .await;
 }
@@ -191,7 +189,7 @@ mod tests {
         bounded(getting_on, &Overdue::default()).await;
         assert_eq!((began.elapsed(), turns), (WRITE_STALL_MAX / 2 * 5, 0));
         let (overdue, began) = (Overdue::default(), Instant::now());
-        overdue.set(Some(std::time::Instant::now() + Duration::from_secs(3600)));
+        overdue.set(Some(Instant::now() + Duration::from_secs(3600)));
         bounded(sleep(WRITE_STALL_MAX * 10), &overdue).await;
         assert_eq!(began.elapsed(), WRITE_STALL_MAX * 10);
     }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hyper::Request;
 use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
@@ -16,11 +17,13 @@ use crate::exchange::Exchange;
 use crate::guest::{Call, Origin, Program};
 use crate::limits::CHECK_TIMEOUT;
 use crate::logs::GuestLog;
+use crate::policy::TenantPolicy;
 use crate::refusal::Refusal;
 use crate::respond::{Progress, Running};
 use crate::server::Shared;
-use crate::site::{Deployment, Serving, Site};
+use crate::site::{Deployment, Serving, Site, Tenant};
 use crate::store::{Canary, SiteRecord, StoreError, VersionRecord};
+use crate::turns::Fair;
 
 /// Compiles a module; returns the artifact.
 pub(super) fn compiled(server: &Shared, module: &Path) -> Result<Vec<u8>, EdgeError> {
@@ -43,9 +46,22 @@ pub(crate) fn disk(source: std::io::Error) -> EdgeError {
     EdgeError::Store(StoreError::Disk { what, source: source.into() })
 }
 
-/// Loads an artifact, proved.
-pub(super) fn verified(artifact: &[u8]) -> Result<Module, EdgeError> {
-    Module::load_untrusted(artifact, NonZeroUsize::MIN).map_err(|error| EdgeError::Unfit(error.to_string()))
+/// Loads an artifact, proved, if its tenant's policy accepts it.
+pub(super) fn verified(
+    artifact: &[u8],
+    policy: Option<&TenantPolicy>,
+    module: impl FnOnce() -> Result<Vec<u8>, EdgeError>,
+    signature: Option<&str>,
+) -> Result<Result<Module, LoadError>, EdgeError> {
+    Ok(match policy {
+        None => Module::load_untrusted(artifact, NonZeroUsize::MIN),
+        Some(policy) if policy.names_signers() => policy.load(artifact, &module()?, signature),
+        Some(policy) => policy.load(artifact, &[], None),
+    })
+}
+
+pub(super) fn unfit(error: impl std::fmt::Display) -> EdgeError {
+    EdgeError::Unfit(error.to_string())
 }
 
 /// Lets a program answer `GET /`: it must end or begin to answer in time, and not with a server's error.
@@ -60,6 +76,8 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Arc<dyn P
     let guest = program
         .start(&server.pool, first_request(site, &exchange))
         .map_err(|error| EdgeError::Unfit(error.to_string()))?;
+    let ends = Instant::now() + gate.limits.wall.0;
+    let guest = Fair::new(guest, server.turns.clone(), site.tenant.clone(), ends);
     let mut running = Running::new(guest, exchange.clone(), gate.limits, None, admission);
     if let Progress::Ended(end) = poll_fn(|context| running.poll_head(context)).await {
         end.map_err(failed)?;
@@ -89,16 +107,22 @@ fn first_request(site: &Arc<Site>, exchange: &Exchange) -> Call {
 }
 
 /// Makes a version that is kept ready to run.
-async fn load_version(server: &Arc<Shared>, version: VersionRecord) -> Result<Arc<dyn Program>, EdgeError> {
-    let shared = server.clone();
+async fn load_version(
+    server: &Arc<Shared>,
+    tenant: &Tenant,
+    version: VersionRecord,
+) -> Result<Arc<dyn Program>, EdgeError> {
+    let (shared, policy) = (server.clone(), tenant.policy.load_full());
     // So many at once as there are processors: proving is computing.
     let _turn = server.loads.acquire().await;
     let module = super::blocking(move || {
-        let artifact = shared.store.blob(&version.artifact)?;
-        match Module::load_untrusted(&artifact, NonZeroUsize::MIN) {
+        let signature = version.signature.as_deref();
+        let module = || Ok(shared.store.blob(&version.module)?);
+        let load = |artifact: &[u8]| verified(artifact, policy.as_deref(), module, signature);
+        match load(&shared.store.blob(&version.artifact)?)? {
             // Another release of Selvedge wrote it: the module is still there.
-            Err(LoadError::Artifact(_)) => verified(&recompiled(&shared, &version)?),
-            loaded => loaded.map_err(|error| EdgeError::Unfit(error.to_string())),
+            Err(LoadError::Artifact(_)) => load(&recompiled(&shared, &version)?)?.map_err(unfit),
+            loaded => loaded.map_err(unfit),
         }
     });
     let module = module.await?;
@@ -123,7 +147,7 @@ pub(super) async fn deployment(
     }
     let missing = || EdgeError::NoVersion(format!("the record has no version {number}"));
     let version = record.version(number).cloned().ok_or_else(missing)?;
-    Ok(Deployment::new(number, load_version(server, version).await?))
+    Ok(Deployment::new(number, load_version(server, &site.tenant, version).await?))
 }
 
 /// What answers by a record.

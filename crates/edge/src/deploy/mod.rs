@@ -11,12 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use selvedge_runtime::Module;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub(crate) use self::change::{canary, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileCommand, CompileError};
-use self::load::{check, deployment, read, verified};
+use self::load::{check, deployment, read, unfit, verified};
 pub(crate) use self::load::{disk, load_site};
 use crate::error::EdgeError;
 use crate::limits::{DEPLOYS_MAX, HOSTS_MAX, VERSIONS_MAX};
@@ -117,6 +118,8 @@ pub(crate) struct Order {
     pub(crate) path: Option<Prefix>,
     /// Of a hundred requests, those that the version answers; all if it is none.
     pub(crate) canary: Option<u8>,
+    /// The text of the module's detached signature.
+    pub(crate) signature: Option<String>,
 }
 
 /// Deploys an uploaded module, from compiling to the switch.
@@ -132,11 +135,7 @@ pub(crate) async fn deploy(
     let artifact = compile_uploaded(server, &module).await?;
     reporter.next(Stage::Verify);
     let bytes = Arc::new(artifact);
-    let loaded = blocking({
-        let bytes = bytes.clone();
-        move || verified(&bytes)
-    });
-    let loaded = loaded.await?;
+    let loaded = accepted(site, &order, &module, bytes.clone()).await?;
     reporter.next(Stage::Link);
     let program = server.interface.prepare(&loaded).map_err(|unfit| EdgeError::Unfit(unfit.to_string()))?;
     reporter.next(Stage::Check);
@@ -160,6 +159,14 @@ pub(crate) async fn deploy(
     let SiteRecord { hosts, path, .. } = record;
     reporter.tell(Progress::Deployed { version: deployed, hosts, path, canary: record.canary.map(|c| c.percent) });
     Ok(())
+}
+
+/// The artifact, loaded, if it is proved and the tenant's policy accepts it.
+async fn accepted(site: &Site, order: &Order, module: &Path, artifact: Arc<Vec<u8>>) -> Result<Module, EdgeError> {
+    let (policy, module) = (site.tenant.policy.load_full(), module.to_owned());
+    let signature = order.signature.clone();
+    blocking(move || verified(&artifact, policy.as_deref(), || read(&module), signature.as_deref())?.map_err(unfit))
+        .await
 }
 
 /// The version that goes on answering beside a canary.
@@ -231,8 +238,9 @@ async fn keep(
         let before = server.store.site(&key)?;
         let module = server.store.put_blob(&read(&module)?)?;
         let artifact = server.store.put_blob(&artifact)?;
-        let record =
-            with_version(key, before, order, VersionRecord { number: 0, module, artifact, deployed_ms: now_ms() })?;
+        let signature = order.signature.clone();
+        let version = VersionRecord { number: 0, module, artifact, signature, deployed_ms: now_ms() };
+        let record = with_version(key, before, order, version)?;
         server.store.put_site(&record)?;
         Ok(record)
     })

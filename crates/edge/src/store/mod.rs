@@ -98,6 +98,9 @@ pub struct VersionRecord {
     pub module: Digest,
     /// What it was compiled to.
     pub artifact: Digest,
+    /// The text of the module's detached signature, if it came with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
     /// When, in milliseconds since 1970.
     pub deployed_ms: u64,
 }

@@ -189,7 +189,7 @@ mod tests {
 
     fn record(site: &str, hosts: &[&str], revision: u64, blob: Digest) -> SiteRecord {
         let key = SiteKey { tenant: Name::new("a").unwrap(), site: Name::new(site).unwrap() };
-        let versions = vec![VersionRecord { number: 1, module: blob, artifact: blob, deployed_ms: 5 }];
+        let versions = vec![VersionRecord { number: 1, module: blob, artifact: blob, signature: None, deployed_ms: 5 }];
         SiteRecord {
             key,
             hosts: hosts.iter().map(|h| Host::new(h).unwrap()).collect(),

@@ -1,0 +1,54 @@
+//! What a tenant's modules may ask for, and who must vouch for them: the policy that the operator names for it.
+//!
+//! Artifacts are checked against it when they are deployed and each time they are loaded. Signatures are those of the
+//! module that was uploaded: the artifact is made here, and made anew by other releases.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use selvedge_contract::limits::POLICY_BYTES_MAX;
+use selvedge_contract::policy::{Policy, Signers};
+use selvedge_runtime::{LoadError, Module, Terms};
+
+use crate::error::EdgeError;
+
+/// A policy, as it is applied here.
+#[derive(Debug)]
+pub(crate) struct TenantPolicy {
+    whole: Policy,
+    /// The same, whoever has signed.
+    of_artifacts: Policy,
+}
+
+impl TenantPolicy {
+    /// Reads a policy's file.
+    pub(crate) fn read(path: &Path) -> Result<TenantPolicy, EdgeError> {
+        let name = path.display().to_string();
+        let unreadable = |why: String| EdgeError::Policy(format!("{name}: {why}"));
+        let length = std::fs::metadata(path).map_err(|error| unreadable(format!("it cannot be read: {error}")))?.len();
+        if length > POLICY_BYTES_MAX as u64 {
+            return Err(unreadable(format!("it has {length} bytes, a policy has at most {POLICY_BYTES_MAX}")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(format!("it cannot be read: {error}")))?;
+        let whole = Policy::read(&name, &text).map_err(|error| EdgeError::Policy(error.to_string()))?;
+        let of_artifacts = Policy { signers: Signers::Any.into(), ..whole.clone() };
+        Ok(TenantPolicy { whole, of_artifacts })
+    }
+
+    /// Whether it asks who has signed.
+    pub(crate) fn names_signers(&self) -> bool {
+        matches!(self.whole.signers.value, Signers::Keys(_))
+    }
+
+    /// Loads an artifact, proved, if the policy accepts it and the signature of the module it was made of; if not,
+    /// everything that it refuses is told.
+    pub(crate) fn load(&self, artifact: &[u8], module: &[u8], signature: Option<&str>) -> Result<Module, LoadError> {
+        let terms = Terms { policy: &self.of_artifacts, signature: None, threads: NonZeroUsize::MIN };
+        let loaded = Module::load_under(artifact, &terms);
+        match (self.whole.check_signature(module, signature), loaded) {
+            (Ok(()), loaded) => loaded,
+            (Err(unsigned), Err(LoadError::Policy(others))) => Err(LoadError::Policy(unsigned.and(others))),
+            (Err(unsigned), _) => Err(LoadError::Policy(unsigned)),
+        }
+    }
+}
