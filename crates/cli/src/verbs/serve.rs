@@ -33,7 +33,7 @@ A configuration, every key with its default:
   state = \"selvedge-state\"
   slots = 1000                 # instances at once
   access_log = false           # each request on stderr
-  policy = \"policy.toml\"       # what modules may ask for; selvedge check --print-default
+  policy = \"policy.toml\"       # what modules may ask for; any if not given
   [tls]                        # no TLS if not given
   listen = \"0.0.0.0:8443\"
   certificates = [{ certificate = \"a.pem\", key = \"a.key\" }]
@@ -49,8 +49,8 @@ A configuration, every key with its default:
   requests_per_second = 1000   # no limit if not given
   [tenants.acme]               # without tenants no tokens are asked for
   tokens = [\"sha256:...\"]      # printf %s TOKEN | sha256sum
-  weight = 2                   # of the processors, beside others; 1 if not given
-  policy = \"acme.toml\"        # instead of the one above
+  weight = 2                   # share of the processors; 1 if not given
+  policy = \"acme.toml\"         # instead of the one above
   limits = { wall = \"5s\" }")]
 pub(crate) struct Args {
     /// A configuration in TOML; options here come first
