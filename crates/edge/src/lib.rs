@@ -35,6 +35,7 @@ mod deploy;
 mod error;
 mod exchange;
 mod guest;
+mod history;
 pub mod limits;
 mod logs;
 mod metrics;

@@ -92,12 +92,27 @@ pub const SITES_MAX: usize = 10_000;
 pub const HOSTS_MAX: usize = 32;
 /// A body in JSON for the admin API.
 pub const ADMIN_BODY_BYTES_MAX: usize = 64 << 10;
+/// A form of the dashboard.
+pub const DASHBOARD_FORM_BYTES_MAX: usize = 4 << 20;
+/// A module as text in a form of the dashboard; escapes may make it three times as long.
+pub const DASHBOARD_TEXT_BYTES_MAX: usize = 1 << 20;
+/// A module that is dropped into the dashboard.
+pub const DASHBOARD_MODULE_BYTES_MAX: u64 = 16 << 20;
+/// What the dashboard shows of a site's answer.
+pub const DASHBOARD_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Time in which a site that is asked from the dashboard must answer.
+pub const TRIAL_TIMEOUT: Duration = Duration::from_secs(35);
+/// Browsers that are logged in; the one that has been longest gives way.
+pub const SESSIONS_MAX: usize = 1_000;
+/// How long a browser stays logged in.
+pub const SESSION_MAX: Duration = Duration::from_secs(12 * 3_600);
 /// Time that requests get to end when the server stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 const _: () = assert!(CGI_HEAD_BYTES_MAX <= RESPONSE_BUFFER_BYTES);
 const _: () = assert!(STREAM_PIECE_BYTES <= RESPONSE_BUFFER_BYTES && STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 const _: () = assert!(LOG_LINE_BYTES_MAX * 16 <= LOG_RING_BYTES_MAX);
+const _: () = assert!(DASHBOARD_TEXT_BYTES_MAX * 3 < DASHBOARD_FORM_BYTES_MAX);
 const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX);
 
 /// What a tenant's sites may use. `memory`, `wall`, `cpu`, bodies and log are of one request; the others of all the

@@ -14,6 +14,22 @@ use crate::guest::Used;
 const BUCKETS_US: [u64; 14] =
     [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000];
 
+/// Those of the histogram, and one for what is slower.
+pub(crate) const BUCKETS: usize = BUCKETS_US.len() + 1;
+
+/// The latencies of a bucket, in microseconds; what is slower than all is taken to take twice as long.
+pub(crate) fn bucket_bounds(at: usize) -> (f64, f64) {
+    let bound = |at: usize| BUCKETS_US.get(at).map_or(2.0 * BUCKETS_US[BUCKETS_US.len() - 1] as f64, |us| *us as f64);
+    (if at == 0 { 0.0 } else { bound(at - 1) }, bound(at))
+}
+
+/// What was counted up to now, as far as it changes from second to second.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Totals {
+    pub(crate) server_errors: u64,
+    pub(crate) by_latency: [u64; BUCKETS],
+}
+
 /// Counts of one site.
 #[derive(Default)]
 pub(crate) struct Counters {
@@ -107,6 +123,18 @@ impl Counters {
         if let Some(name) = error {
             *self.errors.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
         }
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut totals = Totals { server_errors: of(&self.by_class[5]), ..Totals::default() };
+        for (total, bucket) in totals.by_latency.iter_mut().zip(&self.buckets) {
+            *total = of(bucket);
+        }
+        let counted: u64 = totals.by_latency.iter().sum();
+        // Counted one after the other: what is in a bucket already may be in no class yet, or the other way round.
+        totals.by_latency[BUCKETS - 1] = self.by_class.iter().map(of).sum::<u64>().saturating_sub(counted);
+        totals
     }
 
     pub(crate) fn counted(&self) -> Counted {

@@ -2,11 +2,12 @@
 //!
 //! A site answers for all paths below its prefix. Of several that would, the one with the longest prefix does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::name::{Host, PREFIX_SEGMENTS_MAX, Prefix};
 use crate::site::Site;
+use crate::store::SiteKey;
 
 /// Which site answers for what.
 #[derive(Clone, Default)]
@@ -67,6 +68,19 @@ impl Routes {
         }
     }
 
+    /// Where each site answers, for people.
+    pub(crate) fn places(&self) -> BTreeMap<SiteKey, Vec<String>> {
+        let mut places = BTreeMap::<SiteKey, Vec<String>>::new();
+        for (host, paths) in &self.hosts {
+            let rest = paths.rest.iter().map(|site| (site, ""));
+            let below = paths.below.iter().map(|(prefix, site)| (site, prefix.as_str()));
+            for (site, prefix) in rest.chain(below) {
+                places.entry(site.key.clone()).or_default().push(format!("{host}{prefix}"));
+            }
+        }
+        places
+    }
+
     fn remove(&mut self, site: &Site) {
         for paths in self.hosts.values_mut() {
             paths.rest.take_if(|other| other.key == site.key);
@@ -100,7 +114,6 @@ mod tests {
     use crate::logs::ServerLog;
     use crate::name::Name;
     use crate::site::Tenant;
-    use crate::store::SiteKey;
 
     fn site(name: &str) -> Arc<Site> {
         let tenant = Arc::new(Tenant::new(&Config::default().tenant_list()[0]));

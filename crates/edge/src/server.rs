@@ -25,6 +25,7 @@ use crate::deploy::{self, Compile};
 use crate::error::EdgeError;
 use crate::guest::Interface;
 use crate::guest::cgi::Cgi;
+use crate::history;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX, MEMORY_BYTES_MAX};
 use crate::logs::ServerLog;
 use crate::name::Name;
@@ -111,6 +112,10 @@ impl Shared {
     /// The sites of a tenant, by name.
     pub(crate) fn sites_of(&self, tenant: &Name) -> Vec<Arc<Site>> {
         self.lock_sites().values().filter(|site| site.key.tenant == *tenant).cloned().collect()
+    }
+
+    pub(crate) fn all_sites(&self) -> Vec<Arc<Site>> {
+        self.lock_sites().values().cloned().collect()
     }
 
     /// The site of a tenant, or a new one that no requests go to yet.
@@ -256,7 +261,8 @@ pub async fn start(config: Config, compile: Arc<dyn Compile>) -> Result<Server, 
     if let Some(door) = secure {
         tokio::spawn(accept(Door { tls: tls.clone(), ..door }, stopped.clone(), answer));
     }
-    tokio::spawn(accept(admin, stopped, AdminAnswer::new(shared.clone())));
+    tokio::spawn(history::keep(Arc::downgrade(&shared), stopped.clone()));
+    tokio::spawn(accept(admin, stopped, AdminAnswer::new(shared.clone(), listen)));
     Ok(Server { shared, stop, listen, secure: secure_address, admin: admin_address, tls, config })
 }
 

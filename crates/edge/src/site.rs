@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, watch};
 use crate::admission::Gate;
 use crate::config::TenantConfig;
 use crate::guest::Program;
+use crate::history::History;
 use crate::logs::{ServerLog, SiteLog};
 use crate::metrics::{Counters, VersionCounters};
 use crate::name::Name;
@@ -46,6 +47,7 @@ pub(crate) struct Site {
     pub(crate) turn: Mutex<()>,
     pub(crate) log: Arc<SiteLog>,
     pub(crate) counters: Counters,
+    pub(crate) history: History,
 }
 
 /// What answers.
@@ -100,6 +102,7 @@ impl Site {
             turn: Mutex::new(()),
             log,
             counters: Counters::default(),
+            history: History::default(),
         }
     }
 

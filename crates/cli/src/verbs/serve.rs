@@ -132,6 +132,7 @@ fn greet(server: &Server) {
         false => eprintln!("admin on http://{admin}, with tokens"),
     }
     eprintln!("deploy with: selvedge deploy app.wasm --site hello --to http://{admin}");
+    eprintln!("dashboard in a browser: http://{admin}/");
 }
 
 /// Reloads when asked to, until asked to stop.

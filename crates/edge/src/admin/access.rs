@@ -10,6 +10,7 @@ use hyper::header;
 use sha2::{Digest, Sha256};
 
 use super::reply::Failure;
+use crate::config::TokenHash;
 use crate::connection::Peer;
 use crate::name::{Host, Name};
 use crate::server::Access;
@@ -26,16 +27,31 @@ pub(super) fn tenant(access: &Access, peer: &Peer, headers: &HeaderMap) -> Resul
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
         Failure::unauthorized("this server asks for a token: set SELVEDGE_TOKEN, or send Authorization: Bearer TOKEN")
     })?;
+    Ok(known(access, token)?.1.clone())
+}
+
+/// A token that is one of the configured, and whom it acts for.
+pub(super) fn known<'a>(access: &'a Access, token: &str) -> Result<&'a (TokenHash, Name), Failure> {
     let hash: [u8; 32] = Sha256::digest(token.trim()).into();
     // Whoever measures how long the comparison takes learns of a hash, not of a token.
     let found = access.tokens.iter().find(|(known, _)| known.0 == hash);
-    let (_, name) = found.ok_or_else(|| Failure::unauthorized("the token is not one of this server's"))?;
-    Ok(name.clone())
+    found.ok_or_else(|| Failure::unauthorized("the token is not one of this server's"))
+}
+
+fn foreign(why: &str) -> Failure {
+    Failure::forbidden(format!("{why}; without tokens only programs on this machine are served"))
 }
 
 fn local(access: &Access, peer: &Peer, headers: &HeaderMap) -> Result<Name, Failure> {
-    let foreign =
-        |why: &str| Failure::forbidden(format!("{why}; without tokens only programs on this machine are served"));
+    from_here(peer, headers)?;
+    if headers.contains_key(header::ORIGIN) || !headers.contains_key(CLIENT_HEADER) {
+        return Err(foreign("the request may come from a page in a browser (send the header x-selvedge: 1)"));
+    }
+    access.tenants.keys().next().cloned().ok_or_else(|| foreign("no tenant is configured"))
+}
+
+/// Whether a request comes from this machine, and is meant for it.
+pub(super) fn from_here(peer: &Peer, headers: &HeaderMap) -> Result<(), Failure> {
     if !peer.remote.ip().is_loopback() {
         return Err(foreign("the request comes from another machine"));
     }
@@ -44,10 +60,7 @@ fn local(access: &Access, peer: &Peer, headers: &HeaderMap) -> Result<Name, Fail
     if !host.is_some_and(|host| names_this_machine(&host)) {
         return Err(foreign("the request's host is neither localhost nor an address"));
     }
-    if headers.contains_key(header::ORIGIN) || !headers.contains_key(CLIENT_HEADER) {
-        return Err(foreign("the request may come from a page in a browser (send the header x-selvedge: 1)"));
-    }
-    access.tenants.keys().next().cloned().ok_or_else(|| foreign("no tenant is configured"))
+    Ok(())
 }
 
 /// Whether a host can only be this machine, or is an address and so nobody's to redirect.

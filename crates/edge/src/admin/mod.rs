@@ -16,12 +16,14 @@
 //! | `GET /healthz` | whether all sites are loaded; asks for no token |
 
 mod access;
+mod dashboard;
 mod reply;
 mod site;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -29,6 +31,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::access::CLIENT_HEADER;
+pub(crate) use self::dashboard::COOKIE;
+use self::dashboard::Dashboard;
 use self::reply::{Failure, ReplyBody, json, typed};
 pub(crate) use self::site::SIGNATURE_HEADER;
 use crate::connection::{Answer, Peer};
@@ -82,13 +86,17 @@ pub struct Activity {
     pub sites: Vec<SiteActivity>,
 }
 
-/// Answers operators.
+/// Answers operators, and their browsers.
 #[derive(Clone)]
-pub(crate) struct AdminAnswer(Arc<Shared>);
+pub(crate) struct AdminAnswer {
+    server: Arc<Shared>,
+    dashboard: Arc<Dashboard>,
+}
 
 impl AdminAnswer {
-    pub(crate) fn new(shared: Arc<Shared>) -> AdminAnswer {
-        AdminAnswer(shared)
+    /// `listen` is where sites answer.
+    pub(crate) fn new(server: Arc<Shared>, listen: SocketAddr) -> AdminAnswer {
+        AdminAnswer { server, dashboard: Arc::new(Dashboard::new(listen)) }
     }
 }
 
@@ -100,8 +108,13 @@ impl Answer for AdminAnswer {
         peer: Arc<Peer>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send {
-        let server = self.0.clone();
-        async move { Ok(answer(&server, &peer, request).await.unwrap_or_else(|failure| failure.reply())) }
+        let AdminAnswer { server, dashboard } = self.clone();
+        async move {
+            if dashboard::is_page(request.uri().path()) {
+                return Ok(dashboard::answer(&server, &dashboard, &peer, request).await);
+            }
+            Ok(answer(&server, &peer, request).await.unwrap_or_else(|failure| failure.reply()))
+        }
     }
 }
 

@@ -42,8 +42,8 @@ impl Body for ReplyBody {
 /// Why a request of an operator is refused.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    status: StatusCode,
-    message: String,
+    pub(super) status: StatusCode,
+    pub(super) message: String,
 }
 
 #[derive(Serialize)]
@@ -105,11 +105,11 @@ pub(crate) fn lines(from: mpsc::Receiver<Bytes>) -> Response<ReplyBody> {
     with_type(StatusCode::OK, "application/x-ndjson", ReplyBody::Lines(from))
 }
 
-fn with_type(status: StatusCode, content_type: &'static str, body: ReplyBody) -> Response<ReplyBody> {
+pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: ReplyBody) -> Response<ReplyBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    // Nothing here is a page.
+    // What is no page is not to be taken for one.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

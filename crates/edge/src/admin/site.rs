@@ -136,9 +136,19 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     let path = path.map_err(|error| Failure::bad(error.to_string()))?;
     let order = Order { hosts, path, canary: asked.percent("canary")?, signature: asked.signature()? };
     let site = server.site_or_new(&key, &asked.tenant);
+    let module = upload(server, asked.request.into_body(), MODULE_BYTES_MAX).await?;
+    Ok(told_in_lines(begin_deploy(server, site, order, module)))
+}
+
+/// Deploys what was uploaded; what is returned tells how it goes.
+pub(super) fn begin_deploy(
+    server: &Arc<Shared>,
+    site: Arc<Site>,
+    order: Order,
+    module: TempPath,
+) -> mpsc::UnboundedReceiver<Progress> {
     let (tell, told) = mpsc::unbounded_channel();
     let mut reporter = Reporter::new(tell);
-    let module = upload(server, asked.request.into_body()).await?;
     let server = server.clone();
     // A task of its own: a client that goes away leaves no deploy half done.
     tokio::spawn(async move {
@@ -146,7 +156,12 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
             reporter.failed(&error);
         }
     });
-    Ok(lines(as_lines(told)))
+    told
+}
+
+/// What is told, as lines of JSON.
+pub(super) fn told_in_lines(told: mpsc::UnboundedReceiver<Progress>) -> Response<ReplyBody> {
+    lines(as_lines(told))
 }
 
 fn as_lines(mut told: mpsc::UnboundedReceiver<Progress>) -> mpsc::Receiver<Bytes> {
@@ -162,7 +177,7 @@ fn as_lines(mut told: mpsc::UnboundedReceiver<Progress>) -> mpsc::Receiver<Bytes
 }
 
 /// Receives a module into a file, no longer than it may be.
-async fn upload(server: &Arc<Shared>, mut body: Incoming) -> Result<TempPath, Failure> {
+pub(super) async fn upload(server: &Arc<Shared>, mut body: Incoming, bytes_max: u64) -> Result<TempPath, Failure> {
     let mut file = NamedTempFile::new_in(&server.scratch).map_err(deploy::disk)?;
     let mut bytes = 0;
     loop {
@@ -172,8 +187,8 @@ async fn upload(server: &Arc<Shared>, mut body: Incoming) -> Result<TempPath, Fa
         let frame = frame.map_err(|_| Failure::bad("the module ended before its end"))?;
         let Some(piece) = frame.data_ref() else { continue };
         bytes += piece.len() as u64;
-        if bytes > MODULE_BYTES_MAX {
-            let message = format!("a module that is deployed has at most {MODULE_BYTES_MAX} bytes");
+        if bytes > bytes_max {
+            let message = format!("a module that is deployed here has at most {bytes_max} bytes");
             return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
         file.write_all(piece).map_err(deploy::disk)?;

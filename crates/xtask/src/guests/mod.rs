@@ -41,8 +41,8 @@ pub fn build(only: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Debian packages of programs whose formats ours must agree with.
-const COMPARED_WITH: [&str; 1] = ["minisign"];
+/// Debian packages of programs that tests use: one whose formats ours must agree with, and a browser.
+const FOR_TESTS: [&str; 3] = ["minisign", "chromium", "chromium-driver"];
 
 /// Makes sure of every package that the guests to be built need, and the tests besides.
 fn install(root: &Path, stale: &[(&manifest::Guest, &manifest::Toolchain)]) -> Result<()> {
@@ -54,7 +54,7 @@ fn install(root: &Path, stale: &[(&manifest::Guest, &manifest::Toolchain)]) -> R
     };
     let tools = Tools::new(root);
     let mut debian = all(|chain| &chain.apt);
-    debian.extend(COMPARED_WITH.map(String::from));
+    debian.extend(FOR_TESTS.map(String::from));
     tools.apt(&debian)?;
     tools.pip(&all(|chain| &chain.pip))?;
     tools.npm(&all(|chain| &chain.npm))

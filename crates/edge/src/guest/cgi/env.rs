@@ -80,11 +80,30 @@ pub(super) fn environment(parts: &Parts, origin: &Origin) -> Vec<(Cow<'static, s
 fn headers(parts: &Parts, variables: &mut Vec<(Cow<'static, str>, Vec<u8>)>) {
     for name in parts.headers.keys().filter(|name| !NOT_PASSED.contains(name) && !name.as_str().contains('_')) {
         let separator: &[u8] = if *name == header::COOKIE { b"; " } else { b", " };
-        let values: Vec<&[u8]> = parts.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+        let mut values: Vec<&[u8]> = parts.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+        if *name == header::COOKIE {
+            values = values
+                .into_iter()
+                .flat_map(|value| value.split(|byte| *byte == b';'))
+                .filter_map(foreign_cookie)
+                .collect();
+            if values.is_empty() {
+                continue;
+            }
+        }
         let variable: String =
             name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }).collect();
         variables.push((Cow::Owned(format!("HTTP_{variable}")), values.join(separator)));
     }
+}
+
+/// A cookie that is not the dashboard's: browsers send that to other ports of its host, too.
+fn foreign_cookie(pair: &[u8]) -> Option<&[u8]> {
+    let pair = pair.trim_ascii();
+    let ours = pair
+        .strip_prefix(crate::admin::COOKIE.as_bytes())
+        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="));
+    (!ours && !pair.is_empty()).then_some(pair)
 }
 
 /// A path with its escapes undone. What is no escape, and a zero byte, which no variable can hold, stay as they are.
@@ -194,5 +213,18 @@ mod tests {
         assert_eq!(variable(&parts, "HTTP_ACCEPT").as_deref(), Some("a, b"));
         assert_eq!(variable(&parts, "HTTP_COOKIE").as_deref(), Some("a=1; b=2"));
         assert_eq!(variable(&parts, "HTTP_AUTHORIZATION").as_deref(), Some("Bearer x"));
+    }
+
+    #[test]
+    fn the_dashboards_cookie_reaches_no_program() {
+        for (cookies, passed) in [
+            ("selvedge_session=secret", None),
+            ("a=1; selvedge_session=secret; b=2", Some("a=1; b=2")),
+            ("selvedge_session = secret;a=1", Some("a=1")),
+            ("selvedge_sessions=1", Some("selvedge_sessions=1")),
+        ] {
+            let parts = request("/", &[("cookie", cookies)]);
+            assert_eq!(variable(&parts, "HTTP_COOKIE").as_deref(), passed, "{cookies}");
+        }
     }
 }

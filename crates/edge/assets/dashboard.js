@@ -1,0 +1,93 @@
+"use strict";
+// What pages do beyond plain HTML: parts are replaced as the server sends them, and a file can be dropped in.
+
+const main = document.querySelector("main[data-live]");
+if (main) {
+  const events = new EventSource(main.dataset.live);
+  for (const name of ["activity", "errors", "log"]) {
+    events.addEventListener(name, event => {
+      const part = document.getElementById(name);
+      // The server has escaped everything, and the page's policy runs no script that is not the server's file.
+      if (part) part.innerHTML = event.data;
+    });
+  }
+  addEventListener("pagehide", () => events.close());
+}
+
+const form = document.getElementById("try");
+if (form) {
+  const drop = document.getElementById("drop");
+  const file = document.getElementById("file");
+  const button = form.querySelector("button");
+  drop.hidden = false;
+
+  const stage = (text, kind) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    item.className = kind;
+    document.getElementById("stages").append(item);
+  };
+  const fail = text => {
+    const failure = document.getElementById("failure");
+    failure.textContent = text;
+    failure.hidden = false;
+  };
+  const tell = progress => {
+    if (progress.progress === "passed") stage(`${progress.stage} ${(progress.micros / 1000).toFixed(1)} ms`, "good");
+    if (progress.progress === "failed") {
+      stage(progress.stage, "bad");
+      fail(progress.message);
+    }
+    if (progress.progress === "deployed") {
+      const first = document.getElementById("first");
+      first.action = `/sites/${form.elements.site.value}/ask`;
+      first.submit();
+    }
+  };
+
+  const deploy = async module => {
+    if (!form.reportValidity()) return;
+    document.getElementById("stages").replaceChildren();
+    document.getElementById("failure").hidden = true;
+    button.disabled = true;
+    try {
+      const response = await fetch(`/try?site=${encodeURIComponent(form.elements.site.value)}`, {
+        method: "POST",
+        headers: { "content-type": "application/wasm", "x-selvedge-form": form.elements.form.value },
+        body: module,
+      });
+      if (!response.ok) throw new Error((await response.json()).error);
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (let rest = ""; ;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        const lines = (rest + value).split("\n");
+        rest = lines.pop();
+        lines.forEach(line => tell(JSON.parse(line)));
+      }
+    } catch (error) {
+      fail(error.message);
+    }
+    button.disabled = false;
+  };
+
+  form.addEventListener("submit", event => {
+    event.preventDefault();
+    deploy(document.getElementById("text").value);
+  });
+  file.addEventListener("change", () => {
+    if (file.files.length) deploy(file.files[0]);
+    file.value = "";
+  });
+  for (const name of ["dragenter", "dragover"]) {
+    drop.addEventListener(name, event => {
+      event.preventDefault();
+      drop.classList.add("over");
+    });
+  }
+  for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
+  drop.addEventListener("drop", event => {
+    event.preventDefault();
+    if (event.dataTransfer.files.length) deploy(event.dataTransfer.files[0]);
+  });
+}

@@ -1,0 +1,197 @@
+//! The dashboard: pages at the admin address, whole without scripts, live with one.
+//!
+//! | page | what it is |
+//! |---|---|
+//! | `/` | the tenant's sites, their traffic and latency now |
+//! | `/sites/SITE` | one of them: versions, errors, log, and a form to ask it |
+//! | `/try` | a module is dropped in, deployed and asked |
+//! | `/events`, `/sites/SITE/events` | what changes on these, as it changes (server-sent events) |
+//! | `/login`, `/logout` | where tokens are configured |
+//!
+//! Invariants: whatever comes from outside is escaped by the templates; nothing is loaded from elsewhere, and no script
+//! runs but `/assets/dashboard.js` (the policy in `headers.rs`); whatever changes something is a POST that `session.rs`
+//! has checked.
+
+mod charts;
+mod events;
+mod forms;
+mod headers;
+mod pages;
+mod session;
+mod trial;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+use self::forms::Form;
+use self::headers::{asset, page, redirect};
+use self::pages::{Ask, Frame, SitePage};
+pub(crate) use self::session::COOKIE;
+use self::session::{Sessions, Stranger, Visitor, same_origin};
+use super::reply::{Failure, ReplyBody};
+use crate::connection::Peer;
+use crate::deploy;
+use crate::error::EdgeError;
+use crate::name::Name;
+use crate::server::Shared;
+use crate::site::Site;
+use crate::store::SiteKey;
+
+/// What pages need besides the server.
+pub(super) struct Dashboard {
+    sessions: Sessions,
+    /// Where sites answer.
+    listen: SocketAddr,
+}
+
+/// A request for a page.
+struct Visit<'a> {
+    server: &'a Arc<Shared>,
+    dashboard: &'a Arc<Dashboard>,
+    headers: HeaderMap,
+}
+
+impl Dashboard {
+    pub(super) fn new(listen: SocketAddr) -> Dashboard {
+        Dashboard { sessions: Sessions::new(), listen }
+    }
+}
+
+/// Whether a path is a page's, not the API's.
+pub(super) fn is_page(path: &str) -> bool {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    ["", "sites", "try", "events", "login", "logout", "assets"].contains(&first)
+}
+
+/// Answers a request for a page.
+pub(super) async fn answer(
+    server: &Arc<Shared>,
+    dashboard: &Arc<Dashboard>,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    let visit = Visit { server, dashboard, headers: request.headers().clone() };
+    let done = visit.answer(peer, request).await;
+    done.unwrap_or_else(|failure| headers::failure(&failure))
+}
+
+impl Visit<'_> {
+    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_string());
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        if let (&Method::GET, ["assets", name]) = (&method, &parts[..]) {
+            return asset(name);
+        }
+        if method == Method::POST {
+            same_origin(&self.headers)?;
+        }
+        let access = self.server.access.load_full();
+        match (&method, &parts[..]) {
+            (&Method::GET, ["login"]) => return Ok(page(StatusCode::OK, &pages::Login { error: String::new() })),
+            (&Method::POST, ["login"]) => return self.log_in(request).await,
+            _ => {}
+        }
+        let visitor = match self.dashboard.sessions.visitor(&access, peer, &self.headers) {
+            Ok(visitor) => visitor,
+            Err(Stranger::Unknown) if method == Method::GET => return Ok(redirect("/login")),
+            Err(Stranger::Unknown) => return Err(Failure::unauthorized("you are not logged in any more")),
+            Err(Stranger::Refused(failure)) => return Err(failure),
+        };
+        match (&method, &parts[..]) {
+            (&Method::GET, [""]) => Ok(self.overview(&visitor)),
+            (&Method::GET, ["events"]) => events::overview(self, visitor),
+            (&Method::GET, ["sites", site]) => self.site_page(&visitor, site, Ask::default(), None).await,
+            (&Method::GET, ["sites", site, "events"]) => events::site(self, &visitor, &self.site(&visitor, site)?),
+            (&Method::POST, ["sites", site, "rollback"]) => self.rollback(&visitor, site, request).await,
+            (&Method::POST, ["sites", site, "ask"]) => trial::ask(self, &visitor, site, request).await,
+            (&Method::GET, ["try"]) => Ok(trial::page(self, &visitor)),
+            (&Method::POST, ["try"]) => trial::deploy(self, &visitor, request).await,
+            (&Method::POST, ["logout"]) => self.log_out(&visitor, request).await,
+            _ => Err(Failure::new(StatusCode::NOT_FOUND, format!("there is no page {path}"))),
+        }
+    }
+
+    fn frame(&self, visitor: &Visitor) -> Frame {
+        Frame {
+            tenant: visitor.tenant.name.to_string(),
+            logged_in: !visitor.session.is_empty(),
+            form: self.dashboard.sessions.form_token(&visitor.session),
+        }
+    }
+
+    /// The address that a terminal would deploy to.
+    fn admin(&self) -> String {
+        let host = self.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        format!("http://{}", host.unwrap_or("127.0.0.1:8081"))
+    }
+
+    fn overview(&self, visitor: &Visitor) -> Response<ReplyBody> {
+        let activity = pages::sites(self.server, visitor, &self.admin());
+        page(StatusCode::OK, &pages::Overview { frame: self.frame(visitor), activity })
+    }
+
+    fn site(&self, visitor: &Visitor, site: &str) -> Result<Arc<Site>, Failure> {
+        let site = Name::new(site).map_err(|error| Failure::bad(error.to_string()))?;
+        let found = self.server.site(&SiteKey { tenant: visitor.tenant.name.clone(), site: site.clone() });
+        found.ok_or_else(|| EdgeError::NoSite(site.to_string()).into())
+    }
+
+    async fn site_page(
+        &self,
+        visitor: &Visitor,
+        site: &str,
+        ask: Ask,
+        answer: Option<pages::Answer>,
+    ) -> Result<Response<ReplyBody>, Failure> {
+        let site = self.site(visitor, site)?;
+        let record = deploy::record_of(self.server, &site.key).await?;
+        let record = record.ok_or_else(|| EdgeError::NoSite(site.key.site.to_string()))?;
+        let shown = SitePage::new(self.frame(visitor), &site, &record, visitor);
+        Ok(page(StatusCode::OK, &SitePage { ask, answer, ..shown }))
+    }
+
+    /// A form that comes from one of our pages.
+    async fn form(&self, visitor: &Visitor, request: Request<Incoming>) -> Result<Form, Failure> {
+        let form = Form::read(request.into_body()).await?;
+        self.dashboard.sessions.check_form(&visitor.session, form.get("form"))?;
+        Ok(form)
+    }
+
+    async fn rollback(
+        &self,
+        visitor: &Visitor,
+        site: &str,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, Failure> {
+        let form = self.form(visitor, request).await?;
+        let version = form.get("version").parse().map_err(|_| Failure::bad("the form names no version"))?;
+        let (server, site) = (self.server.clone(), self.site(visitor, site)?);
+        let to = format!("/sites/{}", site.key.site);
+        // To its end, whatever becomes of the browser.
+        let done = tokio::spawn(async move { deploy::rollback(&server, &site, Some(version)).await }).await;
+        done.map_err(|error| EdgeError::Internal(error.to_string()))??;
+        Ok(redirect(&to))
+    }
+
+    async fn log_in(&self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
+        let form = Form::read(request.into_body()).await?;
+        match self.dashboard.sessions.log_in(&self.server.access.load(), form.get("token")) {
+            Ok(cookie) => Ok(with_cookie(redirect("/"), cookie)),
+            Err(failure) => Ok(page(failure.status, &pages::Login { error: failure.message })),
+        }
+    }
+
+    async fn log_out(&self, visitor: &Visitor, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
+        self.form(visitor, request).await?;
+        Ok(with_cookie(redirect("/login"), self.dashboard.sessions.log_out(&visitor.session)))
+    }
+}
+
+fn with_cookie(mut response: Response<ReplyBody>, cookie: HeaderValue) -> Response<ReplyBody> {
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    response
+}

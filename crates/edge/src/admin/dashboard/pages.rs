@@ -1,0 +1,296 @@
+//! What pages show. Templates escape whatever is put into them; the parts marked `safe` there are templates' own.
+
+use std::sync::Arc;
+
+use askama::Template;
+use hyper::StatusCode;
+
+use super::charts::{ago, clock, duration, rate, spark};
+use super::session::Visitor;
+use crate::history::Recent;
+use crate::logs::{Entry, Event, now_ms};
+use crate::server::Shared;
+use crate::site::Site;
+use crate::store::SiteRecord;
+
+/// Errors that a site's page shows.
+const ERRORS_SHOWN: usize = 20;
+/// Lines of the log that it shows.
+const LINES_SHOWN: usize = 100;
+/// Methods that can be asked with.
+const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
+
+/// What all pages have.
+pub(super) struct Frame {
+    pub(super) tenant: String,
+    pub(super) logged_in: bool,
+    /// What forms must carry.
+    pub(super) form: String,
+}
+
+#[derive(Template)]
+#[template(path = "activity.html")]
+struct ActivityPart {
+    tiles: Tiles,
+}
+
+struct Tiles {
+    per_second: String,
+    median: String,
+    slowest: String,
+    errors: u32,
+    live: u32,
+    waiting: u32,
+}
+
+impl Tiles {
+    fn of(recent: &Recent, visitor: &Visitor) -> Tiles {
+        let gate = visitor.tenant.gate.load();
+        Tiles {
+            per_second: rate(recent.per_second()),
+            median: duration(recent.latency(0.5)),
+            slowest: duration(recent.latency(0.99)),
+            errors: recent.errors(),
+            live: gate.live(),
+            waiting: gate.waiting(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "sites.html")]
+struct SitesPart {
+    tiles: Tiles,
+    sites: Vec<SiteRow>,
+    admin: String,
+}
+
+struct SiteRow {
+    name: String,
+    hosts: String,
+    version: Option<u32>,
+    chart: String,
+    tiles: Tiles,
+}
+
+/// The part of the first page that changes.
+pub(super) fn sites(server: &Shared, visitor: &Visitor, admin: &str) -> String {
+    let places = server.routes.load().places();
+    let mut all = Recent::default();
+    let row = |site: Arc<Site>| {
+        let recent = site.history.recent();
+        all = std::mem::take(&mut all).and(&recent);
+        SiteRow {
+            name: site.key.site.to_string(),
+            hosts: places.get(&site.key).map(|places| places.join(", ")).unwrap_or_default(),
+            version: running(&site),
+            chart: spark(&recent.traffic(), &format!("{} requests in the last minute", recent.requests())),
+            tiles: Tiles::of(&recent, visitor),
+        }
+    };
+    let sites = server.sites_of(&visitor.tenant.name).into_iter().map(row).collect();
+    rendered(&SitesPart { tiles: Tiles::of(&all, visitor), sites, admin: admin.to_string() })
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+pub(super) struct Overview {
+    pub(super) frame: Frame,
+    pub(super) activity: String,
+}
+
+#[derive(Template)]
+#[template(path = "site_activity.html")]
+struct SiteActivityPart {
+    tiles: Tiles,
+    most: String,
+    worst: String,
+    traffic: String,
+    slowest: String,
+}
+
+/// The numbers and charts of a site.
+pub(super) fn activity(site: &Site, visitor: &Visitor) -> String {
+    let recent = site.history.recent();
+    let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+    let (traffic, slowest) = (recent.traffic(), recent.slowest());
+    rendered(&SiteActivityPart {
+        tiles: Tiles::of(&recent, visitor),
+        most: rate(most(&traffic)),
+        worst: duration(most(&slowest)),
+        traffic: spark(&traffic, "requests in each second of the last minute"),
+        slowest: spark(&slowest, "latency of the slowest hundredth in each second of the last minute"),
+    })
+}
+
+#[derive(Template)]
+#[template(path = "errors.html")]
+struct ErrorsPart {
+    errors: Vec<ErrorRow>,
+}
+
+struct ErrorRow {
+    name: String,
+    time: String,
+    request: String,
+    message: String,
+}
+
+/// What went wrong lately, the newest first.
+pub(super) fn errors(entries: &[Arc<Entry>]) -> String {
+    let row = |entry: &Arc<Entry>| match &entry.event {
+        Event::Failure { name, message } => Some(ErrorRow {
+            name: name.clone(),
+            time: clock(entry.time_ms),
+            request: entry.request.clone(),
+            message: message.clone(),
+        }),
+        _ => None,
+    };
+    rendered(&ErrorsPart { errors: entries.iter().rev().filter_map(row).take(ERRORS_SHOWN).collect() })
+}
+
+#[derive(Template)]
+#[template(path = "log.html")]
+struct LogPart {
+    lines: Vec<LogRow>,
+}
+
+struct LogRow {
+    kind: &'static str,
+    time: String,
+    text: String,
+}
+
+/// The last lines of a site's log, the newest first.
+pub(super) fn log(entries: &[Arc<Entry>]) -> String {
+    let row = |entry: &Arc<Entry>| {
+        let (kind, text) = match &entry.event {
+            Event::Guest { line } => ("guest", line.clone()),
+            Event::Failure { name, message } => {
+                ("failure", format!("{name}: {}", message.lines().next().unwrap_or_default()))
+            }
+            Event::Request { line, status, micros, error } => {
+                let kind = if error.is_some() { "failure" } else { "request" };
+                (kind, format!("{line} {status} {}", duration(*micros as f64)))
+            }
+        };
+        LogRow { kind, time: clock(entry.time_ms), text }
+    };
+    rendered(&LogPart { lines: entries.iter().rev().take(LINES_SHOWN).map(row).collect() })
+}
+
+#[derive(Template)]
+#[template(path = "site.html")]
+pub(super) struct SitePage {
+    pub(super) frame: Frame,
+    pub(super) name: String,
+    pub(super) hosts: String,
+    pub(super) running: Option<u32>,
+    pub(super) activity: String,
+    pub(super) errors: String,
+    pub(super) log: String,
+    pub(super) methods: &'static [&'static str],
+    pub(super) ask: Ask,
+    pub(super) answer: Option<Answer>,
+    pub(super) versions: Vec<VersionRow>,
+}
+
+/// What a site is asked.
+pub(super) struct Ask {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) body: String,
+}
+
+impl Default for Ask {
+    fn default() -> Ask {
+        Ask { method: "GET".into(), path: "/".into(), body: String::new() }
+    }
+}
+
+/// What it answered.
+pub(super) struct Answer {
+    pub(super) good: bool,
+    pub(super) status: String,
+    pub(super) took: String,
+    pub(super) headers: String,
+    pub(super) body: String,
+}
+
+pub(super) struct VersionRow {
+    number: u32,
+    active: bool,
+    /// Its share of the requests, in percent.
+    canary: Option<u8>,
+    time: String,
+    module: String,
+    short: String,
+}
+
+impl SitePage {
+    pub(super) fn new(frame: Frame, site: &Site, record: &SiteRecord, visitor: &Visitor) -> SitePage {
+        let (entries, _, _) = site.log.since(0);
+        let now = now_ms();
+        let version = |version: &crate::store::VersionRecord| VersionRow {
+            number: version.number,
+            active: version.number == record.active,
+            canary: record.canary.filter(|canary| canary.version == version.number).map(|canary| canary.percent),
+            time: ago(version.deployed_ms, now),
+            module: version.module.to_string(),
+            short: version.module.to_string()[..12].to_string(),
+        };
+        SitePage {
+            frame,
+            name: site.key.site.to_string(),
+            hosts: record.hosts.iter().map(|host| format!("{host}{}", record.path)).collect::<Vec<_>>().join(", "),
+            running: running(site),
+            activity: activity(site, visitor),
+            errors: errors(&entries),
+            log: log(&entries),
+            methods: &METHODS,
+            ask: Ask::default(),
+            answer: None,
+            versions: record.versions.iter().rev().map(version).collect(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "try.html")]
+pub(super) struct TryPage {
+    pub(super) frame: Frame,
+    pub(super) site: String,
+    pub(super) text: String,
+    pub(super) module_max: String,
+    pub(super) text_max: String,
+    pub(super) stages: Vec<StageRow>,
+    pub(super) failure: String,
+}
+
+pub(super) struct StageRow {
+    pub(super) kind: &'static str,
+    pub(super) text: String,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+pub(super) struct Login {
+    pub(super) error: String,
+}
+
+#[derive(Template)]
+#[template(path = "failure.html")]
+pub(super) struct FailurePage {
+    pub(super) status: StatusCode,
+    pub(super) message: String,
+}
+
+pub(super) fn rendered(page: &impl Template) -> String {
+    page.render().expect("these templates call nothing that fails")
+}
+
+/// The version that answers, beside a canary perhaps.
+fn running(site: &Site) -> Option<u32> {
+    site.serving().and_then(|serving| Some(serving.all().next()?.version))
+}

@@ -1,0 +1,198 @@
+//! A module is dropped in and becomes a version; a site is asked, and its answer shown.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{self, HeaderName};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::charts::duration;
+use super::pages::{Answer, Ask, StageRow, TryPage};
+use super::session::Visitor;
+use super::{Visit, headers};
+use crate::admin::reply::{Failure, ReplyBody};
+use crate::admin::site::{begin_deploy, told_in_lines, upload};
+use crate::admin::{Asked, query};
+use crate::config::ByteCount;
+use crate::deploy::{self, Order, Progress};
+use crate::limits::{DASHBOARD_ANSWER_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_TEXT_BYTES_MAX, TRIAL_TIMEOUT};
+use crate::logs;
+use crate::name::Name;
+use crate::store::SiteKey;
+
+/// What the form begins with.
+const EXAMPLE: &str = include_str!("../../../../../examples/hello.wat");
+/// Sent with a module that is no form.
+const FORM_HEADER: HeaderName = HeaderName::from_static("x-selvedge-form");
+
+pub(super) fn page(visit: &Visit<'_>, visitor: &Visitor) -> Response<ReplyBody> {
+    headers::page(StatusCode::OK, &try_page(visit, visitor, "hello", EXAMPLE))
+}
+
+fn try_page(visit: &Visit<'_>, visitor: &Visitor, site: &str, text: &str) -> TryPage {
+    TryPage {
+        frame: visit.frame(visitor),
+        site: site.to_string(),
+        text: text.to_string(),
+        module_max: ByteCount(DASHBOARD_MODULE_BYTES_MAX).to_string(),
+        text_max: ByteCount(DASHBOARD_TEXT_BYTES_MAX as u64).to_string(),
+        stages: Vec::new(),
+        failure: String::new(),
+    }
+}
+
+/// A module as the body, from a script, which is told of each stage; or a form with its text, which gets a page.
+pub(super) async fn deploy(
+    visit: &Visit<'_>,
+    visitor: &Visitor,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Failure> {
+    match visit.headers.contains_key(FORM_HEADER) {
+        // A script reads what went wrong, not a page.
+        true => Ok(deploy_body(visit, visitor, request).await.unwrap_or_else(|failure| failure.reply())),
+        false => deploy_form(visit, visitor, request).await,
+    }
+}
+
+async fn deploy_body(
+    visit: &Visit<'_>,
+    visitor: &Visitor,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Failure> {
+    let given = visit.headers.get(FORM_HEADER).and_then(|value| value.to_str().ok());
+    visit.dashboard.sessions.check_form(&visitor.session, given.unwrap_or_default())?;
+    let query = query(request.uri().query().unwrap_or_default())?;
+    let asked = Asked { tenant: visitor.tenant.clone(), query, request };
+    let key = asked.key(asked.all("site").first().map_or("", String::as_str))?;
+    let module = upload(visit.server, asked.request.into_body(), DASHBOARD_MODULE_BYTES_MAX).await?;
+    let site = visit.server.site_or_new(&key, &asked.tenant);
+    Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(), module)))
+}
+
+/// Without a script: the whole deploy, then a page that says how it went.
+async fn deploy_form(
+    visit: &Visit<'_>,
+    visitor: &Visitor,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Failure> {
+    let form = visit.form(visitor, request).await?;
+    let (name, text) = (form.get("site"), form.get("text"));
+    let mut shown = try_page(visit, visitor, name, text);
+    if text.len() > DASHBOARD_TEXT_BYTES_MAX {
+        let most = ByteCount(DASHBOARD_TEXT_BYTES_MAX as u64);
+        return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a text here has at most {most}")));
+    }
+    let site = Name::new(name).map_err(|error| Failure::bad(error.to_string()))?;
+    let site = visit.server.site_or_new(&SiteKey { tenant: visitor.tenant.name.clone(), site }, &visitor.tenant);
+    let mut file = tempfile::NamedTempFile::new_in(&visit.server.scratch).map_err(deploy::disk)?;
+    file.write_all(text.as_bytes()).map_err(deploy::disk)?;
+    let mut told = begin_deploy(visit.server, site, anywhere(), file.into_temp_path());
+    while let Some(progress) = told.recv().await {
+        match progress {
+            Progress::Passed { stage, micros } => {
+                let text = format!("{stage:?} {}", duration(micros as f64)).to_lowercase();
+                shown.stages.push(StageRow { kind: "good", text });
+            }
+            Progress::Failed { stage, message } => {
+                shown.stages.push(StageRow { kind: "bad", text: format!("{stage:?}").to_lowercase() });
+                shown.failure = message;
+            }
+            Progress::Deployed { .. } => return asked(visit, visitor, name, Ask::default()).await,
+        }
+    }
+    Ok(headers::page(StatusCode::UNPROCESSABLE_ENTITY, &shown))
+}
+
+/// Asks a site what a form says.
+pub(super) async fn ask(
+    visit: &Visit<'_>,
+    visitor: &Visitor,
+    site: &str,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Failure> {
+    let form = visit.form(visitor, request).await?;
+    let field = |name: &str| form.get(name).to_string();
+    asked(visit, visitor, site, Ask { method: field("method"), path: field("path"), body: field("body") }).await
+}
+
+async fn asked(visit: &Visit<'_>, visitor: &Visitor, name: &str, ask: Ask) -> Result<Response<ReplyBody>, Failure> {
+    let site = visit.site(visitor, name)?;
+    let record = deploy::record_of(visit.server, &site.key).await?;
+    let found = record.as_ref().and_then(|record| Some((record.hosts.first()?, record.path.as_str())));
+    let (host, prefix) = found.ok_or_else(|| Failure::bad("the site has no host"))?;
+    let method: Method = ask.method.parse().map_err(|_| Failure::bad("this is no method of HTTP"))?;
+    let request =
+        Request::builder().method(method).uri(format!("{prefix}{}", ask.path)).header(header::HOST, host.as_str());
+    let request = request.header(header::USER_AGENT, "selvedge-dashboard").body(Full::from(ask.body.clone()));
+    let request =
+        request.ok().filter(|request| request.uri().path().starts_with('/') && request.uri().host().is_none());
+    let request = request.ok_or_else(|| Failure::bad("a path begins with / and has no spaces"))?;
+    let answer = tokio::time::timeout(TRIAL_TIMEOUT, exchange(visit, request)).await;
+    let late = |_| Failure::new(StatusCode::GATEWAY_TIMEOUT, "the site did not answer in time");
+    let answer = answer.map_err(late)?.map_err(|error| Failure::new(StatusCode::BAD_GATEWAY, error.to_string()))?;
+    visit.site_page(visitor, name, ask, Some(answer)).await
+}
+
+/// As any client would: on the address where sites answer.
+async fn exchange(
+    visit: &Visit<'_>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+    let mut to = visit.dashboard.listen;
+    if to.ip().is_unspecified() {
+        to.set_ip(if to.is_ipv4() {
+            std::net::Ipv4Addr::LOCALHOST.into()
+        } else {
+            std::net::Ipv6Addr::LOCALHOST.into()
+        });
+    }
+    let began = Instant::now();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(TcpStream::connect(to).await?)).await?;
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await?;
+    let (parts, body) = response.into_parts();
+    let (bytes, whole) = beginning(body).await;
+    let headers = parts.headers.iter().map(|(name, value)| format!("{name}: {}\n", logs::text(value.as_bytes())));
+    let mut body = readable(&bytes);
+    if !whole {
+        body += &format!("\n… more than the {} that are shown", ByteCount(DASHBOARD_ANSWER_BYTES_MAX as u64));
+    }
+    Ok(Answer {
+        good: !parts.status.is_server_error() && !parts.status.is_client_error(),
+        status: parts.status.to_string(),
+        took: took(began.elapsed()),
+        headers: headers.collect(),
+        body,
+    })
+}
+
+fn took(time: Duration) -> String {
+    duration(time.as_micros() as f64)
+}
+
+/// What of a body is shown, and whether that is all. What breaks off is shown as far as it came.
+async fn beginning(mut body: Incoming) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+        if bytes.len() > DASHBOARD_ANSWER_BYTES_MAX {
+            bytes.truncate(DASHBOARD_ANSWER_BYTES_MAX);
+            return (bytes, false);
+        }
+    }
+    (bytes, true)
+}
+
+fn readable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).split('\n').map(|line| logs::text(line.as_bytes())).collect::<Vec<_>>().join("\n")
+}
+
+/// Where the version before answered, or at the site's own name.
+fn anywhere() -> Order {
+    Order { hosts: Vec::new(), path: None, canary: None }
+}

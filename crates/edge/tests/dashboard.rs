@@ -1,0 +1,221 @@
+//! The dashboard: in a real browser, and against those who would misuse it.
+
+#[path = "dashboard/browser.rs"]
+mod browser;
+mod common;
+
+use std::net::SocketAddr;
+
+use browser::Browser;
+use common::{Edge, deploy, edge, get, guest, rest, send};
+use selvedge_edge::client::{Client, Name};
+
+/// A program whose names, log and answer are markup; it traps if its query is not empty.
+const MARKUP: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "args_sizes_get" (func $args (param i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 64) "Content-Type: text/html\n\n<script>window.harm=1</script>")
+    (data (i32.const 128) "<img src=x onerror=\"window.harm=2\">\n")
+    (func $"<img src=x onerror=window.harm=3>" (unreachable))
+    (func $say (param $stream i32) (param $text i32) (param $length i32)
+        (i32.store (i32.const 0) (local.get $text))
+        (i32.store (i32.const 4) (local.get $length))
+        (drop (call $write (local.get $stream) (i32.const 0) (i32.const 1) (i32.const 8))))
+    (func (export "_start")
+        (drop (call $args (i32.const 16) (i32.const 20)))
+        (call $say (i32.const 2) (i32.const 128) (i32.const 36))
+        (if (i32.gt_u (i32.load (i32.const 16)) (i32.const 1)) (then (call $"<img src=x onerror=window.harm=3>")))
+        (call $say (i32.const 1) (i32.const 64) (i32.const 55))))"#;
+
+/// A request to the admin address, as a browser's page there would make it but for these headers.
+fn ask(admin: SocketAddr, line: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    rest(send(
+        admin,
+        format!("{line} HTTP/1.1\r\n{headers}{form}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"),
+    ))
+}
+
+/// What forms of this page carry.
+fn form_token(page: &str) -> &str {
+    page.split("name=\"form\" value=\"").nth(1).unwrap_or_else(|| panic!("{page}")).split('"').next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_wrote_is_text_on_every_page() {
+    let Edge { server, client, state: _state } = edge(common::CONFIG).await;
+    deploy(&client, "markup", MARKUP.into()).await;
+    get(server.listen(), "markup", "/");
+    assert!(get(server.listen(), "markup", "/?trap").contains("guest_trap"));
+    let host = "Host: localhost\r\n";
+    let page = ask(server.admin(), "GET /sites/markup", host, "");
+    let form = form_token(&page).to_string();
+    let asked =
+        ask(server.admin(), "POST /sites/markup/ask", host, &format!("form={form}&method=GET&path=/&body=%3Cb%3E"));
+    let tried = ask(server.admin(), "POST /try", host, &format!("form={form}&site=x&text=%3Cscript%3E%3C/textarea%3E"));
+    assert!(page.contains("&#60;img src=x onerror=") && page.contains("harm=3"), "{page}");
+    assert!(asked.contains("&#60;script&#62;window.harm=1"), "{asked}");
+    assert!(tried.contains("&#60;script&#62;&#60;/textarea&#62;"), "{tried}");
+    for page in [&page, &asked, &tried] {
+        let body = page.split_once("\r\n\r\n").unwrap().1;
+        assert_eq!(body.matches("<script").count(), 1, "only our own:\n{body}");
+        assert!(!body.contains("<img") && !body.contains("<b>&"), "{body}");
+        assert!(page.contains("content-security-policy: default-src 'none'; script-src 'self';"), "{page}");
+        assert!(page.contains("x-frame-options: DENY") && page.contains("x-content-type-options: nosniff"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_other_origins_change_nothing() {
+    let Edge { server, client, state: _state } = edge(common::CONFIG).await.with(&["hello"]).await;
+    deploy(&client, "hello", guest("hello")).await;
+    let admin = server.admin();
+    let page = ask(admin, "GET /sites/hello", "Host: localhost\r\n", "");
+    let good = format!("form={}&version=1", form_token(&page));
+    let local = "Host: localhost\r\n";
+    let active = || async { client.versions(&Name::new("hello").unwrap()).await.unwrap().active };
+    for (headers, body) in [
+        ("Host: localhost\r\nOrigin: http://evil.example\r\n", &*good),
+        ("Host: localhost\r\nOrigin: http://localhost:8080\r\n", &good),
+        ("Host: localhost\r\nOrigin: null\r\n", &good),
+        ("Host: localhost\r\nSec-Fetch-Site: cross-site\r\n", &good),
+        ("Host: localhost\r\nSec-Fetch-Site: same-site\r\n", &good),
+        ("Host: evil.example\r\nOrigin: http://evil.example\r\n", &good),
+        (local, "version=1"),
+        (local, "form=&version=1"),
+        (local, "form=0123456789abcdef&version=1"),
+    ] {
+        let answer = ask(admin, "POST /sites/hello/rollback", headers, body);
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{headers}{body}\n{answer}");
+        let module = format!("{headers}x-selvedge-form: x\r\n");
+        assert!(ask(admin, "POST /try?site=hello", &module, "(module)").starts_with("HTTP/1.1 403 "));
+        assert_eq!(active().await, 2);
+    }
+    for foreign in
+        ["Host: localhost\r\nSec-Fetch-Site: cross-site\r\n", "Host: localhost\r\nOrigin: http://a.example\r\n"]
+    {
+        assert!(ask(admin, "GET /events", foreign, "").starts_with("HTTP/1.1 403 "), "{foreign}");
+    }
+    assert!(ask(admin, "GET /", "Host: evil.example\r\n", "").starts_with("HTTP/1.1 403 "), "a name that was rebound");
+    let ours = format!("{local}Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n");
+    assert!(ask(admin, "POST /sites/hello/rollback", &ours, &good).starts_with("HTTP/1.1 303 "));
+    assert_eq!(active().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dropped_in_is_bounded() {
+    let Edge { server, client: _client, state: _state } = edge(common::CONFIG).await;
+    let page = ask(server.admin(), "GET /try", "Host: localhost\r\n", "");
+    let header = format!("Host: localhost\r\nx-selvedge-form: {}\r\n", form_token(&page));
+    let answer = ask(server.admin(), "POST /try?site=big", &header, &" ".repeat((16 << 20) + 1));
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("at most 16777216 bytes"), "{answer}");
+    let text = format!("form={}&site=big&text={}", form_token(&page), "x".repeat((1 << 20) + 1));
+    let answer = ask(server.admin(), "POST /try", "Host: localhost\r\n", &text);
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("at most 1 MiB"), "{answer}");
+    let answer = ask(server.admin(), "POST /try", "Host: localhost\r\n", &"x".repeat((4 << 20) + 1));
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_a_session_that_ends_and_shows_one_tenant() {
+    // The SHA-256 of "a" and of "b".
+    let config = r#"
+        listen = "127.0.0.1:0"
+        admin = "127.0.0.1:0"
+        [tenants.alpha]
+        tokens = ["sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"]
+        [tenants.beta]
+        tokens = ["sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"]
+    "#;
+    let Edge { server, client: _nobody, state: _state } = edge(config).await;
+    let admin = server.admin();
+    let alpha = Client::new(&format!("http://{admin}"), Some("a".into())).unwrap();
+    deploy(&alpha, "mine", guest("hello")).await;
+    let local = "Host: localhost\r\n";
+    assert!(ask(admin, "GET /", local, "").contains("\r\nlocation: /login\r\n"));
+    assert!(ask(admin, "POST /try", local, "form=x").starts_with("HTTP/1.1 401 "));
+    let refused = ask(admin, "POST /login", local, "token=c");
+    assert!(refused.starts_with("HTTP/1.1 401 ") && !refused.contains("set-cookie"), "{refused}");
+    let log_in = |token: &str| {
+        let answer = ask(admin, "POST /login", local, &format!("token={token}"));
+        let cookie =
+            answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("{answer}"));
+        assert!(cookie.contains("; HttpOnly; SameSite=Strict"), "{cookie}");
+        format!("{local}Cookie: x=1; {}\r\n", cookie.split(';').next().unwrap())
+    };
+    let (a, b) = (log_in("a"), log_in("b"));
+    let page = ask(admin, "GET /sites/mine", &a, "");
+    assert!(page.starts_with("HTTP/1.1 200 "), "{page}");
+    assert!(!ask(admin, "GET /", &b, "").contains("mine"));
+    assert!(ask(admin, "GET /sites/mine", &b, "").starts_with("HTTP/1.1 404 "));
+    let form = format!("form={}&version=1", form_token(&page));
+    assert!(ask(admin, "POST /sites/mine/rollback", &b, &form).starts_with("HTTP/1.1 403 "), "another session's form");
+    assert!(ask(admin, "GET /v1/sites", &a, "").starts_with("HTTP/1.1 401 "), "the API takes tokens alone");
+    assert!(ask(admin, "POST /logout", &a, &form).contains("location: /login"));
+    assert!(ask(admin, "GET /", &a, "").contains("location: /login"), "the session is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_script_a_text_is_deployed_and_asked() {
+    let Edge { server, client: _client, state: _state } = edge(common::CONFIG).await;
+    let page = ask(server.admin(), "GET /try", "Host: localhost\r\n", "");
+    let text: String = String::from_utf8(guest("hello")).unwrap().bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let body = format!("form={}&site=tried&text={text}", form_token(&page));
+    let answer = ask(server.admin(), "POST /try", "Host: localhost\r\n", &body);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("<pre>fine"), "{answer}");
+    assert!(get(server.listen(), "tried", "/").ends_with("fine\n"));
+    let body = format!("form={}&site=tried&text=(module", form_token(&page));
+    let answer = ask(server.admin(), "POST /try", "Host: localhost\r\n", &body);
+    assert!(answer.starts_with("HTTP/1.1 422 ") && answer.contains("<li class=\"bad\">compile</li>"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_browser_a_module_is_dropped_in_watched_and_rolled_back() {
+    let Edge { server, client, state } = edge(common::CONFIG).await.with(&["hello"]).await;
+    let (admin, listen) = (format!("http://{}", server.admin()), server.listen());
+    deploy(&client, "markup", MARKUP.into()).await;
+    let first = state.path().join("first.wat");
+    std::fs::write(&first, guest("hello")).unwrap();
+    let work = tokio::task::spawn_blocking(move || {
+        let browser = Browser::start();
+        browser.go(&admin);
+        browser.until("document.querySelector('a.name')");
+        for _ in 0..3 {
+            get(listen, "hello", "/");
+        }
+        // Without a reload.
+        browser.until("document.querySelector('.sites tr').parentNode.parentNode.innerText.match(/hello[^]*0\\.3/)");
+        // A file, then a text: two versions.
+        browser.go(&format!("{admin}/try"));
+        browser.run("document.querySelector('[name=site]').value = 'dropped'");
+        browser.type_into("#file", first.to_str().unwrap());
+        browser.until("location.pathname === '/sites/dropped/ask' && document.querySelector('#answer')");
+        assert!(browser.text("#answer").contains("200 OK") && browser.text("#answer").contains("fine"));
+        browser.go(&format!("{admin}/try"));
+        browser.run("document.querySelector('[name=site]').value = 'dropped'");
+        browser.click("#try button");
+        browser.until("location.pathname === '/sites/dropped/ask' && document.querySelector('#answer')");
+        assert!(browser.text("#answer").contains("hello, from a fresh instance"));
+        assert!(browser.text("h1").contains("version 2"));
+        browser.click(".versions button");
+        browser.until(
+            "location.pathname === '/sites/dropped' && document.querySelector('h1').innerText.includes('version 1')",
+        );
+        assert!(get(listen, "dropped", "/").ends_with("fine\n"));
+        // A module that is none is refused where it was written.
+        browser.go(&format!("{admin}/try"));
+        browser.run("document.querySelector('#text').value = '(module'");
+        browser.click("#try button");
+        browser.until("document.querySelector('#stages .bad') && !document.querySelector('#failure').hidden");
+        // What a program says, as it says it, is not run.
+        browser.go(&format!("{admin}/sites/markup"));
+        get(listen, "markup", "/?trap");
+        browser.until("document.querySelector('#errors pre') && document.querySelector('#log .guest')");
+        assert!(browser.text("#errors").contains("<img src=x onerror=window.harm=3>"));
+        assert_eq!(browser.run("return window.harm ?? 0"), 0);
+        assert_eq!(browser.run("return document.querySelectorAll('main img, main script').length"), 0);
+    });
+    work.await.unwrap();
+}
