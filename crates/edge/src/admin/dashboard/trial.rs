@@ -194,5 +194,5 @@ fn readable(bytes: &[u8]) -> String {
 
 /// Where the version before answered, or at the site's own name.
 fn anywhere() -> Order {
-    Order { hosts: Vec::new(), path: None, canary: None }
+    Order { hosts: Vec::new(), path: None, canary: None, signature: None }
 }
