@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub const VALUE_BYTES: usize = 16;
 
 /// Version of this ABI and of the context's layout; an artifact states the one it was compiled for.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 macro_rules! builtins {
     ($($(#[$doc:meta])* $name:ident = $index:literal, $values:literal;)*) => {

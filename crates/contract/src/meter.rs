@@ -22,12 +22,16 @@
 //! a call, a branch or one of the operators above, up to the next of them. A piece that would exceed the limit
 //! does not begin; nor does one of the operators above, which then counts one. So a limit is never exceeded, and
 //! where it ends the code depends on module, input and limit alone. The code ends in
-//! [`crate::trap::TrapCode::MeterExhausted`].
+//! [`crate::trap::TrapCode::MeterExhausted`], or waits there for a higher limit, and goes on as if it had always had it.
 //!
-//! **How it is done.** [`crate::vmctx::header::METER`] holds what may still be executed. A piece subtracts its
-//! operators in a register at its start, and stores the difference at its end and, in part, before what may trap
-//! or look. An access to memory traps without a store before it: the byte in the trap table says how many operators
-//! were executed since the last one ([`crate::trap::TrapSite`]).
+//! **How it is done.** [`crate::vmctx::header::METER`] holds what was executed. A piece adds its operators in a
+//! register at its start, compares the sum with [`crate::vmctx::header::METER_LIMIT`], and stores it at its end and, in
+//! part, before what may trap or look. An access to memory traps without a store before it: the byte in the trap table
+//! says how many operators were executed since the last one ([`crate::trap::TrapSite`]).
+//!
+//! If the sum is above the limit, code stores it to [`crate::vmctx::header::METER_WANTED`] and executes a breakpoint
+//! (`int3`). It is code like any other that goes on behind it, as all registers are kept and none holds what was
+//! computed from the limit: a host that has raised the limit lets it go on there. It must be at least what was wanted.
 
 /// Bytes that a bulk operation moves for one count.
 pub const BYTES_PER_COUNT: u64 = 64;

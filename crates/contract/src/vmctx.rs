@@ -9,7 +9,7 @@
 //!            tables               {base, size, bound, owner} each  ([`table_def`])
 //!            memories             {base, size, bound} each         ([`memory_def`])
 //!            globals              16 bytes each, the first nearest
-//!  ctx - 64  header: stack limit, host entries, identity           ([`header`])
+//!            header: stack limit, host entries, identity, meter   ([`header`])
 //!  ctx ────► memory 0 (the first the module defines): its guest address 0
 //! ```
 //!
@@ -48,10 +48,16 @@ pub mod header {
     pub const INSTANCE: i32 = -48;
     /// Address of the stub that calls a [`crate::abi::Builtin`].
     pub const BUILTIN: i32 = -56;
-    /// What metered code may still execute ([`crate::meter`]); never negative. Code writes it.
+    /// What metered code has executed ([`crate::meter`]). Code writes it.
     pub const METER: i32 = -64;
     /// Bytes in all; the rest is reserved and zero.
     pub const BYTES: u32 = 64;
+    /// What metered code may have executed in all; only there is this field.
+    pub const METER_LIMIT: i32 = -72;
+    /// What metered code would have executed when the piece ends that its limit stops; beside it.
+    pub const METER_WANTED: i32 = -80;
+    /// Bytes in all where code is metered.
+    pub const METERED_BYTES: u32 = 80;
 }
 
 /// An imported function's slot.
@@ -127,6 +133,7 @@ pub struct LayoutError {
 /// Where everything of one module lies. Offsets are bytes from the context pointer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VmLayout {
+    header_bytes: u32,
     import_functions: i32,
     import_memories: i32,
     import_tables: i32,
@@ -171,7 +178,8 @@ impl VmLayout {
             tables: contract.imported_tables().count() as u32,
             globals: contract.imported_globals().count() as u32,
         };
-        let mut below = Below(header::BYTES);
+        let header_bytes = if contract.metered { header::METERED_BYTES } else { header::BYTES };
+        let mut below = Below(header_bytes);
         let globals = below.take(contract.globals.len(), GLOBAL_BYTES);
         let memories = below.take(contract.memories.len(), memory_def::BYTES);
         let tables = below.take(contract.tables.len(), table_def::BYTES);
@@ -183,6 +191,7 @@ impl VmLayout {
         let (memory_offsets, total_bytes) = place_memories(&contract.memories);
         let globals_count = contract.globals.len() as u32;
         Ok(VmLayout {
+            header_bytes,
             import_functions,
             import_memories,
             import_tables,

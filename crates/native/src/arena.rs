@@ -155,6 +155,7 @@ impl Arena {
         self.control.renew();
         // SAFETY: the arena is borrowed mutably, so the state is ours.
         let state = unsafe { &mut *self.control.state() };
+        state.parks_at_meter = false;
         if !std::mem::take(&mut state.used) && !self.tables_changed {
             return Ok(Recycled { tables_are_null: false });
         }
@@ -400,14 +401,38 @@ impl Arena {
         slot.write(slot.layout().import_global(import), cell);
     }
 
-    /// What metered code of an instance may still execute.
+    /// What metered code of an instance has executed.
     pub fn meter(&self, slot: SlotId) -> u64 {
         self.slot(slot).read(header::METER)
     }
 
-    /// Sets what metered code of an instance may still execute; more than a meter holds is cut.
-    pub fn set_meter(&mut self, slot: SlotId, left: u64) {
-        self.slot(slot).write(header::METER, left.min(UNLIMITED));
+    /// Counts so much more.
+    pub fn add_to_meter(&mut self, slot: SlotId, executed: u64) {
+        let total = self.meter(slot).saturating_add(executed);
+        self.slot(slot).write(header::METER, total);
+    }
+
+    /// What metered code of an instance may execute in all.
+    pub fn meter_limit(&self, slot: SlotId) -> u64 {
+        self.slot(slot).read(header::METER_LIMIT)
+    }
+
+    /// Sets it.
+    ///
+    /// # Panics
+    /// If the code is not metered.
+    pub fn set_meter_limit(&mut self, slot: SlotId, limit: u64) {
+        assert!(self.code(slot).index().contract.metered, "only metered code has a limit");
+        self.slot(slot).write(header::METER_LIMIT, limit.min(UNLIMITED));
+    }
+
+    /// The instance whose meter has stopped it, and what it wants the limit to be at least; forgotten then.
+    pub(crate) fn take_wanted(&self) -> Option<(SlotId, u64)> {
+        let metered = (0..).zip(&self.slots).filter(|(_, slot)| slot.code().index().contract.metered);
+        let mut wanted = metered.map(|(number, slot)| (SlotId(number), slot, slot.read(header::METER_WANTED)));
+        let (number, slot, wanted) = wanted.find(|(.., wanted)| *wanted > 0)?;
+        slot.write(header::METER_WANTED, 0);
+        Some((number, wanted))
     }
 
     /// A global's bits.

@@ -32,6 +32,8 @@ pub(crate) mod reason {
     pub(crate) const SUSPENDED: u32 = 8;
     /// A request to give way, seen by the signal handler, which has saved all registers ([`crate::registers`]).
     pub(crate) const PREEMPTED: u32 = 9;
+    /// Its limit has stopped metered code; all registers are saved if the entry may be parked there.
+    pub(crate) const EXHAUSTED: u32 = 10;
 }
 
 /// The control block of one arena, at a fixed address while any of its owner and interrupters live.
@@ -70,6 +72,8 @@ pub(crate) struct State {
     pub(crate) parked: Option<Parked>,
     /// Guest code was left before it was reached.
     pub(crate) unreached: bool,
+    /// Guest code that has used up its meter is parked, where it can be.
+    pub(crate) parks_at_meter: bool,
     /// Parameters and results of an entry that may be suspended: at one address, whoever resumes it.
     pub(crate) values: Option<Box<[RawValue]>>,
     stack_low: u64,
@@ -173,6 +177,7 @@ impl Control {
             used: false,
             parked: None,
             unreached: false,
+            parks_at_meter: false,
             values: None,
             stack_low: 0,
             stack_high: 0,

@@ -43,8 +43,22 @@ pub enum Exit {
     Suspended,
     /// It was asked to give way, and goes on where it is by [`proceed`]: only after [`start`] or [`proceed`].
     Preempted,
+    /// Its meter is used up, and it goes on by [`proceed`] when that is refilled ([`Arena::set_meter_limit`]): only
+    /// where [`Arena::park_at_meter`] said so, after [`start`] or [`proceed`].
+    Exhausted(Box<Exhausted>),
     /// It did not return. Boxed: rare, and large.
     Ended(Box<Ending>),
+}
+
+/// Whose meter is used up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exhausted {
+    /// The instance.
+    pub slot: SlotId,
+    /// What its limit must at least be for it to go on; what its code says, so no more than an allegation.
+    pub wanted: u64,
+    /// Where it was stopped.
+    pub pc: u64,
 }
 
 /// How an entry ended that did not return.
@@ -147,6 +161,12 @@ impl Arena {
     /// The host call has ended, or waits again.
     pub fn pause_host_call(&mut self) {
         self.state_mut().depth = 0;
+    }
+
+    /// Says whether entries that can be parked are parked when their meter is used up; if not, that ends them. It holds
+    /// until the arena is recycled.
+    pub fn park_at_meter(&mut self, parks: bool) {
+        self.state_mut().parks_at_meter = parks;
     }
 
     /// Gives up a call that is parked: it never goes on. Returns its return addresses, innermost first.
@@ -315,9 +335,33 @@ fn run<H: Host>(view: &mut H::View<'_>, switch: impl FnOnce(*const c_void, u64) 
     if let Some(exit) = parked(state, signal, why) {
         return exit;
     }
+    if why == reason::EXHAUSTED
+        && let Some(exit) = parked_at_meter(H::arena(view))
+    {
+        return exit;
+    }
+    // SAFETY: as above; what borrowed the arena meanwhile no longer does.
+    let state = unsafe { &mut *(*control).state() };
     let left = Left::new(state, stack_top, why);
     state.values = None;
     left.exit(H::arena(view))
+}
+
+/// Parks guest code behind the instruction by which its limit has stopped it, if the entry may be parked there.
+#[cold]
+fn parked_at_meter(arena: &mut Arena) -> Option<Exit> {
+    if arena.state().heeds & Request::AT_METER == 0 {
+        return None;
+    }
+    let (slot, wanted) = arena.take_wanted()?;
+    let state = arena.state_mut();
+    state.parked = Some(Parked::Anywhere(thread::saved_registers()));
+    Some(Exit::Exhausted(Box::new(Exhausted { slot, wanted, pc: before_breakpoint(state.pc) })))
+}
+
+/// The address of a breakpoint: the kernel says what comes after it.
+fn before_breakpoint(pc: u64) -> u64 {
+    pc - 1
 }
 
 /// Guest code that can go on later, if it was left so.
@@ -375,6 +419,9 @@ impl State {
         self.used = true;
         let can_park = self.depth == 1 && self.values.is_some() && registers::fit();
         self.heeds = if can_park { Request::ANY } else { Request::END };
+        if can_park && self.parks_at_meter {
+            self.heeds |= Request::AT_METER;
+        }
         self.builtin = serve_builtin::<H> as *const () as u64;
         self.view = std::ptr::from_mut(view).cast();
     }
@@ -426,6 +473,10 @@ impl Left {
         let ending = match why {
             reason::RAISED => trap(u8::try_from(self.trap_code).ok().and_then(TrapCode::from_byte), frames),
             reason::FAULT => trap(arena.trap_at(pc), frames),
+            reason::EXHAUSTED => {
+                arena.take_wanted();
+                Ending::Trapped(Trap { code: TrapCode::MeterExhausted, pc: before_breakpoint(pc), frames })
+            }
             reason::INTERRUPTED | reason::STOPPED_BEFORE | reason::STOPPED_AFTER_CALL => {
                 let by = arena.control().signal().take();
                 Ending::Interrupted { by: by.unwrap_or_else(|| bug("nobody asked guest code to stop", pc)), pc, frames }

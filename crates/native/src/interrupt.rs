@@ -33,6 +33,8 @@ impl Request {
     /// To end.
     pub(crate) const END: u8 = Self::KILL | Self::CPU_LIMIT | Self::WALL_LIMIT;
     pub(crate) const ANY: u8 = Self::END | Self::YIELD;
+    /// Nobody asks for it: of what an entry heeds, that it is parked when its meter is used up.
+    pub(crate) const AT_METER: u8 = 16;
 }
 
 /// Who asked guest code to end.

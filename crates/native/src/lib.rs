@@ -48,7 +48,7 @@ pub use arena::{Arena, ArenaLimits, FunctionTarget, HostFunctions, Recycled, Slo
 pub use artifact_file::ArtifactFile;
 pub use clock::CpuClock;
 pub use code::Code;
-pub use enter::{Callable, Ending, Exit, Trap, enter_callable, proceed, start, take_values};
+pub use enter::{Callable, Ending, Exhausted, Exit, Trap, enter_callable, proceed, start, take_values};
 pub use error::NativeError;
 pub use handed_on::{HandOn, HandedOn};
 pub use host::{Host, HostBody, HostFunction, HostVerdict};

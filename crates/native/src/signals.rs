@@ -17,8 +17,8 @@ use crate::interrupt::Request;
 use crate::switch::Armed;
 use crate::{barrier, pool, region, switch, thread};
 
-/// Exceptions that guest code may cause.
-const FAULTS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+/// Exceptions that guest code may cause; the last by metered code, which may go on behind it.
+const FAULTS: [c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
 /// Ignored by default, so that a late one is harmless.
 const INTERRUPT: c_int = libc::SIGURG;
 
@@ -27,16 +27,16 @@ const INTERRUPT: c_int = libc::SIGURG;
 const CONSEQUENCES: [c_int; 2] = [libc::SIGXFSZ, libc::SIGPIPE];
 
 /// Who handled [`FAULTS`] before us, in order.
-static PREVIOUS: OnceLock<Result<[libc::sigaction; 4], Errno>> = OnceLock::new();
+static PREVIOUS: OnceLock<Result<[libc::sigaction; FAULTS.len()], Errno>> = OnceLock::new();
 
 /// Installs the handlers, once per process.
 pub(crate) fn install() -> Result<(), NativeError> {
     PREVIOUS.get_or_init(install_all).as_ref().map(drop).map_err(|e| NativeError::Signals(*e))
 }
 
-fn install_all() -> Result<[libc::sigaction; 4], Errno> {
+fn install_all() -> Result<[libc::sigaction; FAULTS.len()], Errno> {
     barrier::register();
-    let mut previous = [set_handler(INTERRUPT, on_interrupt, libc::SA_RESTART)?; 4];
+    let mut previous = [set_handler(INTERRUPT, on_interrupt, libc::SA_RESTART)?; FAULTS.len()];
     for (slot, signal) in previous.iter_mut().zip(FAULTS) {
         *slot = set_handler(signal, on_fault, libc::SA_NODEFER)?;
     }
@@ -103,7 +103,13 @@ extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut 
         if access && !(*(*control).state()).owns(address) {
             die(b"selvedge: guest code touched memory outside its slot; this is a bug in the host\n");
         }
-        leave(context, control, reason::FAULT);
+        if signal != libc::SIGTRAP {
+            return leave(context, control, reason::FAULT);
+        }
+        if (&*(*control).state()).heeds & Request::AT_METER != 0 {
+            thread::save_registers(context);
+        }
+        leave(context, control, reason::EXHAUSTED);
     }
 }
 
@@ -176,6 +182,10 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: &mut libc:
         match action.sa_sigaction {
             libc::SIG_DFL | libc::SIG_IGN => {
                 libc::sigaction(signal, &action, std::ptr::null_mut());
+                if signal == libc::SIGTRAP {
+                    // A breakpoint is not executed again.
+                    libc::raise(signal);
+                }
             }
             handler if action.sa_flags & libc::SA_SIGINFO != 0 => {
                 let handler: Handler = std::mem::transmute(handler);

@@ -21,7 +21,9 @@ pub(crate) fn run<T: 'static>(
 ) -> Result<(), CallError> {
     match counted(&mut context, |context| enter_callable::<StoreHost<T>>(context, callable, values))? {
         Exit::Returned => Ok(()),
-        Exit::Suspended | Exit::Preempted => unreachable!("an entry with values of the caller's is not parked"),
+        Exit::Suspended | Exit::Preempted | Exit::Exhausted(_) => {
+            unreachable!("an entry with values of the caller's is not parked")
+        }
         Exit::Ended(ending) => Err(ended(&mut context.inner.core, *ending)),
     }
 }

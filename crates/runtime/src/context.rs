@@ -4,6 +4,7 @@ use crate::core::Core;
 use crate::error::{BadCall, CallError};
 use crate::host::Caller;
 use crate::pool::Lease;
+use crate::refill::Refill;
 use crate::store::Store;
 use crate::suspend::Waiting;
 
@@ -11,6 +12,8 @@ use crate::suspend::Waiting;
 pub(crate) struct Inner<T: 'static> {
     /// What the suspended call waits for.
     pub(crate) waiting: Option<Waiting<T>>,
+    /// Who refills its meters.
+    pub(crate) refill: Option<Box<Refill<T>>>,
     pub(crate) core: Lease,
     pub(crate) data: T,
 }

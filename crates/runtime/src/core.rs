@@ -49,8 +49,6 @@ pub(crate) struct InstanceData {
     pub(crate) memories: Box<[Place]>,
     pub(crate) tables: Box<[Place]>,
     pub(crate) globals: Box<[Place]>,
-    /// What its meter was given in all.
-    pub(crate) meter_granted: u64,
     /// Segments the instance itself has dropped, on top of those that start dropped.
     dropped_data: Vec<bool>,
     dropped_elements: Vec<bool>,
@@ -68,7 +66,6 @@ impl InstanceData {
             memories,
             tables,
             globals,
-            meter_granted: 0,
             dropped_data: Vec::new(),
             dropped_elements: Vec::new(),
         }
@@ -84,9 +81,8 @@ impl InstanceData {
         self.dropped_elements.get(segment as usize).is_some_and(|dropped| *dropped)
     }
 
-    /// No segment is dropped by the guest, and its meter was given nothing.
+    /// No segment is dropped by the guest.
     fn renew(&mut self) {
-        self.meter_granted = 0;
         self.dropped_data.clear();
         self.dropped_elements.clear();
     }

@@ -25,7 +25,7 @@ pub struct Limits {
     /// Host objects that guests may hold references to at once.
     pub extern_refs_max: u32,
     /// Instructions that each instance of metered code may execute ([`selvedge_contract::meter`]); others are not
-    /// counted. [`crate::Instance::set_meter_limit`] changes it.
+    /// counted. [`crate::Instance::set_meter_limit`] changes it; [`crate::Store::on_meter_used_up`] lets calls wait for more.
     pub meter_max: u64,
     /// How long its calls may run.
     pub time: TimeLimits,

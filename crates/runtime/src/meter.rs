@@ -2,7 +2,6 @@
 //!
 //! Each instance has a meter of its own, which calls between instances do not mix.
 
-use selvedge_contract::meter::UNLIMITED;
 use selvedge_native::SlotId;
 
 use crate::context::{AsContext, AsContextMut};
@@ -18,23 +17,12 @@ impl Core {
     /// Gives a new instance what the store's limits allow.
     pub(crate) fn begin_meter(&mut self, slot: SlotId) {
         if self.is_metered(slot) {
-            self.limit_meter(slot, self.limits.meter_max);
+            self.arena.set_meter_limit(slot, self.limits.meter_max);
         }
     }
 
     fn meter_used(&self, slot: SlotId) -> Option<u64> {
-        let granted = self.instance(slot).filter(|_| self.is_metered(slot))?.meter_granted;
-        Some(granted.saturating_sub(self.arena.meter(slot)))
-    }
-
-    fn limit_meter(&mut self, slot: SlotId, limit: u64) {
-        let used = self.meter_used(slot).unwrap_or_default();
-        // What was executed stays executed, even if the limit is below it.
-        let granted = limit.min(UNLIMITED).max(used);
-        self.arena.set_meter(slot, granted - used);
-        if let Some(instance) = self.instances.get_mut(slot.0 as usize) {
-            instance.meter_granted = granted;
-        }
+        self.is_metered(slot).then(|| self.arena.meter(slot))
     }
 
     /// Counts what was executed since the meter was last stored, after a trap at this address. Of several
@@ -47,8 +35,7 @@ impl Core {
         };
         let Some((slot, uncounted)) = (0..).zip(&self.instances).find_map(site) else { return };
         if uncounted > 0 {
-            let left = self.arena.meter(slot).saturating_sub(uncounted.into());
-            self.arena.set_meter(slot, left);
+            self.arena.add_to_meter(slot, uncounted.into());
         }
     }
 }
@@ -71,7 +58,7 @@ impl Instance {
         core.assert_own(self.store);
         let metered = core.is_metered(self.slot);
         if metered {
-            core.limit_meter(self.slot, limit);
+            core.arena.set_meter_limit(self.slot, limit);
         }
         metered
     }

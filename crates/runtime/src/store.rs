@@ -27,7 +27,9 @@ impl<T: 'static> Store<T> {
     pub fn new(data: T, limits: Limits) -> Result<Store<T>, NativeError> {
         time::prepare(&limits.time)?;
         let arena = Arena::new(ArenaLimits { stack_bytes: limits.stack_bytes })?;
-        Ok(Store { inner: Inner { waiting: None, core: Lease::new(Box::new(Core::new(arena, limits))), data } })
+        Ok(Store {
+            inner: Inner { waiting: None, refill: None, core: Lease::new(Box::new(Core::new(arena, limits))), data },
+        })
     }
 
     /// The host's data.

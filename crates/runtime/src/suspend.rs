@@ -29,9 +29,10 @@ use selvedge_native::{
 
 use crate::backtrace::Backtrace;
 use crate::call;
-use crate::context::{AsContextMut, ContextMut};
+use crate::context::{AsContextMut, ContextMut, Inner};
 use crate::error::{CallError, HostError};
 use crate::host::{Caller, HostFunction, StoreHost, foreign_handle, refuse, too_few_values};
+use crate::refill::Refilled;
 use crate::store::Store;
 use crate::ticker::{self, Alarm};
 use crate::typed::{TYPED_VALUES_MAX, WasmResults, func_type};
@@ -199,6 +200,11 @@ impl<'a, T: 'static> Running<'a, T> {
                 None => return Ok(None),
                 Some(waited) => waited?,
             }
+        } else if self.is_refilling() {
+            match self.finish_refill(cx) {
+                None => return Ok(None),
+                Some(refilled) => refilled?,
+            }
         }
         call::counted(&mut self.store.as_context_mut(), proceed::<StoreHost<T>>).map(Some)
     }
@@ -208,19 +214,55 @@ impl<'a, T: 'static> Running<'a, T> {
         let inner = &mut self.store.inner;
         match exit {
             Exit::Suspended | Exit::Preempted => None,
+            Exit::Exhausted(at) => {
+                inner.refill.as_mut().expect("who parks at a meter can refill it").begin(*at);
+                None
+            }
             Exit::Returned => Some(Ok(take_values(&mut inner.core.arena).expect("a call has ended"))),
             Exit::Ended(ending) => Some(Err(call::ended(&mut inner.core, *ending))),
+        }
+    }
+
+    /// How the call ends if it was interrupted while it waits; else it is woken by an interruption.
+    fn interrupted(&mut self, cx: &Context<'_>) -> Option<CallError> {
+        let core = &mut self.store.inner.core;
+        if !core.arena.wake_on_interrupt(cx.waker()) {
+            return None;
+        }
+        let by = core.arena.take_interrupt().unwrap_or(Interruption::Kill);
+        let frames = core.arena.abandon();
+        Some(call::interrupted(by, Backtrace::capture(core, None, &frames)))
+    }
+
+    fn is_refilling(&self) -> bool {
+        self.store.inner.refill.as_ref().is_some_and(|refill| refill.is_waited_for())
+    }
+
+    /// Asks whether there is more for a meter that is used up; `None` if not yet.
+    #[cold]
+    fn finish_refill(&mut self, cx: &mut Context<'_>) -> Option<Result<(), CallError>> {
+        if let Some(interrupted) = self.interrupted(cx) {
+            return Some(Err(interrupted));
+        }
+        let Inner { refill, core, data, .. } = &mut self.store.inner;
+        match refill.as_mut()?.poll(core, data, cx) {
+            Refilled::Pending => None,
+            Refilled::Enough => Some(Ok(())),
+            Refilled::Refused(at) => {
+                let frames = core.arena.abandon();
+                // The first is behind the check.
+                let outer = frames.get(1..).unwrap_or_default();
+                Some(Err(CallError::MeterExhausted(Backtrace::capture(core, Some(at.pc), outer))))
+            }
+            Refilled::Panicked(payload) => Some(Err(self.panicked(payload))),
         }
     }
 
     /// Asks whether the guest can go on; `None` if not yet.
     fn finish_wait(&mut self, cx: &mut Context<'_>) -> Option<Result<(), CallError>> {
         loop {
-            let core = &mut self.store.inner.core;
-            if core.arena.wake_on_interrupt(cx.waker()) {
-                let by = core.arena.take_interrupt().unwrap_or(Interruption::Kill);
-                let frames = core.arena.abandon();
-                return Some(Err(call::interrupted(by, Backtrace::capture(core, None, &frames))));
+            if let Some(interrupted) = self.interrupted(cx) {
+                return Some(Err(interrupted));
             }
             let waiting = self.store.inner.waiting.as_mut()?;
             match catch_unwind(AssertUnwindSafe(|| waiting.0.as_mut().poll(cx))) {
@@ -294,8 +336,9 @@ impl<T: 'static> Running<'_, T> {
         let polled = self.run(cx);
         let core = &mut self.store.inner.core;
         core.end_watch();
-        if core.arena.is_suspended() && self.alarm.is_none() {
-            self.alarm = core.alarm();
+        let waits = core.arena.is_suspended() || self.is_refilling();
+        if waits && self.alarm.is_none() {
+            self.alarm = self.store.inner.core.alarm();
         }
         polled
     }
@@ -330,6 +373,9 @@ impl<T: 'static> Drop for Running<'_, T> {
     fn drop(&mut self) {
         self.store.inner.waiting = None;
         self.alarm = None;
+        if let Some(refill) = &mut self.store.inner.refill {
+            refill.give_up();
+        }
         let core = &mut self.store.inner.core;
         core.arena.abandon();
         core.arena.end_watch();

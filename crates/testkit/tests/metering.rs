@@ -2,7 +2,8 @@
 //!
 //! The oracles: counts worked out by hand, and modules rewritten to count themselves operator by operator. The
 //! layouts, optimisation levels and numbers of threads must agree with them and with each other, and so must the
-//! places where limits end the code. `SELVEDGE_SEED=N` replays one module, `SELVEDGE_CASES=N` runs so many.
+//! places where limits end the code. Code that is stopped at its limit and refilled comes to the same end with the same
+//! count, wherever that is. `SELVEDGE_SEED=N` replays one module, `SELVEDGE_CASES=N` runs so many.
 
 #[path = "metering/by_hand.rs"]
 mod by_hand;
@@ -11,6 +12,11 @@ mod counter;
 #[allow(dead_code, reason = "the fuzz target's part")]
 #[path = "differential/generate.rs"]
 mod generate;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use generate::Random;
 use selvedge_compiler::{OptLevel, Options};
@@ -44,7 +50,8 @@ fn counts_are_those_of_code_that_counts_itself() {
     }
     println!("{} modules: {seen:?}", seeds.end - seeds.start);
     let many = seeds.end - seeds.start >= CASES;
-    let enough = seen.trapped > seen.calls / 50 && seen.counted > 100_000 && seen.limited > CASES / 4;
+    let enough =
+        seen.trapped > seen.calls / 50 && seen.counted > 100_000 && seen.limited > CASES / 4 && seen.refilled > CASES;
     assert!(!many || enough, "too little was seen to tell much: {seen:?}");
 }
 
@@ -55,6 +62,7 @@ struct Seen {
     trapped: u64,
     counted: u64,
     limited: u64,
+    refilled: u64,
 }
 
 /// How a call ended, as far as the meter goes.
@@ -84,13 +92,49 @@ impl Runner {
     }
 
     fn call(&mut self, name: &str, args: &[Val]) -> End {
+        self.call_for(name, args).0
+    }
+
+    /// With the results, as text: so that what is not equal to itself is.
+    fn call_for(&mut self, name: &str, args: &[Val]) -> (End, String) {
         let function = self.instance.get_func(&self.store, name).expect("the function is exported");
-        match function.call(&mut self.store, args) {
-            Ok(_) => End::Returned,
+        Runner::ended(name, function.call(&mut self.store, args))
+    }
+
+    /// As [`Runner::call_for`], refilled with up to `most` whenever the meter is used up, by turns at once and when it
+    /// is asked once more; adds how often that was.
+    fn call_refilled(&mut self, name: &str, args: &[Val], (seed, most): (u64, u64), times: &mut u64) -> (End, String) {
+        let refills = Arc::<AtomicU64>::default();
+        let (counted, mut random) = (refills.clone(), Random::new(seed));
+        self.store.on_meter_used_up(move |(), used_up| {
+            assert!(used_up.missing > 0);
+            let now = counted.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+            let (more, mut asked) = (1 + random.below(most), now);
+            std::future::poll_fn(
+                move |_| if std::mem::replace(&mut asked, true) { Poll::Ready(more) } else { Poll::Pending },
+            )
+        });
+        let function = self.instance.get_func(&self.store, name).expect("the function is exported");
+        let ended = {
+            let mut call = pin!(function.call_async(&mut self.store, args));
+            loop {
+                if let Poll::Ready(ended) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    break ended;
+                }
+            }
+        };
+        *times += refills.load(Ordering::Relaxed);
+        Runner::ended(name, ended)
+    }
+
+    fn ended(name: &str, ended: Result<Vec<Val>, CallError>) -> (End, String) {
+        let end = match ended {
+            Ok(results) => return (End::Returned, format!("{results:?}")),
             Err(CallError::Trap(trap)) => End::Trapped(trap.code),
             Err(CallError::MeterExhausted(_)) => End::Exhausted,
             Err(error) => panic!("{name}: {error}"),
-        }
+        };
+        (end, String::new())
     }
 
     fn used(&self) -> u64 {
@@ -143,7 +187,35 @@ fn one(seed: u64, seen: &mut Seen) -> Result<(), String> {
         seen.trapped += u64::from(matches!(expected, End::Trapped(_)));
     }
     seen.counted += oracle.counted();
-    limited(&metered, &calls, oracle.counted(), seed, seen)
+    limited(&metered, &calls, oracle.counted(), seed, seen)?;
+    refilled(&metered, &calls, oracle.counted(), seed, seen)
+}
+
+/// With limits that are refilled when they are reached, every way gives what it gives without, and counts the same.
+fn refilled(
+    metered: &[Module; 3],
+    calls: &[(String, Vec<Val>)],
+    total: u64,
+    seed: u64,
+    seen: &mut Seen,
+) -> Result<(), String> {
+    for module in metered {
+        // The start function cannot wait.
+        let begun = Runner::new(module, u64::MAX).map_or(0, |runner| runner.used());
+        let mut free = Runner::new(module, u64::MAX).ok_or("it started before")?;
+        let mut stopped = Runner::new(module, begun).ok_or("it started before")?;
+        // Some hundred times at most.
+        let most = Random::new(seed).below(60).max(total / 100) + 1;
+        for (name, args) in calls {
+            let refilled = stopped.call_refilled(name, args, (seed, most), &mut seen.refilled);
+            let expected = free.call_for(name, args);
+            if refilled != expected || stopped.used() != free.used() {
+                let (used, of) = (stopped.used(), free.used());
+                return Err(format!("{name}{args:?} refilled: {refilled:?} {used}, it should be {expected:?} {of}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// With a limit below the total, every way ends at one place, and none exceeds it.

@@ -47,7 +47,8 @@
 //!    mutable globals are written, no wider than they are, and the meter by metered code.
 //! 10. *Table* entries are read, never written, through an index that is bounded by the table's.
 //! 11. *Constants* are read from the function's own bytes that are no code.
-//! 18. *Traps.* What may fault has an entry in the trap table that says why; what cannot has none.
+//! 18. *Traps.* What may fault has an entry in the trap table that says why; what cannot has none. Breakpoints are in
+//!     metered code alone: there it is stopped, and may go on behind.
 //! 19. *Secrets.* What the host, another function or another instance may have left in registers and frames, and
 //!     every address, is only moved and restored: never stored, passed, returned or branched on.
 //! 20. *Budget.* The proof takes time in proportion to the function's size, and bounded memory, or the function is

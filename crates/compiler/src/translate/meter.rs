@@ -1,35 +1,37 @@
 //! Metering: `selvedge_contract::meter` says what is counted and how exactly; this is how.
 //!
 //! ```text
-//!   piece begins   end = left - OPERATORS; trap if end < 0      OPERATORS is filled in when the piece ends
-//!   in the middle  store left - so many                         before what may trap, but for accesses to memory
-//!   piece ends     store end                                    before it branches, calls or returns
+//!   piece begins   end = executed + OPERATORS; stop if end > [limit]   OPERATORS is filled in when the piece ends
+//!   in the middle  store executed + so many                            before what may trap, but for accesses to memory
+//!   piece ends     store end                                           before it branches, calls or returns
 //! ```
 //!
-//! What is left lives in a variable, that is, in a register where there is room; between pieces the context
-//! holds the same. A call changes it: afterwards it is loaded again.
+//! What was executed lives in a variable, that is, in a register where there is room; between pieces the context
+//! holds the same. A call changes it: afterwards it is loaded again. The limit is loaded
+//! anew by each piece, which stores in the same region before the next one does: so no value outlives a comparison that
+//! would be another when the limit is raised.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Imm64;
 use cranelift_codegen::ir::{Inst, InstBuilder, InstructionData, MemFlagsData, Opcode, TrapCode, Value, types};
 use cranelift_frontend::Variable;
 use selvedge_contract::meter::{BYTES_PER_COUNT, COUNTS_PER_PAGE, OPERAND_MAX};
-use selvedge_contract::trap::{self, TrapSite};
+use selvedge_contract::trap::TrapSite;
 use selvedge_contract::vmctx::header;
 
 use super::{Translator, flags};
 
 /// The meter of one function.
 pub(super) struct Meter {
-    /// What may still be executed when the current piece, or the next, begins; within a piece, when it ends.
-    left: Variable,
+    /// What was executed when the next piece begins; within a piece, what will be when it ends.
+    executed: Variable,
     flags: MemFlagsData,
     piece: Option<Piece>,
 }
 
 /// A straight piece of code.
 struct Piece {
-    /// What was left when it began, and what will be left when it ends.
+    /// What was executed when it began, and what will be when it ends.
     start: Value,
     end: Value,
     /// The constant between them.
@@ -89,19 +91,19 @@ impl Translator<'_, '_> {
     /// Begins a metered function.
     pub(super) fn begin_meter(&mut self) {
         if self.module.contract.metered {
-            let left = self.builder.declare_var(types::I64);
+            let executed = self.builder.declare_var(types::I64);
             let flags = flags::meter(self.builder.func);
-            self.meter = Some(Meter { left, flags, piece: None });
+            self.meter = Some(Meter { executed, flags, piece: None });
             self.reload_meter();
         }
     }
 
-    /// Takes what is left from the context: at the start, and after a call.
+    /// Takes what was executed from the context: at the start, and after a call.
     pub(super) fn reload_meter(&mut self) {
-        let Some(Meter { left, flags, .. }) = self.meter else { return };
+        let Some(Meter { executed, flags, .. }) = self.meter else { return };
         let vmctx = self.vmctx;
         let value = self.ins().load(types::I64, flags, vmctx, header::METER);
-        self.builder.def_var(left, value);
+        self.builder.def_var(executed, value);
     }
 
     /// Counts an operator that is about to be executed.
@@ -115,28 +117,38 @@ impl Translator<'_, '_> {
         if may_trap || piece.count - piece.stored > u32::from(TrapSite::UNCOUNTED_MAX) {
             let (start, count) = (piece.start, piece.count);
             piece.stored = count;
-            let left = self.ins().iadd_imm_s(start, -i64::from(count));
-            self.store_meter(left);
+            let executed = self.ins().iadd_imm_s(start, i64::from(count));
+            self.store_meter(executed);
         }
     }
 
     fn begin_piece(&mut self) {
-        let Some(Meter { left, flags, .. }) = self.meter else { return };
-        let start = self.builder.use_var(left);
+        let Some(Meter { executed, flags, .. }) = self.meter else { return };
+        let start = self.builder.use_var(executed);
         let constant = self.ins().iconst(types::I64, 0);
         let operators = self.builder.func.dfg.value_def(constant).unwrap_inst();
-        let end = self.spend(start, constant);
-        self.builder.def_var(left, end);
+        let end = self.spend(flags, start, constant);
+        self.builder.def_var(executed, end);
         let piece = Some(Piece { start, end, operators, count: 0, stored: 0 });
-        self.meter = Some(Meter { left, flags, piece });
+        self.meter = Some(Meter { executed, flags, piece });
     }
 
-    /// What is left after this; ends the guest if that is nothing.
-    fn spend(&mut self, left: Value, cost: Value) -> Value {
-        let after = self.ins().isub(left, cost);
-        let exhausted = self.ins().icmp_imm_s(IntCC::SignedLessThan, after, 0);
-        let code = TrapCode::unwrap_user(trap::TrapCode::MeterExhausted.byte().get());
-        self.ins().trapnz(exhausted, code);
+    /// What will have been executed after this; stops the guest if that is above the limit, until it is raised.
+    fn spend(&mut self, flags: MemFlagsData, executed: Value, cost: Value) -> Value {
+        let vmctx = self.vmctx;
+        let after = self.ins().iadd(executed, cost);
+        let limit = self.ins().load(types::I64, flags, vmctx, header::METER_LIMIT);
+        let exhausted = self.ins().icmp(IntCC::UnsignedGreaterThan, after, limit);
+        let (stopped, goes_on) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(stopped);
+        self.ins().brif(exhausted, stopped, &[], goes_on, &[]);
+        self.builder.seal_block(stopped);
+        self.builder.switch_to_block(stopped);
+        self.ins().store(flags, after, vmctx, header::METER_WANTED);
+        self.ins().debugtrap();
+        self.ins().jump(goes_on, &[]);
+        self.builder.seal_block(goes_on);
+        self.builder.switch_to_block(goes_on);
         after
     }
 
@@ -150,15 +162,15 @@ impl Translator<'_, '_> {
         }
     }
 
-    fn store_meter(&mut self, left: Value) {
+    fn store_meter(&mut self, executed: Value) {
         let Some(Meter { flags, .. }) = self.meter else { return };
         let vmctx = self.vmctx;
-        self.ins().store(flags, left, vmctx, header::METER);
+        self.ins().store(flags, executed, vmctx, header::METER);
     }
 
     /// Counts what an operator does beyond itself: so much as its operand says.
     pub(super) fn count_amount(&mut self, operand: Value, of: Amount) {
-        let Some(Meter { left, .. }) = self.meter else { return };
+        let Some(Meter { executed, flags, .. }) = self.meter else { return };
         self.end_piece();
         let operand = self.widen(operand);
         let most = self.number(OPERAND_MAX);
@@ -168,10 +180,10 @@ impl Translator<'_, '_> {
             Amount::Pages => self.ins().ishl_imm_u(operand, i64::from(COUNTS_PER_PAGE.trailing_zeros())),
             Amount::Elements => operand,
         };
-        let before = self.builder.use_var(left);
-        let after = self.spend(before, cost);
+        let before = self.builder.use_var(executed);
+        let after = self.spend(flags, before, cost);
         self.store_meter(after);
-        self.builder.def_var(left, after);
+        self.builder.def_var(executed, after);
     }
 
     /// How the current operator accesses memory: it says how many operators are not stored yet if it traps.

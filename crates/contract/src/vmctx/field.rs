@@ -19,6 +19,10 @@ pub enum Field {
     FuncrefBase,
     /// [`header::METER`], which metered code may write.
     Meter,
+    /// [`header::METER_LIMIT`], of metered code.
+    MeterLimit,
+    /// [`header::METER_WANTED`], which metered code may write.
+    MeterWanted,
     /// In the cell of one of the module's own globals, which code may write if it is mutable.
     Global { defined: u32, offset: u32 },
     /// In the definition of one of its own memories.
@@ -36,6 +40,10 @@ pub enum Field {
 }
 
 impl VmLayout {
+    fn is_metered(&self) -> bool {
+        self.header_bytes == header::METERED_BYTES
+    }
+
     /// What generated code may read at this offset from the context pointer, table entries left out.
     pub fn field_at(&self, offset: i32) -> Option<Field> {
         match offset {
@@ -45,6 +53,8 @@ impl VmLayout {
             header::RAISE => return Some(Field::Raise),
             header::FUNCREF_BASE => return Some(Field::FuncrefBase),
             header::METER => return Some(Field::Meter),
+            header::METER_LIMIT if self.is_metered() => return Some(Field::MeterLimit),
+            header::METER_WANTED if self.is_metered() => return Some(Field::MeterWanted),
             _ => {}
         }
         // Each kind ends where the next begins, in the order of the picture above.
@@ -52,7 +62,7 @@ impl VmLayout {
             let at = u32::try_from(offset.checked_sub(start)?).ok()?;
             (offset < end).then_some((at / bytes, at % bytes))
         };
-        let header = -(header::BYTES as i32);
+        let header = -(self.header_bytes as i32);
         if let Some((nth, offset)) = within(self.globals, header, GLOBAL_BYTES) {
             return Some(Field::Global { defined: self.globals_count - 1 - nth, offset });
         }

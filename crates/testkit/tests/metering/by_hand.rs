@@ -126,6 +126,41 @@ fn every_limit_ends_the_code_at_one_place_and_is_kept() {
 }
 
 #[test]
+fn what_is_stopped_at_any_limit_and_refilled_goes_on_as_if_it_had_not_been() {
+    let body = "(local i32 v128 f64) loop call $helper local.get 1 i32.add local.set 1
+        local.get 0 local.get 0 i32x4.splat local.get 2 i32x4.add local.tee 2 v128.store
+        i32.const 0 i32.const 1 i32.const 200 memory.fill
+        local.get 3 f64.const 1.5 f64.add local.set 3
+        local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0 end
+        i32.const 64 local.get 3 f64.store i32.const 72 local.get 1 i32.store";
+    for (layout, options) in ways().iter().enumerate() {
+        let module = module_with(wat(body).replace("(memory", "(memory (export \"m\")"), options).unwrap();
+        let run = |limit, sizes: Option<(u64, u64)>, times: &mut u64| {
+            let mut runner = Runner::new(&module, limit).unwrap();
+            let ended = match sizes {
+                None => runner.call_for("run", &[Val::I32(4)]),
+                Some(sizes) => runner.call_refilled("run", &[Val::I32(4)], sizes, times),
+            };
+            let memory = runner.instance.get_memory(&runner.store, "m").unwrap();
+            (ended, runner.used(), memory.data(&runner.store).to_vec())
+        };
+        let (mut times, free) = (0, run(u64::MAX, None, &mut 0));
+        let total = free.1;
+        for limit in 0..=total {
+            for most in [1, 3, 7, 100] {
+                let before = times;
+                assert!(
+                    run(limit, Some((limit ^ most, most)), &mut times) == free,
+                    "way {layout}, limit {limit}, {most}"
+                );
+                assert_eq!(times > before, limit < total, "way {layout}, limit {limit}");
+            }
+        }
+        assert!(times > 4 * total);
+    }
+}
+
+#[test]
 fn hosts_see_exact_counts_and_can_raise_the_limit() {
     const GUEST: &str = r#"(module
         (import "host" "look" (func $look))

@@ -162,7 +162,7 @@ impl Exec<'_, '_> {
             Some(Field::MemoryDef { offset, .. }) if !write => size_field(offset, memory_def::SIZE, size),
             Some(Field::TableDef { offset, .. }) if !write => size_field(offset, table_def::SIZE, size),
             // How much it counts is between the guest and the host: no one else's safety hangs on it.
-            Some(Field::Meter) if self.walk.facts.contract.metered && size == 8 => Ok(()),
+            Some(Field::Meter | Field::MeterWanted) if self.walk.facts.contract.metered && size == 8 => Ok(()),
             _ if write => Err(Violation::new(Rule::Context, "this may not be written")),
             _ => undeclared(),
         }
@@ -209,7 +209,7 @@ impl Exec<'_, '_> {
             Field::Builtin => Value::Builtin,
             Field::Raise => Value::Raise,
             Field::FuncrefBase => Value::ANY,
-            Field::Meter if facts.contract.metered => Value::ANY,
+            Field::Meter | Field::MeterLimit if facts.contract.metered => Value::ANY,
             Field::MemoryDef { defined, offset } => {
                 return self.load_memory_def(
                     facts.imported_memories + defined,
@@ -227,7 +227,13 @@ impl Exec<'_, '_> {
             Field::ImportFunction { import, offset } if offset == import_function::CTX as u32 => {
                 Value::ImportContext(import)
             }
-            Field::Meter | Field::ImportFunction { .. } | Field::Global { .. } => return undeclared(),
+            Field::Meter
+            | Field::MeterLimit
+            | Field::MeterWanted
+            | Field::ImportFunction { .. }
+            | Field::Global { .. } => {
+                return undeclared();
+            }
         };
         ensure(size == 8, Rule::Context, "the field is eight bytes wide")?;
         Ok(value)

@@ -53,6 +53,8 @@ impl Exec<'_, '_> {
         self.features()?;
         match self.insn.mnemonic() {
             Mnemonic::Ud2 => self.ud2(),
+            // The host goes on behind it when the meter is refilled, with everything as it was.
+            Mnemonic::Int3 if self.walk.facts.contract.metered => Ok(true),
             Mnemonic::Call => self.call().map(|()| true),
             Mnemonic::Ret => self.ret().map(|()| false),
             Mnemonic::Jmp => self.jump().map(|()| false),

@@ -5,6 +5,7 @@
 //! > function: unary              whose body this is (unary if not said); `thunk`, `entry`, `bad_call`
 //! > cpu: x86-64-v3               what the contract declares (the baseline if not said); `all`
 //! > layout: dense                of memories (guarded if not said)
+//! > metered: yes                 the code may use a meter (no if not said)
 //! > refused: part of the detail  in `reject.s` only
 //!     mov eax, [rdi + rsi]       ! memory          the trap table's entry
 //! .label:

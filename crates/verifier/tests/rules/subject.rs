@@ -62,7 +62,8 @@ fn module(case: &Case) -> Result<(Contract, Vec<u32>), String> {
         Some("dense") => MemoryLayout::Dense,
         Some(other) => return Err(format!("no layout is called {other}")),
     };
-    let options = Options { memory, threads: Some(1), ..Options::default() };
+    let meter = case.header("metered").is_some();
+    let options = Options { memory, meter, threads: Some(1), ..Options::default() };
     let compiled = compile(include_bytes!("module.wat"), &options, &()).map_err(|e| e.to_string())?;
     let index = ArtifactIndex::read(&compiled).map_err(|e| e.to_string())?;
     let types = index.functions(&compiled).iter().map(|record| record.ty).collect();
@@ -162,6 +163,7 @@ fn site(name: &str) -> Result<TrapSite, String> {
         "memory" => TrapCode::MemoryOutOfBounds,
         "unreachable" => TrapCode::Unreachable,
         "stack" => TrapCode::StackOverflow,
+        "meter" => TrapCode::MeterExhausted,
         "division" => TrapCode::IntegerDivisionByZero,
         other => return Err(format!("no trap is called {other}")),
     };

@@ -369,3 +369,9 @@
     vmovdqu ymm2, [rdi + rax]     ! memory
     mov eax, esi
     ret
+
+# a breakpoint in code that is not metered
+> refused: not on the list
+    int3
+    mov eax, esi
+    ret

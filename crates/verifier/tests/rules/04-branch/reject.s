@@ -35,3 +35,8 @@
     ret
 .number:
     bytes 90 90 90 c3
+
+# a breakpoint at the end
+> metered: yes
+> refused: control leaves the function
+    int3

@@ -85,3 +85,23 @@
     mov eax, esi
     mov [rdi + entries], rax
     ret
+
+# the meter's limit is written
+> metered: yes
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi - 72], rax
+    ret
+
+# a part of the meter's limit
+> metered: yes
+> refused: eight bytes wide
+    mov eax, [rdi - 72]
+    ret
+
+# what it wants, half
+> metered: yes
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi - 80], eax
+    ret

@@ -39,3 +39,10 @@
     ret
 .number:
     bytes 01 00 00 00
+
+# an entry for a breakpoint
+> metered: yes
+> refused: what cannot trap
+    int3                            ! meter
+    mov eax, esi
+    ret
