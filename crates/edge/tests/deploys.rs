@@ -232,9 +232,12 @@ async fn a_canary_answers_its_share_until_it_is_promoted_or_dropped() {
     deploy(&client, "site", says("old")).await;
     let deployed = deploy_as(&client, "site", &canary, says("new")).await;
     assert!(matches!(deployed, Progress::Deployed { version: 2, canary: Some(25), .. }), "{deployed:?}");
-    let new = |server: &selvedge_edge::Server| {
-        (0..100).filter(|_| get(server.listen(), "site", "/").ends_with("\nnew\n")).count()
+    // On a busy machine a program may be stopped between its answer and its end: then the body comes in chunks.
+    let is_new = |answer: String| {
+        assert!(answer.contains("\nnew\n") || answer.contains("\nold\n"), "{answer}");
+        answer.contains("\nnew\n")
     };
+    let new = |server: &selvedge_edge::Server| (0..100).filter(|_| is_new(get(server.listen(), "site", "/"))).count();
     assert!(new(&server).abs_diff(25) <= 3);
     let metrics = client.metrics().await.unwrap();
     let of = |version: u32| {
