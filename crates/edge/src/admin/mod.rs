@@ -13,6 +13,7 @@
 //! | `GET /v1/sites/SITE/logs?follow=true` | its log, lines of JSON |
 //! | `GET /v1/top` | what its sites are doing |
 //! | `GET /metrics` | the same for Prometheus |
+//! | `GET /openapi.json` | all of this for programs; asks for no token |
 //! | `GET /healthz` | whether all sites are loaded; asks for no token |
 
 mod access;
@@ -128,6 +129,9 @@ struct Asked {
 async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
     if request.method() == Method::GET && request.uri().path() == "/healthz" {
         return Ok(healthz(server));
+    }
+    if request.method() == Method::GET && request.uri().path() == "/openapi.json" {
+        return Ok(typed(StatusCode::OK, "application/json", include_str!("../../openapi.json")));
     }
     let access = server.access.load_full();
     let name = access::tenant(&access, peer, request.headers())?;
