@@ -98,6 +98,9 @@ pub(crate) const TABLE: &[Deed] = &[
     Deed { name: "no_stacks_that_grow", jail: bare, act: |_| map(libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN), end: NOT_PERMITTED },
     Deed { name: "no_executable_memory", jail: bare, act: |_| map(libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS), end: NOT_PERMITTED },
     Deed { name: "no_address_space_without_end", jail: bare, act: |_| reserve(1 << 40), end: Says("Cannot allocate memory") },
+    Deed { name: "no_more_open_files_than_the_cap", jail: reader, act: open_many, end: Says("Too many open files") },
+    Deed { name: "no_deeper_stack_than_the_cap", jail: bare, act: |_| limited_to(libc::RLIMIT_STACK, 8 << 20), end: Says("done") },
+    Deed { name: "no_core_dumps", jail: bare, act: |_| limited_to(libc::RLIMIT_CORE, 0), end: Says("done") },
     Deed { name: "no_higher_limits", jail: bare, act: |_| raise(), end: NOT_PERMITTED },
     Deed { name: "no_more_time_than_the_cap", jail: bare, act: |_| spin(), end: Signal(libc::SIGXCPU) },
     Deed { name: "no_more_time_when_the_signal_is_ignored", jail: bare, act: |_| { ignore_xcpu(); spin() }, end: Signal(libc::SIGKILL) },
@@ -217,6 +220,19 @@ fn reserve(bytes: usize) -> Result<(), Error> {
 
 fn hold(bytes: usize) {
     std::mem::forget(std::hint::black_box(vec![1_u8; bytes]));
+}
+
+fn open_many(granted: &Path) -> Result<(), Error> {
+    let open = || File::open(granted.join("inside"));
+    std::iter::repeat_with(open).take(100).collect::<Result<Vec<_>, _>>().map(drop)
+}
+
+/// Whether a limit cannot be raised beyond this.
+fn limited_to(resource: libc::__rlimit_resource_t, most: u64) -> Result<(), Error> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the limit is a value that lives on.
+    done(unsafe { libc::getrlimit(resource, &mut limit) }.into())?;
+    if limit.rlim_max <= most { Ok(()) } else { Err(Error::other(format!("it is limited to {}", limit.rlim_max))) }
 }
 
 fn raise() -> Result<(), Error> {
