@@ -71,7 +71,8 @@ mod tests {
         for good in good {
             assert!(check(good).is_ok(), "{good:x?}");
         }
-        let bad: [&[u8]; 17] = [
+        let bad: [&[u8]; 18] = [
+            &[0xf3, 0xf2, 0x0f, 0x10, 0xc0],
             &[0x66, 0x66, 0x90],
             &[0x64, 0x8b, 0x00],
             &[0xf0, 0x0f, 0xb1, 0x07],

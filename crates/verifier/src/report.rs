@@ -169,6 +169,7 @@ pub(crate) fn describe(state: &State) -> String {
 fn flags(flags: Flags) -> String {
     match flags {
         Flags::Secret => "not to be read".into(),
+        Flags::Carry => "whether a bit is set".into(),
         Flags::Plain => "of numbers, nothing more is known".into(),
         Flags::Cmp(size, a, b) => format!("{size} bytes compared: {} with {}", value(a.value), value(b.value)),
         Flags::Test(of) => format!("whether this is 0: {}", value(of.value)),

@@ -47,7 +47,9 @@ pub(crate) enum Flags {
     Cmp(usize, Cell, Cell),
     /// Whether this is 0.
     Test(Cell),
-    /// Whether all bits were 0; if not, what has this name is this.
+    /// Whether a bit is set, in the carry; the others may say anything.
+    Carry,
+    /// Whether all bits were 0; if not, what has this name is this. The other flags may say anything.
     Scan(u32, Cell),
 }
 
@@ -163,7 +165,9 @@ impl Flags {
     fn join(self, new: Flags) -> Flags {
         match (self, new) {
             _ if self == new => self,
-            (Flags::Secret, _) | (_, Flags::Secret) => Flags::Secret,
+            // Of some only one flag may be read.
+            (Flags::Secret | Flags::Carry | Flags::Scan(..), _) => Flags::Secret,
+            (_, Flags::Secret | Flags::Carry | Flags::Scan(..)) => Flags::Secret,
             _ => Flags::Plain,
         }
     }

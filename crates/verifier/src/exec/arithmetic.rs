@@ -8,6 +8,7 @@ use iced_x86::{Mnemonic, OpKind};
 use super::Exec;
 use super::general::opaque;
 use crate::report::Checked;
+use crate::state::Flags;
 use crate::value::{Cell, Num, Value, mask};
 
 /// An operation of two operands whose low bytes depend on low bytes only.
@@ -48,7 +49,7 @@ impl Exec<'_, '_> {
         let size = self.size(0)?;
         let a = self.read_as(0, size)?;
         let b = self.read_as(1, size)?;
-        let known = self.state.flags != crate::state::Flags::Secret;
+        let known = self.flags_are_known() || self.state.flags == Flags::Carry;
         // `x - x - carry` is a mask of the carry, whatever `x` is.
         let mask_of_carry = self.insn.mnemonic() == Mnemonic::Sbb && self.same_value();
         let shown = known && (mask_of_carry || usize::from(a.value.readable().min(b.value.readable())) >= size);
@@ -121,7 +122,7 @@ impl Exec<'_, '_> {
         let a = self.read_as(first, size)?.value.num();
         let b = self.read_as(second, size)?.value.num();
         let bytes = a.bytes.min(b.bytes);
-        self.set_flags(usize::from(bytes) >= size);
+        self.keep_flags(usize::from(bytes) >= size);
         let product = match (a.lo.checked_mul(b.lo), a.hi.checked_mul(b.hi)) {
             (Some(lo), Some(hi)) if hi <= mask(size) => Num { lo, hi, zeros: 0, bytes }.tidy(),
             _ => Num::partly(bytes).truncate(size),

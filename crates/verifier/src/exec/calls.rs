@@ -18,6 +18,12 @@ const OWN_CONTEXT: Value = Value::Ptr(Ptr { to: Region::Context, lo: 0, hi: 0, v
 /// Bytes that a call leaves on the stack for the callee to find: the return address.
 const RETURN_BYTES: i64 = 8;
 
+/// Whether a place in the frame is a multiple of 16 in memory, as the host needs its values to be. Every call keeps
+/// that: a function is entered with its return address just below such a place.
+fn is_aligned(at: i64) -> bool {
+    at.rem_euclid(16) == 8
+}
+
 impl<'a> Exec<'_, 'a> {
     /// Bytes of the function's own parameters on the stack.
     pub(super) fn own_stack_bytes(&self) -> i64 {
@@ -109,6 +115,7 @@ impl<'a> Exec<'_, 'a> {
 
     fn guest_call(&mut self, callee: &Convention) -> Checked {
         let rsp = self.state.rsp();
+        ensure(is_aligned(rsp), Rule::Call, "the stack pointer is not aligned at this call")?;
         let arguments_end = rsp + i64::from(callee.stack_bytes);
         ensure(arguments_end <= self.frame_end(), Rule::Frame, "the parameters reach into the caller's frame")?;
         self.arguments(callee, rsp)?;
@@ -220,9 +227,9 @@ impl<'a> Exec<'_, 'a> {
         let count = params.len().max(results.len());
         self.walk.budget.scan(count)?;
         let bytes = (count * VALUE_BYTES) as i64;
-        let found = self.frame_pointer(RDX).filter(|at| at.rem_euclid(8) == 0 && *at >= rsp);
+        let found = self.frame_pointer(RDX).filter(|at| is_aligned(*at) && *at >= rsp);
         let Some(values) = found.filter(|at| at + bytes <= self.frame_end()) else {
-            return Err(Violation::new(Rule::HostCall, "the values are not in the frame"));
+            return Err(Violation::new(Rule::HostCall, "the values are not in the frame, aligned"));
         };
         for (nth, bytes) in params.iter().enumerate() {
             let at = values + (nth * VALUE_BYTES) as i64;

@@ -157,7 +157,7 @@ impl Exec<'_, '_> {
             shown &= usize::from(self.read(*operand)?.value.readable()) >= size;
         }
         if flags {
-            self.set_flags(shown);
+            self.keep_flags(shown);
         }
         self.write(0, Cell::new(opaque(shown)))
     }
@@ -173,17 +173,18 @@ impl Exec<'_, '_> {
     fn count_bits(&mut self) -> Checked {
         let size = self.size(1)?;
         let shown = usize::from(self.read_as(1, size)?.value.readable()) >= size;
-        self.set_flags(shown);
+        self.keep_flags(shown);
         let count = if shown { Value::Num(Num::up_to(64)) } else { Value::SECRET };
         self.write(0, Cell::new(count))
     }
 
-    /// If all bits are 0, the flags say so and the register stays as it was.
+    /// If all bits are 0, the flags say so and the register stays as it was: all of it, on most processors, whatever
+    /// the operand's size.
     fn bit_scan(&mut self) -> Checked {
-        let Some(register @ (number, size)) = self.register(0) else { return self.denied() };
+        let Some((number, size)) = self.register(0) else { return self.denied() };
         let shown = usize::from(self.read_as(1, size)?.value.readable()) >= size;
         let found = Value::Num(Num::up_to(63));
-        self.write_register(register, Cell::new(Value::SECRET))?;
+        self.write_register((number, 8), Cell::new(Value::SECRET))?;
         let Cell { id, .. } = self.named(number);
         self.state.flags = if shown { Flags::Scan(id, Cell::new(found)) } else { Flags::Secret };
         Ok(())
@@ -198,7 +199,14 @@ impl Exec<'_, '_> {
         let a = self.read_as(0, size)?;
         // Of the bit's number no more than the low bits say anything: they are in one byte.
         let b = self.read_as(1, size)?;
-        self.set_flags(usize::from(a.value.readable()) >= size && b.value.readable() >= 1);
+        // The other flags may stay as they were.
+        let shown = usize::from(a.value.readable()) >= size && b.value.readable() >= 1;
+        let plain = shown && self.flags_are_known();
+        self.state.flags = match shown {
+            _ if plain => Flags::Plain,
+            true => Flags::Carry,
+            false => Flags::Secret,
+        };
         Ok(())
     }
 
@@ -230,7 +238,7 @@ impl Exec<'_, '_> {
         let high = usize::from(self.read_register((RDX, size)).value.readable()) >= size;
         let shown = divisor && high && self.rax_is_readable(size);
         ensure(shown, Rule::Secret, "whether it faults depends on what may not be read")?;
-        self.set_flags(true);
+        self.keep_flags(true);
         self.write_register((RAX, size), Cell::ANY)?;
         self.write_register((RDX, size), Cell::ANY)
     }
@@ -243,7 +251,7 @@ impl Exec<'_, '_> {
         }
         let source = usize::from(self.read_as(0, size)?.value.readable()) >= size;
         let shown = source && self.rax_is_readable(size);
-        self.set_flags(shown);
+        self.keep_flags(shown);
         if size == 1 {
             // The whole product is in ax.
             return self.write_register((RAX, 2), Cell::new(opaque(shown)));
@@ -252,10 +260,16 @@ impl Exec<'_, '_> {
         self.write_register((RDX, size), Cell::new(opaque(shown)))
     }
 
-    /// Arithmetic on part of the flags: `inc` and `dec` leave the carry.
+    /// Arithmetic on part of the flags: `inc` and `dec` leave the carry, products on some processors all but it and the
+    /// overflow.
     pub(super) fn keep_flags(&mut self, readable: bool) {
-        let known = self.state.flags != Flags::Secret;
+        let known = self.flags_are_known();
         self.set_flags(readable && known);
+    }
+
+    /// Whether all flags may be looked at.
+    pub(super) fn flags_are_known(&self) -> bool {
+        !matches!(self.state.flags, Flags::Secret | Flags::Carry | Flags::Scan(..))
     }
 }
 

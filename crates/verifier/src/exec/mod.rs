@@ -12,7 +12,7 @@ mod list;
 mod select;
 mod vector;
 
-use iced_x86::{CpuidFeature, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{ConditionCode, CpuidFeature, Instruction, Mnemonic, OpKind, Register};
 use selvedge_contract::cpu::CpuFeatures;
 
 use crate::report::{Checked, Rule, Violation, ensure};
@@ -220,7 +220,13 @@ impl Exec<'_, '_> {
     }
 
     fn read_flags(&self) -> Checked {
-        ensure(self.state.flags != Flags::Secret, Rule::Secret, "the flags say something about what may not be read")
+        let readable = match (self.state.flags, self.insn.condition_code()) {
+            (Flags::Secret, _) => false,
+            (Flags::Carry, condition) => matches!(condition, ConditionCode::b | ConditionCode::ae),
+            (Flags::Scan(..), condition) => matches!(condition, ConditionCode::e | ConditionCode::ne),
+            _ => true,
+        };
+        ensure(readable, Rule::Secret, "the flags say something about what may not be read")
     }
 }
 

@@ -111,19 +111,20 @@ impl Exec<'_, '_> {
     pub(super) fn conditional_move(&mut self) -> Checked {
         self.read_flags()?;
         let size = self.size(0)?;
-        let otherwise = self.read_as(0, size)?;
+        let kept = self.read_as(0, size)?;
         let then = self.read_as(1, size)?;
         let condition = self.insn.condition_code();
-        let chosen = self.callee(condition, then.value, otherwise.value);
-        let chosen = chosen.or_else(|| self.callee_context(condition, then.value, otherwise.value));
+        let chosen = self.callee(condition, then.value, kept.value);
+        let chosen = chosen.or_else(|| self.callee_context(condition, then.value, kept.value));
         let relation = relation(condition);
         let value = match (chosen, self.decided(relation)) {
             (Some(value), _) => value,
             (None, Some(true)) => then.value,
-            (None, Some(false)) => otherwise.value,
+            (None, Some(false)) => kept.value,
             (None, None) => {
-                let then = self.refined(then, relation);
-                let otherwise = self.refined(otherwise, relation.negated());
+                let then = self.scanned(1, relation).unwrap_or_else(|| self.refined(then, relation));
+                let otherwise = relation.negated();
+                let otherwise = self.scanned(0, otherwise).unwrap_or_else(|| self.refined(kept, otherwise));
                 union(then, otherwise)
             }
         };
@@ -136,6 +137,13 @@ impl Exec<'_, '_> {
     fn decided(&self, relation: Relation) -> Option<bool> {
         let Flags::Cmp(8, a, b) = self.state.flags else { return None };
         relation.of(a.value.num().is_exact()?, b.value.num().is_exact()?)
+    }
+
+    /// What a scan for bits has found, if the operand is the register where it put that and there was one.
+    fn scanned(&self, operand: u32, relation: Relation) -> Option<Value> {
+        let Flags::Scan(id, found) = self.state.flags else { return None };
+        let (register, _) = self.register(operand)?;
+        (relation == Relation::Unequal && self.state.regs[register].id == id).then_some(found.value)
     }
 
     /// What a value is where this relation holds between what was compared.

@@ -71,3 +71,34 @@
     mov eax, 1
     mov [rdi + 16], rax
     ret
+
+# more values than an entry trampoline passes
+> function: entry
+> refused: no such value to pass
+    mov rax, [rdx + 0x1000]
+    ret
+
+# before the values of an entry trampoline
+> function: entry
+> refused: no such value to pass
+    mov rax, [rdx - 8]
+    ret
+
+# below the area for results
+> function: many
+> refused: outside the caller's area
+    mov eax, 1
+    mov [rdi - 8], rax
+    ret
+
+# parameters of a call above the own frame
+> function: on_stack
+> refused: the parameters reach into the caller's frame
+    mov rax, [rdi + stack_limit]
+    cmp rsp, rax
+    jb .deep
+    add rsp, 24
+    call @on_stack
+    ret
+.deep:
+    ud2                             ! stack

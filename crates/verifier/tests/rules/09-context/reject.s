@@ -105,3 +105,54 @@
     mov eax, esi
     mov [rdi - 80], eax
     ret
+
+# the meter of code that is not metered is written
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi - 64], rax
+    ret
+
+# a memory's size is written
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi + memory + 8], rax
+    ret
+
+# a table's size is written
+> refused: this may not be written
+    mov eax, esi
+    mov [rdi + table + 8], rax
+    ret
+
+# a lent memory's size is written
+> refused: this may not be written
+    mov eax, esi
+    mov rdx, [rdi + shared_memory]
+    mov [rdx + 8], rax
+    ret
+
+# a lent table's size is written
+> refused: this may not be written
+    mov eax, esi
+    mov rdx, [rdi + lent_table]
+    mov [rdx + 8], rax
+    ret
+
+# before a lent global
+> refused: wider than the global
+    mov rdx, [rdi + lent_global]
+    mov eax, [rdx - 4]
+    ret
+
+# a memory's base as a float's bits
+> refused: no field here
+    movsd xmm0, [rdi + memory]
+    mov eax, esi
+    ret
+
+# a memory's size by halves
+> refused: no field here
+    pxor xmm0, xmm0
+    pinsrw xmm0, [rdi + memory + 8], 0
+    mov eax, esi
+    ret

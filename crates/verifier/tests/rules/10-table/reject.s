@@ -50,3 +50,12 @@
     mov rdx, [rdx + rax + 8]
     mov eax, esi
     ret
+
+# before a table's first entry, by an index
+> refused: in no table whatever the index
+    mov eax, esi
+    and eax, 1
+    shl rax, 5
+    mov rdx, [rdi + rax + entries - 24]
+    mov eax, esi
+    ret

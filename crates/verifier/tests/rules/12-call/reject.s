@@ -157,3 +157,16 @@
     ret
 .deep:
     ud2                             ! stack
+
+# a call with a stack pointer that is not aligned: the callee's values for the host would not be either
+> refused: not aligned at this call
+    sub rsp, 16
+    mov rax, [rdi + stack_limit]
+    add rax, 16
+    cmp rsp, rax
+    jb .deep
+    call @other
+    add rsp, 16
+    ret
+.deep:
+    ud2                             ! stack

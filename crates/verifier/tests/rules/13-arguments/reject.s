@@ -99,3 +99,39 @@
     ret
 .deep:
     ud2                             ! stack
+
+# the area for results is not aligned
+> refused: the area for results
+    sub rsp, 88
+    mov rax, [rdi + stack_limit]
+    add rax, 88
+    cmp rsp, rax
+    jb .deep
+    mov rsi, rdi
+    lea rdi, [rsp + 4]
+    call @many
+    add rsp, 88
+    ret
+.deep:
+    ud2                             ! stack
+
+# the area for results lies below the stack pointer
+> refused: the area for results
+    sub rsp, 88
+    mov rax, [rdi + stack_limit]
+    add rax, 88
+    cmp rsp, rax
+    jb .deep
+    mov rsi, rdi
+    lea rdi, [rsp - 64]
+    call @many
+    add rsp, 88
+    ret
+.deep:
+    ud2                             ! stack
+
+# a tail call with an area for results that is not our caller's
+> refused: not given our caller's area
+> function: many
+    lea rdi, [rdi + 8]
+    jmp @many

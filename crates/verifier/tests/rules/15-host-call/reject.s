@@ -156,3 +156,41 @@
     ret
 .deep:
     ud2                             ! stack
+
+# values that are not aligned
+> refused: not in the frame, aligned
+> function: thunk
+    sub rsp, 56
+    mov rax, [rdi + stack_limit]
+    add rax, 56
+    cmp rsp, rax
+    jb .deep
+    mov [rsp + 8], esi
+    mov [rsp + 24], rdx
+    lea rdx, [rsp + 8]
+    mov rsi, import
+    mov rax, [rdi + host_call]
+    call rax
+    mov rax, [rsp + 8]
+    add rsp, 56
+    ret
+.deep:
+    ud2                             ! stack
+
+# values below the stack pointer
+> refused: not in the frame, aligned
+> function: thunk
+    sub rsp, 40
+    mov rax, [rdi + stack_limit]
+    add rax, 40
+    cmp rsp, rax
+    jb .deep
+    lea rdx, [rsp - 32]
+    mov rsi, import
+    mov rax, [rdi + host_call]
+    call rax
+    mov rax, [rsp]
+    add rsp, 40
+    ret
+.deep:
+    ud2                             ! stack

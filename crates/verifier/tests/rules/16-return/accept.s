@@ -19,3 +19,9 @@
 # the stub for bad calls does not return
 > function: bad_call
     ud2                             ! unreachable
+
+# what a scan finds, or 32
+    mov ecx, 32
+    bsf eax, esi
+    cmove eax, ecx
+    ret

@@ -79,3 +79,15 @@
 > function: bad_call
 > refused: may not return
     ret
+
+# what a scan leaves if there is no bit: the whole register as it was
+> refused: General(0) holds no 4 bytes
+    bsf eax, esi
+    ret
+
+# the same, looked at on the wrong side of the flags
+> refused: General(0) holds no 4 bytes
+    mov ecx, 32
+    bsf eax, esi
+    cmovne eax, ecx
+    ret

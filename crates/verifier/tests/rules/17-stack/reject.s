@@ -77,3 +77,16 @@
     ret
 .deep:
     ud2                             ! stack
+
+# a tail call with more parameters than ours, so that the callee starts deeper
+> refused: would start deeper
+> function: binary
+    mov rax, [rsp]
+    sub rsp, 16
+    mov [rsp], rax
+    mov [rsp + 8], rsi
+    mov [rsp + 16], rsi
+    mov ecx, 1
+    mov r8d, 1
+    mov r9d, 1
+    jmp @on_stack

@@ -21,3 +21,11 @@
     mov eax, 1
 .end:
     ret
+
+# the flag that a test of a bit, or a scan for one, sets
+    bt esi, 1
+    setb al
+    bsf ecx, esi
+    sete cl
+    movzx eax, al
+    ret

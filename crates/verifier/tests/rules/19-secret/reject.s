@@ -109,3 +109,42 @@
     mov eax, 1
 .end:
     ret
+
+# an entry's signature is compared with any number
+> refused: the flags say something
+    mov rdx, [rdi + entries + 8]
+    mov eax, esi
+    cmp rdx, rax
+    sete al
+    movzx eax, al
+    ret
+
+# bits of an entry's context
+> refused: the flags say something
+    mov rdx, [rdi + entries + 16]
+    mov eax, esi
+    test rdx, rax
+    sete al
+    movzx eax, al
+    ret
+
+# flags that a product may leave as they were
+> refused: the flags say something
+    imul esi, esi
+    sete al
+    movzx eax, al
+    ret
+
+# flags that a test of a bit may leave as they were
+> refused: the flags say something
+    bt esi, 1
+    sete al
+    movzx eax, al
+    ret
+
+# flags that a scan for bits may leave as they were
+> refused: the flags say something
+    bsf ecx, esi
+    sets al
+    movzx eax, al
+    ret
