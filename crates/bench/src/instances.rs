@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::Options;
+use crate::ours::Waits;
 use crate::programs::build_handler;
 use crate::report::{Figure, Report};
 use crate::{interruption, ours, peer};
@@ -65,9 +66,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if options.wants("fiber_switch") {
         let wasm = wat::parse_str(SUSPENDED).context("the guest that suspends")?;
-        let samples =
-            (0..=turns).map(|_| ours::suspend(&wasm, SWITCHES, options.settings)).collect::<Result<Vec<_>>>()?;
-        report.add(Figure::new("fiber_switch".into(), Some(percentile(samples, 50)), None, "ns", turns));
+        for (name, waits) in [("fiber_switch", Waits::Attempt), ("fiber_switch/future", Waits::Future)] {
+            let sample = |_| ours::suspend(&wasm, waits, SWITCHES, options.settings);
+            let samples = (0..=turns).map(sample).collect::<Result<Vec<_>>>()?;
+            report.add(Figure::new(name.into(), Some(percentile(samples, 50)), None, "ns", turns));
+        }
+        report.note(
+            "fiber_switch: an attempt that is made again; fiber_switch/future: one that gives a future each time",
+        );
     }
     interruptions(&mut report, options)?;
     ensure!(!report.figures().is_empty(), "nothing here has that name");

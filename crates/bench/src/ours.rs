@@ -170,23 +170,43 @@ impl Cycles for Pooled {
     }
 }
 
+/// How a host function waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waits {
+    /// It is an attempt that is made again.
+    Attempt,
+    /// It gives a future.
+    Future,
+}
+
 /// Nanoseconds for a guest to be suspended in a host call and to go on, in a loop of so many.
-pub(crate) fn suspend(wasm: &[u8], switches: i32, settings: Settings) -> Result<f64> {
+pub(crate) fn suspend(wasm: &[u8], waits: Waits, switches: i32, settings: Settings) -> Result<f64> {
     let module = load_fresh(&engine(settings).0, wasm)?;
     let mut linker = Linker::new();
-    linker.func_wrap_async("host", "wait", |_: Caller<'_, ()>, ()| {
-        Ok(Outcome::Wait(Wait::new(Twice(false), |_, ()| Ok(Outcome::Ready(())))))
-    });
-    let mut store = Store::new((), Limits::default())?;
+    match waits {
+        Waits::Attempt => {
+            linker.func_wrap_poll("host", "wait", |mut caller: Caller<'_, bool>, _: &mut Task<'_>, ()| {
+                let waited = caller.data_mut();
+                *waited = !*waited;
+                if *waited { Poll::Pending } else { Poll::Ready(Ok(())) }
+            })
+        }
+        Waits::Future => linker.func_wrap_async("host", "wait", |_: Caller<'_, bool>, ()| {
+            Ok(Outcome::Wait(Wait::new(Twice(false), |_, ()| Ok(Outcome::Ready(())))))
+        }),
+    };
+    let mut store = Store::new(false, Limits::default())?;
     let run = linker.instantiate(&mut store, &module)?.typed_func::<i32, ()>(&store, "run")?;
     let mut call = std::pin::pin!(run.call_async(&mut store, switches));
     let mut context = Task::from_waker(Waker::noop());
-    let start = std::time::Instant::now();
+    let (start, mut waited) = (Instant::now(), 0);
     loop {
         if let Poll::Ready(result) = call.as_mut().poll(&mut context) {
             result?;
+            ensure!(waited == switches, "it waited {waited} times");
             return Ok(start.elapsed().as_nanos() as f64 / f64::from(switches));
         }
+        waited += 1;
     }
 }
 

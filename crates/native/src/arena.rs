@@ -330,6 +330,8 @@ impl Arena {
     /// host functions for another kind of host.
     pub fn link_hosts<H: Host>(&mut self, slot: SlotId, hosts: &Arc<HostFunctions<H>>) {
         assert!(self.host_is::<H>(), "an arena has one kind of host");
+        // A guest that waits keeps the address of the host function that is asked again.
+        assert!(self.hosts[slot.0 as usize].is_none() || !self.is_parked(), "an instance is linked before it runs");
         assert_eq!(hosts.0.len(), self.code(slot).import_count() as usize, "every import is looked at");
         for (import, host) in (0..).zip(&hosts.0) {
             let Some(host) = host else {

@@ -3,7 +3,7 @@
 use std::cell::UnsafeCell;
 use std::mem::offset_of;
 use std::ops::{Deref, DerefMut, Range};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -46,7 +46,16 @@ pub(crate) struct Control {
     signal: Signal,
     /// Woken by a request, for whoever waits while guest code is suspended.
     waker: Mutex<Option<Waker>>,
-    has_waker: AtomicBool,
+    /// Whose it is. Changed under the lock alone.
+    whose: AtomicU8,
+}
+
+/// Whose [`Control::waker`] is.
+mod whose {
+    pub(super) const NOBODYS: u8 = 0;
+    pub(super) const ANYBODYS: u8 = 1;
+    /// The task's that polls the call: it does not say so again each time.
+    pub(super) const THE_TASKS: u8 = 2;
 }
 
 // SAFETY: `state` is reached only through `Control::state`, by the arena that owns the block and by the stubs and
@@ -140,11 +149,14 @@ impl DerefMut for State {
     }
 }
 
-/// The `values` array of a host call.
+/// A host call and its `values` array.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HostCall {
     pub(crate) values: *mut RawValue,
     pub(crate) count: usize,
+    /// The [`Served`](crate::host::Served) that was called, and the context of its caller; null if it is not asked again.
+    pub(crate) served: *const (),
+    pub(crate) context: u64,
 }
 
 pub(crate) const HOST_RSP: usize = offset_of!(State, entry.host_rsp);
@@ -189,7 +201,7 @@ impl Control {
             state: UnsafeCell::new(state),
             signal: Signal::default(),
             waker: Mutex::new(None),
-            has_waker: AtomicBool::new(false),
+            whose: AtomicU8::new(whose::NOBODYS),
         }
     }
 
@@ -203,19 +215,41 @@ impl Control {
     pub(crate) fn renew(&self) {
         self.signal.renew();
         // Whoever waits has to be asked for again; most often nobody did.
-        if self.has_waker.swap(false, Ordering::Relaxed) {
+        if self.whose.load(Ordering::Relaxed) != whose::NOBODYS {
             drop(self.take_waker());
         }
     }
 
     /// Remembers whom a request wakes.
     pub(crate) fn set_waker(&self, waker: &Waker) {
-        self.has_waker.store(true, Ordering::Relaxed);
-        if !self.waker().as_ref().is_some_and(|old| old.will_wake(waker)) {
-            let new = waker.clone();
-            let old = self.waker().replace(new);
-            drop(old);
+        self.set(waker, whose::ANYBODYS);
+    }
+
+    /// Remembers that a request wakes the task that polls the call; always the same until [`Control::forget_task`].
+    /// If the task is found here, whoever takes it does so later, and wakes it: no lock is needed then.
+    #[inline]
+    pub(crate) fn set_task(&self, waker: &Waker) {
+        if self.whose.load(Ordering::Acquire) != whose::THE_TASKS {
+            self.set(waker, whose::THE_TASKS);
         }
+    }
+
+    /// Another task polls the call from now on.
+    pub(crate) fn forget_task(&self) {
+        if self.whose.load(Ordering::Relaxed) == whose::THE_TASKS {
+            drop(self.take_waker());
+        }
+    }
+
+    #[cold]
+    fn set(&self, waker: &Waker, whose: u8) {
+        let new = waker.clone();
+        let old = {
+            let mut place = self.waker();
+            self.whose.store(whose, Ordering::Release);
+            place.replace(new)
+        };
+        drop(old);
     }
 
     /// Wakes and forgets whoever waits.
@@ -227,7 +261,9 @@ impl Control {
 
     /// Wakers run code of others when they are cloned, woken or dropped: never under the lock.
     fn take_waker(&self) -> Option<Waker> {
-        self.waker().take()
+        let mut place = self.waker();
+        self.whose.store(whose::NOBODYS, Ordering::Release);
+        place.take()
     }
 
     fn waker(&self) -> MutexGuard<'_, Option<Waker>> {

@@ -5,7 +5,11 @@
 //! `rax` or `xmm0`. So if all values of an import fit, its slot leads to the `direct_call` stub, which changes the
 //! stack, touches no value and calls [`serve_integer`] or [`serve_float`]: no thunk, no array. Guests pass the
 //! address of the import's slot in the context's place: from there all else is found.
+//!
+//! The other way round, a host that knows a function's type enters it with its values in registers
+//! ([`crate::enter_direct`]): no trampoline, no array.
 
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use selvedge_contract::types::ValType;
@@ -178,6 +182,105 @@ impl Registers {
     }
 }
 
+/// The types of a function, known to the Rust compiler.
+pub trait ValueTypes {
+    /// Of its parameters.
+    const PARAMS: &'static [ValType];
+    /// Of its results.
+    const RESULTS: &'static [ValType];
+}
+
+/// How the values of a function are passed in registers: the same for two types if they are passed alike.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Shape(u32);
+
+impl Shape {
+    /// They do not fit registers.
+    const NONE: Shape = Shape(0);
+
+    /// That of a type.
+    pub const fn of(params: &[ValType], results: &[ValType]) -> Shape {
+        if !fit(params, results) {
+            return Shape::NONE;
+        }
+        // A first bit, so that the number of parameters shows; then one for each, and two for the result.
+        let (mut bits, mut at) = (1, 0);
+        while at < params.len() {
+            bits = bits << 1 | is_float(params[at]) as u32;
+            at += 1;
+        }
+        Shape(bits << 2 | (results.len() << 1) as u32 | returns_float(results) as u32)
+    }
+
+    /// Whether the values fit registers.
+    pub const fn is_direct(self) -> bool {
+        self.0 != Shape::NONE.0
+    }
+}
+
+/// Parameters for a guest, in the order of registers; those it does not read are uninitialised.
+pub(crate) struct RegisterValues {
+    pub(crate) integers: [MaybeUninit<u64>; INTEGERS],
+    pub(crate) floats: [MaybeUninit<u64>; FLOATS],
+}
+
+/// The place among the parameters of what a register passes, counted as [`register`] does.
+const fn parameter(params: &[ValType], number: usize) -> usize {
+    let mut at = 0;
+    while at < params.len() {
+        if register(params, at) == number {
+            return at;
+        }
+        at += 1;
+    }
+    NOWHERE
+}
+
+impl RegisterValues {
+    /// The values of an array, by their types.
+    #[inline(always)]
+    pub(crate) fn of<V: ValueTypes>(values: &[RawValue]) -> RegisterValues {
+        let get = |at| match at {
+            NOWHERE => MaybeUninit::uninit(),
+            at => MaybeUninit::new(values[at] as u64),
+        };
+        RegisterValues {
+            integers: [
+                get(const { parameter(V::PARAMS, 0) }),
+                get(const { parameter(V::PARAMS, 1) }),
+                get(const { parameter(V::PARAMS, 2) }),
+                get(const { parameter(V::PARAMS, 3) }),
+                get(const { parameter(V::PARAMS, 4) }),
+            ],
+            floats: [
+                get(const { parameter(V::PARAMS, INTEGERS) }),
+                get(const { parameter(V::PARAMS, INTEGERS + 1) }),
+                get(const { parameter(V::PARAMS, INTEGERS + 2) }),
+                get(const { parameter(V::PARAMS, INTEGERS + 3) }),
+                get(const { parameter(V::PARAMS, INTEGERS + 4) }),
+                get(const { parameter(V::PARAMS, INTEGERS + 5) }),
+                get(const { parameter(V::PARAMS, INTEGERS + 6) }),
+                get(const { parameter(V::PARAMS, INTEGERS + 7) }),
+            ],
+        }
+    }
+}
+
+/// The registers that a guest's result may be in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Returned {
+    pub(crate) integer: u64,
+    pub(crate) float: u64,
+}
+
+impl Returned {
+    /// The result of a function, if it has one.
+    #[inline(always)]
+    pub(crate) fn value<V: ValueTypes>(self) -> u64 {
+        if const { returns_float(V::RESULTS) } { self.float } else { self.integer }
+    }
+}
+
 /// Reads a field of an import slot or context.
 ///
 /// # Safety
@@ -226,7 +329,8 @@ unsafe fn stop_direct(control: *const Control, slot: u64, called: std::thread::R
         Ok(HostVerdict::Suspend) => Err(Box::new("a host function of a fixed type cannot suspend its guest") as _),
         called => called,
     };
-    stop(state, called, HostCall { values: std::ptr::null_mut(), count: 0 })
+    let (values, served) = (std::ptr::null_mut(), std::ptr::null());
+    stop(state, called, HostCall { values, count: 0, served, context: 0 })
 }
 
 #[cfg(test)]
@@ -247,5 +351,21 @@ mod tests {
         let params = [I32, F64, I64, F32, ExternRef];
         let numbers = [0, 1, 2, 3, 4, 5].map(|nth| register(&params, nth));
         assert_eq!(numbers, [0, INTEGERS, 1, INTEGERS + 1, 2, NOWHERE]);
+        let back = [0, INTEGERS, 1, INTEGERS + 1, 2, 3, INTEGERS + 2].map(|number| parameter(&params, number));
+        assert_eq!(back, [0, 1, 2, 3, 4, NOWHERE, NOWHERE]);
+    }
+
+    #[test]
+    fn a_shape_tells_apart_what_is_passed_otherwise() {
+        let lists: [&[ValType]; 7] = [&[], &[I32], &[F32], &[I32, F64], &[F64, I32], &[F64, F64], &[I64, I32, I32]];
+        let results: [&[ValType]; 3] = [&[], &[I64], &[F32]];
+        let types: Vec<_> = lists.into_iter().flat_map(|params| results.map(|results| (params, results))).collect();
+        for (n, one) in types.iter().enumerate() {
+            for (m, other) in types.iter().enumerate() {
+                assert_eq!(Shape::of(one.0, one.1) == Shape::of(other.0, other.1), n == m, "{one:?} {other:?}");
+            }
+        }
+        assert_eq!(Shape::of(&[I32, F32], &[]), Shape::of(&[FuncRef, F64], &[]));
+        assert!(Shape::of(&[], &[]).is_direct() && !Shape::of(&[V128], &[]).is_direct());
     }
 }

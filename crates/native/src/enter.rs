@@ -12,14 +12,15 @@ use crate::RawValue;
 use crate::arena::{Arena, SlotId};
 use crate::code::value_count;
 use crate::control::{Control, Parked, Start, State, reason};
+use crate::direct::{RegisterValues, Shape, ValueTypes};
 use crate::error::NativeError;
 use crate::host::{Host, serve_builtin};
 use crate::interrupt::{Interruption, Request, Signal};
+use crate::left::{Left, bug, frames};
 use crate::registers::{self, Registers};
-use crate::{switch, thread};
+use crate::switch;
+use crate::thread::{self, Here};
 
-/// Most return addresses collected for a backtrace.
-const FRAMES_MAX: usize = 128;
 /// Most entries on one guest stack: guest to host to guest and so on.
 const DEPTH_MAX: u32 = 1000;
 
@@ -103,6 +104,7 @@ pub struct Callable {
     code: u64,
     context: u64,
     values: usize,
+    shape: Shape,
 }
 
 impl Arena {
@@ -114,9 +116,11 @@ impl Arena {
             return None;
         }
         let record = code.record(function)?;
-        let values = value_count(code.index().contract.types.get(record.ty as usize)?);
+        let ty = code.index().contract.types.get(record.ty as usize)?;
+        let (values, shape) = (value_count(ty), Shape::of(&ty.params, &ty.results));
         let entry = code.address(TextFunction::Entry(record.ty))?;
-        Some(Callable { arena: self.id(), entry, code: code.address(function)?, context: slot.context(), values })
+        let (code, context) = (code.address(function)?, slot.context());
+        Some(Callable { arena: self.id(), entry, code, context, values, shape })
     }
 
     /// Whether the host function that runs now may suspend the guest: its call came from [`start`] directly, not
@@ -189,6 +193,19 @@ impl Arena {
         self.control().signal().requested()
     }
 
+    /// As [`Arena::wake_on_interrupt`] for the task that polls a call, the same as last time unless
+    /// [`Arena::forget_task`] was called since.
+    #[inline]
+    pub fn wake_task_on_interrupt(&self, task: &Waker) -> bool {
+        self.control().set_task(task);
+        self.control().signal().requested()
+    }
+
+    /// Another task polls the call from now on.
+    pub fn forget_task(&self) {
+        self.control().forget_task();
+    }
+
     /// Takes the requests to interrupt, if there are any; says who asked.
     pub fn take_interrupt(&self) -> Option<Interruption> {
         self.control().signal().take()
@@ -245,10 +262,25 @@ pub fn start<H: Host>(view: &mut H::View<'_>, callable: &Callable, values: Box<[
 ///
 /// # Panics
 /// If none is parked; and as [`start`].
+#[inline]
 pub fn proceed<H: Host>(view: &mut H::View<'_>) -> Exit {
     let arena = H::arena(view);
     assert!(arena.host_is::<H>() && arena.state().depth == 0, "a parked call goes on where it began");
     let state = arena.state_mut();
+    if !matches!(state.parked, Some(Parked::HostCall(_) | Parked::AfterCall)) {
+        return proceed_elsewhere::<H>(view);
+    }
+    state.parked = None;
+    // SAFETY: the guest was left suspended, and nothing was entered since: that would have taken `parked`.
+    let exit = run::<H>(view, |control, _| unsafe { switch::proceed(control) });
+    // Its results are in place, reached or not.
+    if H::arena(view).state().unreached { stays(H::arena(view), Parked::AfterCall, exit) } else { exit }
+}
+
+/// As [`proceed`], where the guest does not wait in a host call.
+#[cold]
+fn proceed_elsewhere<H: Host>(view: &mut H::View<'_>) -> Exit {
+    let state = H::arena(view).state_mut();
     let mut parked = state.parked.take().expect("a call is parked");
     let exit = match &mut parked {
         Parked::Start(Start { entry, context, code }) => {
@@ -258,32 +290,26 @@ pub fn proceed<H: Host>(view: &mut H::View<'_>) -> Exit {
             // arena until the call has ended.
             run::<H>(view, move |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
         }
-        // SAFETY: the guest was left suspended, and nothing was entered since: that would have taken `parked`.
-        Parked::HostCall(_) | Parked::AfterCall => run::<H>(view, |control, _| unsafe { switch::proceed(control) }),
         Parked::Anywhere(registers) => {
             registers.adopt_control();
             let registers: *const Registers = &**registers;
-            // SAFETY: likewise; the registers stay in their box until the guest is left again.
+            // SAFETY: as in `proceed`; the registers stay in their box until the guest is left again.
             run::<H>(view, |control, _| unsafe { switch::restore(control, registers) })
         }
+        Parked::HostCall(_) | Parked::AfterCall => unreachable!("`proceed` goes on with these"),
     };
-    match exit {
-        Exit::Returned => Exit::Returned,
-        exit => stays(H::arena(view), parked, exit),
-    }
+    if H::arena(view).state().unreached { stays(H::arena(view), parked, exit) } else { exit }
 }
 
 /// If a request came before guest code was reached, it is where it was.
 #[cold]
 fn stays(arena: &mut Arena, parked: Parked, mut exit: Exit) -> Exit {
-    if std::mem::take(&mut arena.state_mut().unreached) {
-        let has_results = matches!(parked, Parked::HostCall(_));
-        arena.state_mut().parked = Some(if has_results { Parked::AfterCall } else { parked });
-        if let Exit::Ended(ending) = &mut exit
-            && let Ending::Interrupted { frames, .. } = &mut **ending
-        {
-            *frames = arena.abandon();
-        }
+    arena.state_mut().unreached = false;
+    arena.state_mut().parked = Some(parked);
+    if let Exit::Ended(ending) = &mut exit
+        && let Ending::Interrupted { frames, .. } = &mut **ending
+    {
+        *frames = arena.abandon();
     }
     exit
 }
@@ -299,39 +325,126 @@ fn check<H: Host>(arena: &Arena, callable: &Callable) {
     assert!(arena.host_is::<H>(), "an arena is entered by the kind of host its functions are for");
 }
 
+/// Calls a function as [`enter_callable`], its values passed in registers: returns its result, if it has one.
+///
+/// # Errors
+/// If it did not return.
+///
+/// # Panics
+/// If `callable` is for values that are passed otherwise, or `values` has no place for each; and as
+/// [`enter_callable`].
+#[inline]
+pub fn enter_direct<H: Host, V: ValueTypes, const N: usize>(
+    view: &mut H::View<'_>,
+    callable: &Callable,
+    values: [RawValue; N],
+) -> Result<u64, Box<Ending>> {
+    const { assert!(N > 0, "there is a place for the result") };
+    let shape = const { Shape::of(V::PARAMS, V::RESULTS) };
+    assert!(shape.is_direct() && callable.shape == shape, "a function is entered under its own type");
+    let arena = H::arena(view);
+    check::<H>(arena, callable);
+    let control: *const Control = Arc::as_ptr(arena.control());
+    let state = arena.state();
+    let Some(here) = thread::ready().filter(|_| state.depth == 0 && state.values.is_none()) else {
+        return by_array::<H, N>(view, callable, values);
+    };
+    let stack = state.stack().end;
+    let registers = RegisterValues::of::<V>(&values);
+    let &Callable { context, code, .. } = callable;
+    let (why, returned) = outermost::<H, _>(view, control, here, Request::END, || {
+        // SAFETY: as in `enter_callable`; the code's type was just found to be one whose values these registers pass,
+        // and the stack is empty. Without values of its own the entry is not parked.
+        unsafe { switch::enter_direct(control.cast(), stack, context, code, &registers) }
+    });
+    if why == reason::RETURNED {
+        Ok(returned.value::<V>())
+    } else {
+        Err(unparked(left::<H>(view, control, stack, why)))
+    }
+}
+
+/// As [`enter_direct`], where more is to be looked at.
+#[cold]
+#[inline(never)]
+fn by_array<H: Host, const N: usize>(
+    view: &mut H::View<'_>,
+    callable: &Callable,
+    mut values: [RawValue; N],
+) -> Result<u64, Box<Ending>> {
+    match enter_callable::<H>(view, callable, &mut values) {
+        Exit::Returned => Ok(values[0] as u64),
+        exit => Err(unparked(exit)),
+    }
+}
+
+#[cold]
+fn unparked(exit: Exit) -> Box<Ending> {
+    match exit {
+        Exit::Ended(ending) => ending,
+        Exit::Returned | Exit::Suspended | Exit::Preempted | Exit::Exhausted(_) => {
+            bug("an entry was parked that cannot be", 0)
+        }
+    }
+}
+
 /// Lends the view to host calls and runs guest code by `switch`, on the stack below what it already holds.
 #[inline]
 fn run<H: Host>(view: &mut H::View<'_>, switch: impl FnOnce(*const c_void, u64) -> u32) -> Exit {
     let control: *const Control = Arc::as_ptr(H::arena(view).control());
-    if thread::number() == 0
-        && let Err(error) = thread::prepare()
-    {
-        return unprepared(&error);
-    }
-    // SAFETY: the control block lives as long as the arena, which `view` borrows. Its state is this thread's while
-    // it is inside, and host calls below give up their own references to it before they return.
-    let state = unsafe { &mut *(*control).state() };
-    if !thread::has_host_stack() {
-        return exhausted();
-    }
+    let here = match thread::ready().map_or_else(thread::make_ready, Ok) {
+        Ok(here) => here,
+        Err(Some(error)) => return unprepared(&error),
+        Err(None) => return exhausted(),
+    };
+    let state = H::arena(view).state();
     if state.depth > 0 {
-        return run_nested::<H>(view, control, switch);
+        return run_nested::<H>(view, control, here, switch);
     }
     let stack_top = state.stack().end;
-    let current = thread::set_current(control);
-    state.lend::<H>(view);
-    // SAFETY: as above.
-    let signal = unsafe { (*control).signal() };
-    signal.set_thread(thread::number());
-    let why = switch(control.cast(), stack_top);
+    let can_park = state.values.is_some() && registers::fit();
+    let heeds = match (can_park, state.parks_at_meter) {
+        (true, true) => Request::ANY | Request::AT_METER,
+        (true, false) => Request::ANY,
+        (false, _) => Request::END,
+    };
+    match outermost::<H, _>(view, control, here, heeds, || switch(control.cast(), stack_top)) {
+        reason::RETURNED => Exit::Returned,
+        reason::SUSPENDED => Exit::Suspended,
+        why => left::<H>(view, control, stack_top, why),
+    }
+}
+
+/// Lends the view to host calls while `switch` runs guest code that no other of the arena waits for, and which heeds
+/// these requests.
+#[inline(always)]
+fn outermost<H: Host, R>(
+    view: &mut H::View<'_>,
+    control: *const Control,
+    here: Here,
+    heeds: u8,
+    switch: impl FnOnce() -> R,
+) -> R {
+    // SAFETY: the control block lives as long as the arena, which `view` borrows. Its state is this thread's while
+    // it is inside, and host calls below give up their own references to it before they return.
+    let (state, signal) = unsafe { (&mut *(*control).state(), (*control).signal()) };
+    let current = here.set_current(control);
+    state.lend::<H>(view, 1, heeds);
+    signal.set_thread(here.number());
+    let left = switch();
     signal.set_thread(0);
-    thread::set_current(current);
+    here.set_current(current);
     // SAFETY: as above.
     let state = unsafe { &mut *(*control).state() };
-    state.depth = 0;
-    if why == reason::RETURNED {
-        return Exit::Returned;
-    }
+    (state.depth, state.unreached) = (0, false);
+    left
+}
+
+/// What has become of the outermost entry, which did not return.
+#[cold]
+fn left<H: Host>(view: &mut H::View<'_>, control: *const Control, stack_top: u64, why: u32) -> Exit {
+    // SAFETY: as in `outermost`.
+    let (state, signal) = unsafe { (&mut *(*control).state(), (*control).signal()) };
     if let Some(exit) = parked(state, signal, why) {
         return exit;
     }
@@ -360,7 +473,7 @@ fn parked_at_meter(arena: &mut Arena) -> Option<Exit> {
 }
 
 /// The address of a breakpoint: the kernel says what comes after it.
-fn before_breakpoint(pc: u64) -> u64 {
+pub(crate) fn before_breakpoint(pc: u64) -> u64 {
     pc - 1
 }
 
@@ -369,7 +482,6 @@ fn before_breakpoint(pc: u64) -> u64 {
 fn parked(state: &mut State, signal: &Signal, why: u32) -> Option<Exit> {
     state.unreached = why == reason::STOPPED_BEFORE;
     match why {
-        reason::SUSPENDED => return Some(Exit::Suspended),
         reason::PREEMPTED => state.parked = Some(Parked::Anywhere(thread::saved_registers())),
         // A request to end comes first.
         reason::STOPPED_BEFORE | reason::STOPPED_AFTER_CALL if signal.requested() => return None,
@@ -386,25 +498,26 @@ fn parked(state: &mut State, signal: &Signal, why: u32) -> Option<Exit> {
 fn run_nested<H: Host>(
     view: &mut H::View<'_>,
     control: *const Control,
+    here: Here,
     switch: impl FnOnce(*const c_void, u64) -> u32,
 ) -> Exit {
-    // SAFETY: as in `run`.
+    // SAFETY: as in `outermost`.
     let state = unsafe { &mut *(*control).state() };
     if state.depth >= DEPTH_MAX {
         return exhausted();
     }
     let (saved, stack_top) = (state.entry(), state.guest_rsp & !15);
-    let current = thread::set_current(control);
-    state.lend::<H>(view);
-    // SAFETY: as in `run`.
+    let current = here.set_current(control);
+    state.lend::<H>(view, saved.depth + 1, Request::END);
+    // SAFETY: as in `outermost`.
     let signal = unsafe { (*control).signal() };
     // None is inside if the host call that enters was suspended.
     let outer = signal.thread();
-    signal.set_thread(thread::number());
+    signal.set_thread(here.number());
     let why = switch(control.cast(), stack_top);
     signal.set_thread(outer);
-    thread::set_current(current);
-    // SAFETY: as in `run`.
+    here.set_current(current);
+    // SAFETY: as in `outermost`.
     let state = unsafe { &mut *(*control).state() };
     let left = (why != reason::RETURNED).then(|| Left::new(state, stack_top, why));
     state.set_entry(saved);
@@ -414,14 +527,9 @@ fn run_nested<H: Host>(
 impl State {
     /// Makes the host that enters known to the stubs.
     #[inline]
-    fn lend<H: Host>(&mut self, view: &mut H::View<'_>) {
-        self.depth += 1;
+    fn lend<H: Host>(&mut self, view: &mut H::View<'_>, depth: u32, heeds: u8) {
         self.used = true;
-        let can_park = self.depth == 1 && self.values.is_some() && registers::fit();
-        self.heeds = if can_park { Request::ANY } else { Request::END };
-        if can_park && self.parks_at_meter {
-            self.heeds |= Request::AT_METER;
-        }
+        (self.depth, self.heeds) = (depth, heeds);
         self.builtin = serve_builtin::<H> as *const () as u64;
         self.view = std::ptr::from_mut(view).cast();
     }
@@ -436,87 +544,4 @@ fn unprepared(error: &NativeError) -> Exit {
 #[cold]
 fn exhausted() -> Exit {
     Ending::Trapped(Trap { code: TrapCode::StackOverflow, pc: 0, frames: Vec::new() }).into()
-}
-
-/// A call that did not return.
-struct Left {
-    why: u32,
-    pc: u64,
-    /// The import slot of the direct call it stands in, or 0.
-    direct: u64,
-    trap_code: u32,
-    frames: Vec<u64>,
-    panic: Option<Box<dyn Any + Send>>,
-}
-
-impl Left {
-    #[cold]
-    fn new(state: &mut State, stack_top: u64, why: u32) -> Left {
-        match why {
-            reason::STOPPED_BEFORE => (state.pc, state.guest_rbp) = (0, 0),
-            reason::STOPPED_AFTER_CALL => state.stopped_while_suspended(),
-            _ => {}
-        }
-        let frames = frames(state, stack_top);
-        let direct = std::mem::take(&mut state.direct);
-        Left { why, pc: state.pc, direct, trap_code: state.trap_code, frames, panic: state.panic.take() }
-    }
-
-    #[cold]
-    fn exit(self, arena: &Arena) -> Exit {
-        let Left { why, pc, direct, mut frames, .. } = self;
-        let pc = if direct == 0 { pc } else { arena.host_thunk_at(direct) };
-        let trap = |code: Option<TrapCode>, frames| {
-            let code = code.unwrap_or_else(|| bug("guest code trapped for an unknown reason", pc));
-            Ending::Trapped(Trap { code, pc, frames })
-        };
-        let ending = match why {
-            reason::RAISED => trap(u8::try_from(self.trap_code).ok().and_then(TrapCode::from_byte), frames),
-            reason::FAULT => trap(arena.trap_at(pc), frames),
-            reason::EXHAUSTED => {
-                arena.take_wanted();
-                Ending::Trapped(Trap { code: TrapCode::MeterExhausted, pc: before_breakpoint(pc), frames })
-            }
-            reason::INTERRUPTED | reason::STOPPED_BEFORE | reason::STOPPED_AFTER_CALL => {
-                let by = arena.control().signal().take();
-                Ending::Interrupted { by: by.unwrap_or_else(|| bug("nobody asked guest code to stop", pc)), pc, frames }
-            }
-            reason::HOST_PANICKED => {
-                frames.insert(0, pc + 1);
-                Ending::HostPanicked { payload: self.panic.unwrap_or_else(|| Box::new("unknown")), frames }
-            }
-            reason::HOST_LEFT => {
-                frames.insert(0, pc + 1);
-                Ending::HostLeft { frames }
-            }
-            _ => bug("guest code was left for an unknown reason", pc),
-        };
-        ending.into()
-    }
-}
-
-/// Our own bug, or a broken artifact's: going on would run on broken ground.
-fn bug(what: &str, pc: u64) -> ! {
-    eprintln!("selvedge: {what} (pc {pc:#x}); this is a bug in the host, the process ends");
-    std::process::abort();
-}
-
-/// Return addresses of the guest frames of one entry, innermost first.
-fn frames(state: &State, stack_top: u64) -> Vec<u64> {
-    let stack = state.stack().start..stack_top;
-    let mut frames = Vec::new();
-    let mut frame = state.guest_rbp;
-    while frames.len() < FRAMES_MAX && frame.is_multiple_of(8) && stack.contains(&frame) && frame + 16 <= stack.end {
-        // SAFETY: the frame lies within the arena's mapped stack, aligned; guest code is stopped.
-        let (next, address) = unsafe { ((frame as *const u64).read(), (frame as *const u64).add(1).read()) };
-        if next == 0 || !crate::region::contains(address) {
-            break;
-        }
-        frames.push(address);
-        if next <= frame {
-            break;
-        }
-        frame = next;
-    }
-    frames
 }

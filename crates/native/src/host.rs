@@ -55,6 +55,8 @@ pub enum HostVerdict {
 pub(crate) struct Served<B> {
     /// [`serve`], or what [`direct::entry`] says.
     entry: Address,
+    /// An [`Again`], or null.
+    again: Address,
     pub(crate) body: B,
 }
 
@@ -63,7 +65,7 @@ pub(crate) const ENTRY: usize = offset_of!(Served<()>, entry);
 
 /// Address of a function.
 #[derive(Clone, Copy)]
-pub(crate) struct Address(#[expect(dead_code, reason = "the stubs read it")] pub(crate) *const ());
+pub(crate) struct Address(pub(crate) *const ());
 
 // SAFETY: functions may be called from any thread; whoever calls this one makes the promises it asks for.
 unsafe impl Send for Address {}
@@ -155,21 +157,25 @@ impl<H: Host> HostFunction<H> {
     /// A host function from its body. Its values are passed in registers if they fit.
     pub fn typed<B: HostBody<H>>(body: B) -> HostFunction<H> {
         match direct::types::<H, B>() {
-            Some(types) => HostFunction::made(direct::entry::<H, B>(), body, B::VALUES, Some(types)),
+            Some(types) => {
+                let (entry, again) = (direct::entry::<H, B>(), Address(std::ptr::null()));
+                HostFunction::made(Served { entry, again, body }, B::VALUES, Some(types))
+            }
             None => HostFunction::of(Static(body)),
         }
     }
 
     fn of<B: Body<H>>(body: B) -> HostFunction<H> {
         let values = body.values();
-        HostFunction::made(Address(serve::<H, B> as *const ()), body, values, None)
+        let (entry, again) = (Address(serve::<H, B> as *const ()), Address(again::<H, B> as *const ()));
+        HostFunction::made(Served { entry, again, body }, values, None)
     }
 
-    fn made<B>(entry: Address, body: B, values: usize, direct: Option<DirectTypes>) -> HostFunction<H>
+    fn made<B>(served: Served<B>, values: usize, direct: Option<DirectTypes>) -> HostFunction<H>
     where
         B: Send + Sync + 'static,
     {
-        HostFunction { served: Arc::new(Served { entry, body }), values, direct, marker: PhantomData }
+        HostFunction { served: Arc::new(served), values, direct, marker: PhantomData }
     }
 
     /// Whether it can be what a module imports under this type.
@@ -213,7 +219,7 @@ unsafe extern "sysv64" fn serve<H: Host, B: Body<H>>(
 ) -> u32 {
     // SAFETY: the caller's promise.
     let body = unsafe { &(*served).body };
-    let served = catch_unwind(AssertUnwindSafe(|| {
+    let called = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the caller's promise; `enter_callable` does not use the view until the stubs return, and the
         // guest is stopped, so nobody else uses its frame.
         let (view, slot, values) = unsafe {
@@ -222,10 +228,62 @@ unsafe extern "sysv64" fn serve<H: Host, B: Body<H>>(
         };
         body.call(view, slot, values)
     }));
-    match served {
+    match called {
         Ok(HostVerdict::Resume) => reason::RETURNED,
         // SAFETY: the control block outlives the call; nested entries have restored it.
-        served => unsafe { stop(&mut *(*control).state(), served, HostCall { values, count: body.values() }) },
+        Ok(HostVerdict::Suspend) => unsafe {
+            let call = HostCall { values, count: body.values(), served: served.cast(), context };
+            (*(*control).state()).parked = Some(Parked::HostCall(call));
+            reason::SUSPENDED
+        },
+        // SAFETY: as above.
+        verdict => unsafe {
+            let call = HostCall { values, count: body.values(), served: served.cast(), context };
+            stop(&mut *(*control).state(), verdict, call)
+        },
+    }
+}
+
+/// How a body is called that has suspended its guest and is asked again.
+type Again<H> = unsafe fn(*const (), &mut <H as Host>::View<'_>, SlotId, *mut RawValue) -> HostVerdict;
+
+/// Calls a body.
+///
+/// # Safety
+/// `served` is a [`Served`] with this body; `values` has as many slots as it says, and nobody else uses them.
+unsafe fn again<H: Host, B: Body<H>>(
+    served: *const (),
+    view: &mut H::View<'_>,
+    slot: SlotId,
+    values: *mut RawValue,
+) -> HostVerdict {
+    // SAFETY: the caller's promise.
+    let (body, values) = unsafe {
+        let body = &(*served.cast::<Served<B>>()).body;
+        (body, std::slice::from_raw_parts_mut(values, body.values()))
+    };
+    body.call(view, slot, values)
+}
+
+/// Asks the host function that a suspended guest waits in again, with its parameters as they were, between
+/// [`Arena::resume_host_call`] and [`Arena::pause_host_call`]. If it says [`HostVerdict::Resume`], its results are in
+/// place. Panics of the function are the caller's to catch.
+///
+/// # Panics
+/// If no guest waits in a host function, or the arena's are for another kind of host.
+pub fn ask_again<H: Host>(view: &mut H::View<'_>) -> HostVerdict {
+    let arena = H::arena(view);
+    assert!(arena.host_is::<H>() && arena.state().depth == 1, "a host call goes on where it began");
+    let Some(Parked::HostCall(HostCall { values, served, context, .. })) = arena.state().parked else {
+        panic!("a call is suspended")
+    };
+    assert!(!served.is_null(), "it waits in a host function");
+    // SAFETY: the guest that waits keeps its slot, and that its host functions, which `serve` was called with; a `Served`
+    // of another body begins with the same two addresses. The second is an `Again` for this kind of host. The
+    // values lie in the frame of the guest, which is stopped.
+    unsafe {
+        let again = std::mem::transmute::<*const (), Again<H>>((*served.cast::<Served<()>>()).again.0);
+        again(served, view, slot_of(context), values)
     }
 }
 
@@ -251,7 +309,10 @@ pub(crate) unsafe extern "sysv64" fn serve_builtin<H: Host>(
     match served {
         Ok(HostVerdict::Resume) => reason::RETURNED,
         // SAFETY: as in `serve`.
-        served => unsafe { stop(&mut *(*control).state(), served, HostCall { values, count }) },
+        served => unsafe {
+            let call = HostCall { values, count, served: std::ptr::null(), context };
+            stop(&mut *(*control).state(), served, call)
+        },
     }
 }
 

@@ -13,7 +13,7 @@
 //! to call: indices are checked, addresses are computed from the contract's layout, never passed in.
 //!
 //! Invariants:
-//! * Guest code runs only inside [`enter_callable`] and [`start`], on the arena's stack; host code never runs on it, except the
+//! * Guest code runs only inside [`enter_callable`], [`enter_direct`] and [`start`], on the arena's stack; host code never runs on it, except the
 //!   few instructions of the stubs.
 //! * All guest text of the process lies in one reserved region, and nothing else lies there: whether a
 //!   program counter is guest code is two comparisons, fit for a signal handler.
@@ -34,6 +34,7 @@ mod handed_on;
 mod host;
 mod interrupt;
 pub mod jail;
+mod left;
 mod pages;
 mod pool;
 mod region;
@@ -48,10 +49,11 @@ pub use arena::{Arena, ArenaLimits, FunctionTarget, HostFunctions, Recycled, Slo
 pub use artifact_file::ArtifactFile;
 pub use clock::CpuClock;
 pub use code::Code;
-pub use enter::{Callable, Ending, Exhausted, Exit, Trap, enter_callable, proceed, start, take_values};
+pub use direct::{Shape, ValueTypes};
+pub use enter::{Callable, Ending, Exhausted, Exit, Trap, enter_callable, enter_direct, proceed, start, take_values};
 pub use error::NativeError;
 pub use handed_on::{HandOn, HandedOn};
-pub use host::{Host, HostBody, HostFunction, HostVerdict};
+pub use host::{Host, HostBody, HostFunction, HostVerdict, ask_again};
 pub use interrupt::{InterruptHandle, Interruption};
 pub use pages::Recycling;
 pub use pool::{Pool, SlotLimits};

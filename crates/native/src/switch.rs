@@ -1,8 +1,9 @@
 //! The stack switch: a few labels of assembly.
 //!
-//! * `enter` saves the host's callee-saved registers, switches to the guest's stack and calls an entry
-//!   trampoline; it returns when that returns or when anyone jumps to `leave` with the host's stack pointer
-//!   restored.
+//! * `enter` switches to the guest's stack and calls an entry trampoline; it returns when that returns or when anyone
+//!   jumps to `leave` with the host's stack pointer restored. What of the host's registers guest code may leave
+//!   changed, the Rust compiler is told; so it saves only what it has in use.
+//! * `enter_direct` does so for a function whose values are passed in registers, and needs no trampoline.
 //! * `host_call` is called by guest code; it calls the host function on the host's stack, below `enter`'s frame,
 //!   so that calls and returns stay paired for the processor's return predictor, and no host code needs room on
 //!   a guest's stack. `builtin` does the same for the runtime's own functions.
@@ -19,7 +20,7 @@
 //! once ("armed"): the host's stack pointer is saved and nothing is half done. Before, it is found by that test
 //! ([`crate::interrupt`]). The test is of all requests; whether the entry obeys them is asked out of line.
 
-use std::arch::global_asm;
+use std::arch::{asm, global_asm};
 use std::ffi::c_void;
 use std::mem::offset_of;
 
@@ -27,6 +28,7 @@ use selvedge_contract::vmctx::{header, import_function};
 
 use crate::RawValue;
 use crate::control::{self, reason};
+use crate::direct::{RegisterValues, Returned};
 use crate::host;
 use crate::interrupt::Request;
 use crate::registers::Registers;
@@ -43,11 +45,6 @@ global_asm!(
     "selvedge_enter:",
     "push rbp",
     "push rbx",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "sub rsp, 16",
     "mov [rdi + {host_rsp}], rsp",
     ".hidden selvedge_armed",
     ".globl selvedge_armed",
@@ -72,11 +69,6 @@ global_asm!(
     ".hidden selvedge_leave",
     ".globl selvedge_leave",
     "selvedge_leave:",
-    "add rsp, 16",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
     "pop rbx",
     "pop rbp",
     "ret",
@@ -93,17 +85,53 @@ global_asm!(
     ".globl selvedge_enter_asked_end",
     "selvedge_enter_asked_end:",
     ".balign 16",
+    // (control: r10, stack: r11, code: rax, context: rdi, parameters of the code's type in registers)
+    // -> eax: reason, rdx or xmm0: its result
+    ".hidden selvedge_enter_direct",
+    ".globl selvedge_enter_direct",
+    "selvedge_enter_direct:",
+    "push rbp",
+    "push rbx",
+    "mov [r10 + {host_rsp}], rsp",
+    ".hidden selvedge_direct_armed",
+    ".globl selvedge_direct_armed",
+    "selvedge_direct_armed:",
+    "test byte ptr [r10 + {request}], {any}",
+    "jne 2f",
+    "7:",
+    // It is never parked, so that it returns under the frame it was entered from: no load need wait for a store.
+    "mov rbx, rsp",
+    "mov rsp, r11",
+    "xor ebp, ebp",
+    "call rax",
+    ".hidden selvedge_direct_armed_end",
+    ".globl selvedge_direct_armed_end",
+    "selvedge_direct_armed_end:",
+    "mov rsp, rbx",
+    "mov rdx, rax",
+    "xor eax, eax",
+    "pop rbx",
+    "pop rbp",
+    "ret",
+    ".hidden selvedge_enter_direct_asked",
+    ".globl selvedge_enter_direct_asked",
+    "selvedge_enter_direct_asked:",
+    "2:",
+    "mov bl, [r10 + {heeds}]",
+    "test [r10 + {request}], bl",
+    "je 7b",
+    "mov eax, {stopped_before}",
+    "jmp selvedge_leave",
+    ".hidden selvedge_enter_direct_asked_end",
+    ".globl selvedge_enter_direct_asked_end",
+    "selvedge_enter_direct_asked_end:",
+    ".balign 16",
     // (control: rdi) -> eax: reason
     ".hidden selvedge_proceed",
     ".globl selvedge_proceed",
     "selvedge_proceed:",
     "push rbp",
     "push rbx",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "sub rsp, 16",
     "mov [rdi + {host_rsp}], rsp",
     ".hidden selvedge_proceed_armed",
     ".globl selvedge_proceed_armed",
@@ -142,11 +170,6 @@ global_asm!(
     "selvedge_restore:",
     "push rbp",
     "push rbx",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "sub rsp, 16",
     "mov [rdi + {host_rsp}], rsp",
     ".hidden selvedge_restore_armed",
     ".globl selvedge_restore_armed",
@@ -353,42 +376,18 @@ global_asm!(
 );
 
 unsafe extern "sysv64" {
-    /// Enters guest code; returns a [`reason`].
-    ///
-    /// # Safety
-    /// `entry` is an entry trampoline for the type of `code`, both published and of `context`'s slot or linked to
-    /// it; `control` is the control block that `context`'s header leads to; `stack` is 16-aligned in the arena's
-    /// stack with everything live above it; `values` has as many slots as the type needs and stays where it is
-    /// until the entry has ended; `control.view` is what `control.builtin` and the slots' host functions take.
-    #[link_name = "selvedge_enter"]
-    pub(crate) unsafe fn enter(
-        control: *const c_void,
-        stack: u64,
-        entry: u64,
-        context: u64,
-        code: u64,
-        values: *mut RawValue,
-    ) -> u32;
-
-    /// Goes on with guest code that a host call has suspended; returns a [`reason`].
-    ///
-    /// # Safety
-    /// `control` was left with [`reason::SUSPENDED`] and not entered since; otherwise as for [`enter`].
-    #[link_name = "selvedge_proceed"]
-    pub(crate) unsafe fn proceed(control: *const c_void) -> u32;
-
-    /// Goes on with guest code that was stopped at any instruction; returns a [`reason`].
-    ///
-    /// # Safety
-    /// `registers` are what the signal handler saved of guest code under `control`, which has not been entered
-    /// since; they stay where they are until it returns. Otherwise as for [`enter`].
-    #[link_name = "selvedge_restore"]
-    pub(crate) unsafe fn restore(control: *const c_void, registers: *const Registers) -> u32;
-
+    fn selvedge_enter();
+    fn selvedge_enter_direct();
+    fn selvedge_proceed();
+    fn selvedge_restore();
     safe static selvedge_armed: u8;
     safe static selvedge_armed_end: u8;
     safe static selvedge_enter_asked: u8;
     safe static selvedge_enter_asked_end: u8;
+    safe static selvedge_direct_armed: u8;
+    safe static selvedge_direct_armed_end: u8;
+    safe static selvedge_enter_direct_asked: u8;
+    safe static selvedge_enter_direct_asked_end: u8;
     safe static selvedge_restore_armed: u8;
     safe static selvedge_restore_end: u8;
     safe static selvedge_stop_after_call: u8;
@@ -404,6 +403,99 @@ unsafe extern "sysv64" {
     safe static selvedge_stop_after_direct_call: u8;
     safe static selvedge_builtin: u8;
     safe static selvedge_raise: u8;
+}
+
+/// Enters guest code; returns a [`reason`].
+///
+/// # Safety
+/// `entry` is an entry trampoline for the type of `code`, both published and of `context`'s slot or linked to
+/// it; `control` is the control block that `context`'s header leads to; `stack` is 16-aligned in the arena's
+/// stack with everything live above it; `values` has as many slots as the type needs and stays where it is
+/// until the entry has ended; `control.view` is what `control.builtin` and the slots' host functions take.
+#[inline]
+pub(crate) unsafe fn enter(
+    control: *const c_void,
+    stack: u64,
+    entry: u64,
+    context: u64,
+    code: u64,
+    values: *mut RawValue,
+) -> u32 {
+    let why: u32;
+    // SAFETY: the caller's promise. The stub keeps `rbx` and `rbp`, and comes back with the stack pointer as it was.
+    unsafe {
+        asm!(
+            "call {stub}", stub = sym selvedge_enter,
+            in("rdi") control, in("rsi") stack, in("rdx") entry, in("rcx") context, in("r8") code, in("r9") values,
+            lateout("eax") why, out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"),
+        );
+    }
+    why
+}
+
+/// Enters guest code whose values are passed in registers, and which is not parked; returns a [`reason`] and the
+/// result, which means something if it has returned.
+///
+/// # Safety
+/// As for [`enter`]; `code` is a guest function whose parameters are in these registers and whose result, if any, is in
+/// one, and the stack has room for what a function need not ask for.
+#[inline]
+pub(crate) unsafe fn enter_direct(
+    control: *const c_void,
+    stack: u64,
+    context: u64,
+    code: u64,
+    values: &RegisterValues,
+) -> (u32, Returned) {
+    let RegisterValues { integers: [i0, i1, i2, i3, i4], floats: [f0, f1, f2, f3, f4, f5, f6, f7] } = *values;
+    let (why, integer, float): (u64, u64, u64);
+    // SAFETY: as in `enter`. What is uninitialised goes to registers that the code does not read.
+    unsafe {
+        asm!(
+            "call {stub}", stub = sym selvedge_enter_direct,
+            in("r10") control, in("r11") stack, in("rdi") context,
+            in("rsi") i0, inout("rdx") i1 => integer, in("rcx") i2, in("r8") i3, in("r9") i4,
+            inout("xmm0") f0 => float, in("xmm1") f1, in("xmm2") f2, in("xmm3") f3,
+            in("xmm4") f4, in("xmm5") f5, in("xmm6") f6, in("xmm7") f7,
+            inout("rax") code => why,
+            out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"),
+        );
+    }
+    (why as u32, Returned { integer, float })
+}
+
+/// Goes on with guest code that a host call has suspended; returns a [`reason`].
+///
+/// # Safety
+/// `control` was left with [`reason::SUSPENDED`] and not entered since; otherwise as for [`enter`].
+#[inline]
+pub(crate) unsafe fn proceed(control: *const c_void) -> u32 {
+    let why: u32;
+    // SAFETY: as in `enter`.
+    unsafe {
+        asm!(
+            "call {stub}", stub = sym selvedge_proceed, in("rdi") control,
+            lateout("eax") why, out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"),
+        );
+    }
+    why
+}
+
+/// Goes on with guest code that was stopped at any instruction; returns a [`reason`].
+///
+/// # Safety
+/// `registers` are what the signal handler saved of guest code under `control`, which has not been entered
+/// since; they stay where they are until it returns. Otherwise as for [`enter`].
+pub(crate) unsafe fn restore(control: *const c_void, registers: *const Registers) -> u32 {
+    let why: u32;
+    // SAFETY: as in `enter`.
+    unsafe {
+        asm!(
+            "call {stub}", stub = sym selvedge_restore, in("rdi") control, in("rsi") registers,
+            lateout("eax") why, out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"),
+        );
+    }
+    why
 }
 
 fn address(label: &u8) -> u64 {
@@ -461,6 +553,8 @@ pub(crate) fn armed(pc: u64) -> Option<Armed> {
     let ranges = [
         (&selvedge_armed, &selvedge_armed_end, Armed::Before),
         (&selvedge_enter_asked, &selvedge_enter_asked_end, Armed::Before),
+        (&selvedge_direct_armed, &selvedge_direct_armed_end, Armed::Before),
+        (&selvedge_enter_direct_asked, &selvedge_enter_direct_asked_end, Armed::Before),
         (&selvedge_proceed_armed, &selvedge_proceed_end, Armed::Before),
         (&selvedge_restore_armed, &selvedge_restore_end, Armed::Before),
         (&selvedge_resume, &selvedge_resume_end, Armed::AfterCall),

@@ -23,7 +23,8 @@ const HOST_STACK_BYTES_MIN: usize = 128 << 10;
 struct Thread {
     current: Cell<*const Control>,
     number: Cell<i32>,
-    stack_floor: Cell<usize>,
+    /// Stack pointers above leave host functions enough; none does before the thread is prepared.
+    stack_least: Cell<usize>,
     /// Room for the registers of guest code that is preempted, behind the signal stack; null before and after it.
     registers: Cell<*mut Registers>,
 }
@@ -33,7 +34,7 @@ thread_local! {
         Thread {
             current: Cell::new(std::ptr::null()),
             number: Cell::new(0),
-            stack_floor: Cell::new(0),
+            stack_least: Cell::new(usize::MAX),
             registers: Cell::new(std::ptr::null_mut()),
         }
     };
@@ -46,21 +47,57 @@ pub(crate) fn current() -> *const Control {
     THREAD.with(|thread| thread.current.get())
 }
 
-/// Sets it; returns what it was.
-#[inline]
-pub(crate) fn set_current(control: *const Control) -> *const Control {
-    THREAD.with(|thread| thread.current.replace(control))
+/// What this thread has: found once, and not passed on to another.
+#[derive(Clone, Copy)]
+pub(crate) struct Here(*const Thread);
+
+impl Here {
+    #[inline]
+    fn find() -> Here {
+        Here(THREAD.with(std::ptr::from_ref))
+    }
+
+    #[inline]
+    fn thread(&self) -> &Thread {
+        // SAFETY: a thread's own value has no destructor and lives as long as the thread, which this does not leave:
+        // a pointer is not `Send`.
+        unsafe { &*self.0 }
+    }
+
+    /// Sets the control block of the guest code that this thread runs; returns what it was.
+    #[inline]
+    pub(crate) fn set_current(self, control: *const Control) -> *const Control {
+        self.thread().current.replace(control)
+    }
+
+    /// This thread's number.
+    #[inline]
+    pub(crate) fn number(self) -> i32 {
+        self.thread().number.get()
+    }
 }
 
-/// This thread's number if it is ready to run guest code, else 0.
+/// This thread, if it is prepared to run guest code and its own stack has room for another level of host functions.
 #[inline]
-pub(crate) fn number() -> i32 {
-    THREAD.with(|thread| thread.number.get())
+pub(crate) fn ready() -> Option<Here> {
+    let (mark, here) = (0u8, Here::find());
+    (std::ptr::from_ref(&mark) as usize > here.thread().stack_least.get()).then_some(here)
 }
 
-/// Makes this thread ready to run guest code; returns its number.
+/// Makes this thread ready, if that was not done yet.
+///
+/// # Errors
+/// `None` if there is no room on its stack.
 #[cold]
-pub(crate) fn prepare() -> Result<i32, NativeError> {
+pub(crate) fn make_ready() -> Result<Here, Option<NativeError>> {
+    if Here::find().number() == 0 {
+        prepare().map_err(Some)?;
+    }
+    ready().ok_or(None)
+}
+
+/// Prepares this thread to run guest code.
+fn prepare() -> Result<(), NativeError> {
     signals::install()?;
     registers::prepare();
     let stack = SignalStack::new()?;
@@ -68,10 +105,10 @@ pub(crate) fn prepare() -> Result<i32, NativeError> {
     // SAFETY: gettid has no preconditions.
     let number = unsafe { libc::gettid() };
     THREAD.with(|thread| {
-        thread.stack_floor.set(stack_floor());
+        thread.stack_least.set(stack_floor() + HOST_STACK_BYTES_MIN);
         thread.number.set(number);
     });
-    Ok(number)
+    Ok(())
 }
 
 /// Copies a guest's registers from the kernel's frame to this thread's room for them, if it has some.
@@ -94,14 +131,6 @@ pub(crate) fn saved_registers() -> Box<Registers> {
     let room = THREAD.with(|thread| thread.registers.get());
     // SAFETY: as in `save_registers`; the handler uses it only while guest code runs on this thread.
     unsafe { room.as_ref() }.expect("a thread that was preempted has saved registers").boxed()
-}
-
-/// Whether this thread's own stack has room for another level of host functions.
-#[inline]
-pub(crate) fn has_host_stack() -> bool {
-    let here = 0u8;
-    let floor = THREAD.with(|thread| thread.stack_floor.get());
-    (std::ptr::from_ref(&here) as usize) > floor + HOST_STACK_BYTES_MIN
 }
 
 /// The lowest address of this thread's stack, or 0 where the system does not tell.

@@ -42,6 +42,8 @@ enum Mistake {
     NotRenewed,
     /// Who waits tests the request before it says whom to wake.
     TestBeforeWaker,
+    /// Whoever takes the waker lets the owner believe that it is still there.
+    WakerNotMissed,
     /// A request to give way is not tested for after a host call.
     NoYieldAfterCall,
     /// A signal to give way is obeyed in guest code alone.
@@ -127,6 +129,8 @@ struct State {
     /// A signal is on its way to the owner's thread.
     signal: bool,
     waker: bool,
+    /// What the owner believes of that, without a look.
+    noted: bool,
     woken: bool,
     owner: Owner,
     entries: u8,
@@ -162,6 +166,7 @@ impl State {
             buffer: [None; 2],
             signal: false,
             waker: false,
+            noted: false,
             woken: false,
             owner: Owner::Idle,
             entries: 0,
@@ -304,6 +309,8 @@ impl State {
                 return self.waiter_obeys(mistake);
             }
             Owner::SetWaker if mistake == Mistake::TestBeforeWaker => vec![to(Owner::WaitTest)],
+            // A plain load.
+            Owner::SetWaker if self.noted => vec![to(Owner::WaitTest)],
             Owner::SetWaker => vec![self.waker_set(Owner::WaitTest)],
             Owner::WaitTest if mistake == Mistake::TestBeforeWaker => {
                 vec![self.waker_set(Owner::EndWatch(Then::Sleep))]
@@ -311,7 +318,9 @@ impl State {
             Owner::WaitTest if self.requested => return self.waiter_obeys(mistake),
             Owner::WaitTest => vec![to(Owner::EndWatch(Then::Sleep))],
             // What it waits for comes, if ever; then it enters again, perhaps elsewhere.
-            Owner::Asleep if self.woken => vec![to(Owner::SetWaker), to(Owner::Idle)],
+            Owner::Asleep if self.woken => {
+                [Owner::SetWaker, Owner::Idle].map(|owner| State { woken: false, ..to(owner) }).to_vec()
+            }
             Owner::Asleep => vec![to(Owner::Idle)],
             Owner::Renewing => vec![self.renewed(mistake)],
             Owner::Gone => vec![],
@@ -327,7 +336,7 @@ impl State {
 
     /// Under a lock: the store buffer is emptied.
     fn waker_set(&self, owner: Owner) -> State {
-        let mut next = State { waker: true, woken: false, owner, ..self.clone() };
+        let mut next = State { waker: true, noted: true, woken: false, owner, ..self.clone() };
         next.flush();
         next
     }
@@ -356,7 +365,7 @@ impl State {
 
     /// A plain store of the next generation, over whatever came since the old was read.
     fn renewed(&self, mistake: Mistake) -> State {
-        let mut next = State { waker: false, entries: 0, ..self.clone() };
+        let mut next = State { waker: false, noted: false, entries: 0, ..self.clone() };
         next.flush();
         next.generation += 1;
         if mistake != Mistake::NotRenewed {
@@ -402,6 +411,7 @@ impl State {
             Asker::Wake => {
                 next.woken |= self.waker;
                 next.waker = false;
+                next.noted &= mistake == Mistake::WakerNotMissed;
                 Asker::Done
             }
             Asker::Done => return None,
@@ -524,6 +534,7 @@ fn the_model_finds_each_mistake() {
         (Mistake::NoTestAfterCall, lost),
         (Mistake::ArmedAfterTest, lost),
         (Mistake::TestBeforeWaker, lost),
+        (Mistake::WakerNotMissed, lost),
         (Mistake::NotTaken, "a request is neither obeyed nor void"),
         (Mistake::NoGeneration, "obeyed by a later generation"),
         (Mistake::NotRenewed, "obeyed by a later generation"),

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use selvedge_contract::trap::TrapCode;
-use selvedge_native::{Callable, Ending, Exit, Interruption, RawValue, enter_callable};
+use selvedge_native::{Callable, Ending, Exit, Interruption, RawValue, ValueTypes, enter_callable, enter_direct};
 
 use crate::backtrace::Backtrace;
 use crate::context::ContextMut;
@@ -19,7 +19,8 @@ pub(crate) fn run<T: 'static>(
     callable: &Callable,
     values: &mut [RawValue],
 ) -> Result<(), CallError> {
-    match counted(&mut context, |context| enter_callable::<StoreHost<T>>(context, callable, values))? {
+    let exit = counted(&mut context, |context| enter_callable::<StoreHost<T>>(context, callable, values));
+    match exit.map_err(|error| *error)? {
         Exit::Returned => Ok(()),
         Exit::Suspended | Exit::Preempted | Exit::Exhausted(_) => {
             unreachable!("an entry with values of the caller's is not parked")
@@ -28,19 +29,51 @@ pub(crate) fn run<T: 'static>(
     }
 }
 
-/// Runs guest code, one level deeper.
+/// Calls a function whose values are passed in registers; returns its result, if it has one.
+#[inline]
+pub(crate) fn run_direct<T: 'static, V: ValueTypes, const N: usize>(
+    mut context: ContextMut<'_, T>,
+    callable: &Callable,
+    values: [RawValue; N],
+) -> Result<u64, CallError> {
+    let core = &mut *context.inner.core;
+    let depth = core.depth;
+    if depth >= core.limits.call_depth_max || core.time.is_to_be_watched() {
+        return by_array(context, callable, values);
+    }
+    core.depth = depth + 1;
+    let entered = enter_direct::<StoreHost<T>, V, N>(&mut context, callable, values);
+    let core = &mut *context.inner.core;
+    core.depth = depth;
+    entered.map_err(|ending| ended(core, *ending))
+}
+
+/// As [`run_direct`], where more is to be looked at.
+#[cold]
+#[inline(never)]
+fn by_array<T: 'static, const N: usize>(
+    context: ContextMut<'_, T>,
+    callable: &Callable,
+    mut values: [RawValue; N],
+) -> Result<u64, CallError> {
+    run(context, callable, &mut values)?;
+    Ok(values[0] as u64)
+}
+
+/// Runs guest code, one level deeper. The error is boxed, so that the answer fits registers.
 #[inline]
 pub(crate) fn counted<'a, T: 'static>(
     context: &mut ContextMut<'a, T>,
     enter: impl FnOnce(&mut ContextMut<'a, T>) -> Exit,
-) -> Result<Exit, CallError> {
-    let core = &mut context.inner.core;
-    if core.depth >= core.limits.call_depth_max {
-        return Err(too_deep(core.limits.call_depth_max));
+) -> Result<Exit, Box<CallError>> {
+    let core = &mut *context.inner.core;
+    let depth = core.depth;
+    if depth >= core.limits.call_depth_max {
+        return Err(too_deep(core.limits.call_depth_max).into());
     }
-    core.depth += 1;
+    core.depth = depth + 1;
     let exit = if core.time.is_to_be_watched() { watched(context, enter) } else { Ok(enter(context)) };
-    context.inner.core.depth -= 1;
+    context.inner.core.depth = depth;
     exit
 }
 
@@ -49,8 +82,8 @@ pub(crate) fn counted<'a, T: 'static>(
 fn watched<'a, T: 'static>(
     context: &mut ContextMut<'a, T>,
     enter: impl FnOnce(&mut ContextMut<'a, T>) -> Exit,
-) -> Result<Exit, CallError> {
-    context.inner.core.begin_watch_ungiving().map_err(|by| interrupted(by, Backtrace::default()))?;
+) -> Result<Exit, Box<CallError>> {
+    context.inner.core.begin_watch_ungiving().map_err(|by| Box::new(interrupted(by, Backtrace::default())))?;
     let exit = enter(context);
     context.inner.core.end_watch();
     Ok(exit)
@@ -74,7 +107,7 @@ pub(crate) fn ended(core: &mut Core, ending: Ending) -> CallError {
             }
         }
         Ending::HostLeft { frames } => {
-            let error = core.pending.take().unwrap_or_else(|| HostError::message("the host left without a reason"));
+            let error = left(core);
             error.into_call_error(Backtrace::capture(core, None, &frames))
         }
         Ending::HostPanicked { payload, frames } => CallError::HostPanic {
@@ -83,6 +116,12 @@ pub(crate) fn ended(core: &mut Core, ending: Ending) -> CallError {
         },
         Ending::Interrupted { by, pc, frames } => interrupted(by, Backtrace::capture(core, Some(pc), &frames)),
     }
+}
+
+/// Why a host function has ended a call.
+#[cold]
+pub(crate) fn left(core: &mut Core) -> HostError {
+    core.pending.take().unwrap_or_else(|| HostError::message("the host left without a reason"))
 }
 
 /// What an interruption means to the caller.

@@ -1,5 +1,7 @@
 //! Access to a store, whether one holds the [`Store`] itself or, in a host function, a [`Caller`].
 
+use std::task::Waker;
+
 use crate::core::Core;
 use crate::error::{BadCall, CallError};
 use crate::host::Caller;
@@ -14,6 +16,8 @@ pub(crate) struct Inner<T: 'static> {
     pub(crate) waiting: Option<Waiting<T>>,
     /// Who refills its meters.
     pub(crate) refill: Option<Box<Refill<T>>>,
+    /// The task that has polled a call last.
+    pub(crate) task: Option<Waker>,
     pub(crate) core: Lease,
     pub(crate) data: T,
 }

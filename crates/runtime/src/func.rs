@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use selvedge_contract::types::{FuncType, ValType};
-use selvedge_native::{Callable, RawValue, SlotId};
+use selvedge_native::{Callable, RawValue, Shape, SlotId, ValueTypes};
 
 use crate::call;
 use crate::context::{AsContext, AsContextMut};
@@ -116,6 +116,14 @@ pub struct TypedFunc<P, R> {
     marker: PhantomData<fn(P) -> R>,
 }
 
+/// What a [`TypedFunc`] is called with and returns.
+struct Types<P, R>(PhantomData<fn(P) -> R>);
+
+impl<P: WasmParams, R: WasmResults> ValueTypes for Types<P, R> {
+    const PARAMS: &'static [ValType] = P::TYPES;
+    const RESULTS: &'static [ValType] = R::TYPES;
+}
+
 impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     /// Calls it.
     ///
@@ -140,6 +148,10 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
         let context = store.as_context_mut();
         context.inner.core.check(self.func.store)?;
         params.store(&mut values, self.func.store).ok_or_else(|| CallError::BadCall(BadCall::WrongStore))?;
+        if const { Shape::of(P::TYPES, R::TYPES).is_direct() } {
+            let value = call::run_direct::<_, Types<P, R>, N>(context, &self.callable, values)?;
+            return Ok(R::load(&[value.into()], self.func.store));
+        }
         call::run(context, &self.callable, &mut values)?;
         Ok(R::load(&values, self.func.store))
     }

@@ -22,8 +22,8 @@
 //!   [`Module::load_untrusted`] on a proof; the machine itself is the `native` crate's.
 //!
 //! Host functions run on the host's stack and may call back into the guest through their [`Caller`]. There are
-//! three ways to define one: [`Linker::func_wrap`] from Rust types, [`Linker::func_new`] of any type, and
-//! [`Linker::func_wrap_async`] for one that may suspend the guest while it waits.
+//! four ways to define one: [`Linker::func_wrap`] from Rust types, [`Linker::func_new`] of any type, and
+//! [`Linker::func_wrap_async`] and [`Linker::func_wrap_poll`] for one that may suspend the guest while it waits.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 

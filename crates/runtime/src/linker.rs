@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use selvedge_contract::Import;
 use selvedge_contract::types::{ExternType, FuncType};
@@ -16,7 +17,7 @@ use crate::instantiate::{Imports, instantiate};
 use crate::matching::{Found, ImportProblem, LinkError, check_item};
 use crate::module::Module;
 use crate::pool::next_pre_id;
-use crate::suspend::{Outcome, suspending};
+use crate::suspend::{Outcome, polling, suspending};
 use crate::typed::WasmResults;
 use crate::value::Val;
 
@@ -74,6 +75,43 @@ impl<T: 'static> Linker<T> {
         function: impl Fn(Caller<'_, T>, P) -> Result<Outcome<T, R>, HostError> + Send + Sync + 'static,
     ) -> &mut Self {
         self.define(module, name, Definition::Host(suspending(function)))
+    }
+
+    /// Defines a host function that may wait, as an attempt that is made again: `Fn(Caller<'_, T>, &mut Context<'_>, P)
+    /// -> Poll<Result<R, HostError>>`, with `P` and `R` as in [`Linker::func_wrap_async`]. Where that takes a future, which
+    /// is allocated for each wait, this is called with the same parameters each time the call is polled, until it is ready;
+    /// what it knows between attempts is in the store's data. As with a future's `poll`, it is called again only after the
+    /// waker of its context was woken, or when the call is polled anyway.
+    ///
+    /// ```
+    /// use selvedge_runtime::{Caller, Limits, Linker, Module, Store};
+    /// use std::task::{Context, Poll};
+    ///
+    /// # let wat = r#"(module (import "host" "next" (func $next (param i32) (result i32)))
+    /// #     (func (export "run") (result i32) (call $next (i32.const 2))))"#;
+    /// # let artifact = selvedge_compiler::compile(wat.as_bytes(), &selvedge_compiler::Options::default(), &())?;
+    /// let mut linker = Linker::<Vec<i32>>::new();
+    /// linker.func_wrap_poll("host", "next", |mut caller: Caller<'_, Vec<i32>>, cx: &mut Context<'_>, least: i32| {
+    ///     if let Some(found) = caller.data_mut().pop().filter(|n| *n >= least) {
+    ///         return Poll::Ready(Ok(found));
+    ///     }
+    ///     // Whoever has news wakes this task; here there are some already.
+    ///     cx.waker().wake_by_ref();
+    ///     Poll::Pending
+    /// });
+    /// # let module = Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN)?;
+    /// let mut store = Store::new(vec![5, 1, 0], Limits::default())?;
+    /// let run = linker.instantiate(&mut store, &module)?.typed_func::<(), i32>(&store, "run")?;
+    /// assert_eq!(run.call(&mut store, ())?, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn func_wrap_poll<P: WasmResults + 'static, R: WasmResults + 'static>(
+        &mut self,
+        module: &str,
+        name: &str,
+        function: impl Fn(Caller<'_, T>, &mut Context<'_>, P) -> Poll<Result<R, HostError>> + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.define(module, name, Definition::Host(polling(function)))
     }
 
     /// Defines an item of an instance.

@@ -325,7 +325,7 @@ fn start<T: 'static>(core: Box<Core>, pre: &InstancePre<T>, data: T) -> Result<(
         init_tables(&mut core, FIRST, pre.module())?;
         core.arena.tables_are_initial();
     }
-    let mut store = Store { inner: Inner { waiting: None, refill: None, core, data } };
+    let mut store = Store { inner: Inner { waiting: None, refill: None, task: None, core, data } };
     let instance = begin(&mut store.as_context_mut(), FIRST, pre.module())?;
     Ok((store, instance))
 }

@@ -28,7 +28,13 @@ impl<T: 'static> Store<T> {
         time::prepare(&limits.time)?;
         let arena = Arena::new(ArenaLimits { stack_bytes: limits.stack_bytes })?;
         Ok(Store {
-            inner: Inner { waiting: None, refill: None, core: Lease::new(Box::new(Core::new(arena, limits))), data },
+            inner: Inner {
+                waiting: None,
+                refill: None,
+                task: None,
+                core: Lease::new(Box::new(Core::new(arena, limits))),
+                data,
+            },
         })
     }
 

@@ -13,6 +13,9 @@
 //! future is pending: the worker thread is free, and another may go on with it. In a call made by
 //! [`crate::TypedFunc::call`], or from a host function, the thread itself waits.
 //!
+//! A function that is an *attempt* ([`crate::Linker::func_wrap_poll`]) needs no future: while it is pending the guest
+//! waits, its parameters lie where it put them, and the next poll of the call makes the attempt again.
+//!
 //! Not here: an executor, timers, readiness of files. Any executor will do.
 
 use std::any::Any;
@@ -24,7 +27,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use selvedge_native::{
-    Callable, Ending, Exit, HostVerdict, Interruption, RawValue, SlotId, proceed, start, take_values,
+    Callable, Ending, Exit, HostVerdict, Interruption, RawValue, SlotId, ask_again, proceed, start, take_values,
 };
 
 use crate::backtrace::Backtrace;
@@ -117,6 +120,56 @@ where
     })
 }
 
+/// Wraps a function that is an attempt, made again until it is ready.
+pub(crate) fn polling<T, P, R, F>(function: F) -> HostFunction<T>
+where
+    T: 'static,
+    P: WasmResults + 'static,
+    R: WasmResults + 'static,
+    F: Fn(Caller<'_, T>, &mut Context<'_>, P) -> Poll<Result<R, HostError>> + Send + Sync + 'static,
+{
+    HostFunction::new(func_type::<P, R>(), move |context: &mut ContextMut<'_, T>, slot, values: &mut [RawValue]| {
+        let attempt = |context: &mut ContextMut<'_, T>, waker: &Waker, values: &mut [RawValue]| {
+            let store = context.inner.core.id;
+            let params = P::load(values, store);
+            let polled = function(Caller::new(context, slot), &mut Context::from_waker(waker), params);
+            polled.map(|done| done.and_then(|results| results.store(values, store).ok_or_else(foreign_handle)))
+        };
+        if values.len() < P::COUNT.max(R::COUNT) {
+            return refuse(context, too_few_values());
+        }
+        let task = if context.inner.core.arena.can_suspend() { context.inner.task.take() } else { None };
+        let Some(task) = task else { return make_blocking(context, values, attempt) };
+        let polled = attempt(context, &task, values);
+        context.inner.task = Some(task);
+        match polled {
+            Poll::Pending => HostVerdict::Suspend,
+            Poll::Ready(Ok(())) => HostVerdict::Resume,
+            Poll::Ready(Err(error)) => refuse(context, error),
+        }
+    })
+}
+
+/// Makes attempts on this thread until one is ready, or an interruption comes, which the guest obeys when it goes on.
+#[cold]
+fn make_blocking<T: 'static>(
+    context: &mut ContextMut<'_, T>,
+    values: &mut [RawValue],
+    attempt: impl Fn(&mut ContextMut<'_, T>, &Waker, &mut [RawValue]) -> Poll<Result<(), HostError>>,
+) -> HostVerdict {
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        if context.inner.core.arena.wake_on_interrupt(&waker) {
+            return HostVerdict::Resume;
+        }
+        match attempt(context, &waker, values) {
+            Poll::Pending => std::thread::park(),
+            Poll::Ready(Ok(())) => return HostVerdict::Resume,
+            Poll::Ready(Err(error)) => return refuse(context, error),
+        }
+    }
+}
+
 /// Suspends the guest where that can be; else waits on this thread.
 #[cold]
 fn wait<T: 'static>(context: &mut ContextMut<'_, T>, waiting: Waiting<T>, values: &mut [RawValue]) -> HostVerdict {
@@ -187,92 +240,117 @@ impl<'a, T: 'static> Running<'a, T> {
         Running { store, callable, params: Some(params), alarm: None }
     }
 
-    fn start(&mut self, params: Box<[RawValue]>) -> Result<Option<Exit>, CallError> {
+    fn start(&mut self, params: Box<[RawValue]>) -> Result<Exit, Box<CallError>> {
         let callable = self.callable;
         call::counted(&mut self.store.as_context_mut(), |context| start::<StoreHost<T>>(context, &callable, params))
-            .map(Some)
     }
 
-    /// Lets the guest go on, if it can: `None` if it still waits.
-    fn proceed(&mut self, cx: &mut Context<'_>) -> Result<Option<Exit>, CallError> {
-        if self.store.inner.core.arena.is_suspended() {
-            match self.finish_wait(cx) {
-                None => return Ok(None),
-                Some(waited) => waited?,
-            }
-        } else if self.is_refilling() {
-            match self.finish_refill(cx) {
-                None => return Ok(None),
-                Some(refilled) => refilled?,
-            }
-        }
-        call::counted(&mut self.store.as_context_mut(), proceed::<StoreHost<T>>).map(Some)
-    }
-
-    /// What comes after an exit: the end, or `None` if the guest waits.
-    fn after(&mut self, exit: Exit) -> Option<Result<Box<[RawValue]>, CallError>> {
+    /// What comes after an exit: the end, or that the guest gives way; `None` if it waits.
+    #[inline]
+    fn after(&mut self, exit: Exit, cx: &Context<'_>) -> Option<Poll<Result<Box<[RawValue]>, CallError>>> {
         let inner = &mut self.store.inner;
         match exit {
-            Exit::Suspended | Exit::Preempted => None,
+            Exit::Suspended => None,
             Exit::Exhausted(at) => {
                 inner.refill.as_mut().expect("who parks at a meter can refill it").begin(*at);
                 None
             }
-            Exit::Returned => Some(Ok(take_values(&mut inner.core.arena).expect("a call has ended"))),
-            Exit::Ended(ending) => Some(Err(call::ended(&mut inner.core, *ending))),
+            Exit::Preempted => {
+                cx.waker().wake_by_ref();
+                Some(Poll::Pending)
+            }
+            Exit::Returned => Some(Poll::Ready(Ok(take_values(&mut inner.core.arena).expect("a call has ended")))),
+            Exit::Ended(ending) => Some(Poll::Ready(Err(call::ended(&mut inner.core, *ending)))),
         }
-    }
-
-    /// How the call ends if it was interrupted while it waits; else it is woken by an interruption.
-    fn interrupted(&mut self, cx: &Context<'_>) -> Option<CallError> {
-        let core = &mut self.store.inner.core;
-        if !core.arena.wake_on_interrupt(cx.waker()) {
-            return None;
-        }
-        let by = core.arena.take_interrupt().unwrap_or(Interruption::Kill);
-        let frames = core.arena.abandon();
-        Some(call::interrupted(by, Backtrace::capture(core, None, &frames)))
     }
 
     fn is_refilling(&self) -> bool {
         self.store.inner.refill.as_ref().is_some_and(|refill| refill.is_waited_for())
     }
 
-    /// Asks whether there is more for a meter that is used up; `None` if not yet.
+    /// Asks whether there is more for a meter that is used up.
     #[cold]
-    fn finish_refill(&mut self, cx: &mut Context<'_>) -> Option<Result<(), CallError>> {
-        if let Some(interrupted) = self.interrupted(cx) {
-            return Some(Err(interrupted));
+    fn finish_refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<CallError>>> {
+        if self.store.inner.core.arena.wake_task_on_interrupt(cx.waker()) {
+            return Poll::Ready(Err(self.interrupted()));
         }
         let Inner { refill, core, data, .. } = &mut self.store.inner;
-        match refill.as_mut()?.poll(core, data, cx) {
-            Refilled::Pending => None,
-            Refilled::Enough => Some(Ok(())),
+        let Some(refill) = refill.as_mut() else { return Poll::Pending };
+        let error = match refill.poll(core, data, cx) {
+            Refilled::Pending => return Poll::Pending,
+            Refilled::Enough => return Poll::Ready(Ok(())),
             Refilled::Refused(at) => {
                 let frames = core.arena.abandon();
                 // The first is behind the check.
                 let outer = frames.get(1..).unwrap_or_default();
-                Some(Err(CallError::MeterExhausted(Backtrace::capture(core, Some(at.pc), outer))))
+                CallError::MeterExhausted(Backtrace::capture(core, Some(at.pc), outer))
             }
-            Refilled::Panicked(payload) => Some(Err(self.panicked(payload))),
+            Refilled::Panicked(payload) => self.panicked(payload),
+        };
+        Poll::Ready(Err(Box::new(error)))
+    }
+
+    /// Asks whether the guest, which waits, can go on. `asked` says whether the host function has just been called.
+    #[inline]
+    fn finish_wait(&mut self, cx: &mut Context<'_>, asked: bool) -> Poll<Result<(), Box<CallError>>> {
+        let inner = &mut self.store.inner;
+        if inner.core.arena.wake_task_on_interrupt(cx.waker()) {
+            return Poll::Ready(Err(self.interrupted()));
+        }
+        match inner.waiting {
+            Some(_) => self.poll_future(cx),
+            None if asked => Poll::Pending,
+            None => self.ask_again(),
         }
     }
 
-    /// Asks whether the guest can go on; `None` if not yet.
-    fn finish_wait(&mut self, cx: &mut Context<'_>) -> Option<Result<(), CallError>> {
+    /// Makes another attempt of the host function that the guest waits in.
+    fn ask_again(&mut self) -> Poll<Result<(), Box<CallError>>> {
+        self.store.inner.core.arena.resume_host_call();
+        let context = &mut self.store.as_context_mut();
+        let asked = catch_unwind(AssertUnwindSafe(|| ask_again::<StoreHost<T>>(context)));
+        self.store.inner.core.arena.pause_host_call();
+        match asked {
+            Ok(HostVerdict::Resume) => Poll::Ready(Ok(())),
+            Ok(HostVerdict::Suspend) => Poll::Pending,
+            other => Poll::Ready(Err(self.attempt_failed(other))),
+        }
+    }
+
+    #[cold]
+    fn attempt_failed(&mut self, asked: std::thread::Result<HostVerdict>) -> Box<CallError> {
+        let error = match asked {
+            Ok(HostVerdict::Trap(code)) => HostError::trap(code),
+            Ok(_) => call::left(&mut self.store.inner.core),
+            Err(payload) => return Box::new(self.panicked(payload)),
+        };
+        Box::new(self.failed(error))
+    }
+
+    #[cold]
+    fn interrupted(&mut self) -> Box<CallError> {
+        let core = &mut self.store.inner.core;
+        let by = core.arena.take_interrupt().unwrap_or(Interruption::Kill);
+        let frames = core.arena.abandon();
+        Box::new(call::interrupted(by, Backtrace::capture(core, None, &frames)))
+    }
+
+    /// Polls the future that the host function has given.
+    fn poll_future(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<CallError>>> {
         loop {
-            if let Some(interrupted) = self.interrupted(cx) {
-                return Some(Err(interrupted));
-            }
-            let waiting = self.store.inner.waiting.as_mut()?;
+            let Some(waiting) = self.store.inner.waiting.as_mut() else { return Poll::Pending };
             match catch_unwind(AssertUnwindSafe(|| waiting.0.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => return None,
+                Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(step)) => match self.finish(step) {
-                    Ok(None) => return Some(Ok(())),
+                    Ok(None) => return Poll::Ready(Ok(())),
                     Ok(next) => self.store.inner.waiting = next,
-                    Err(error) => return Some(Err(error)),
+                    Err(error) => return Poll::Ready(Err(Box::new(error))),
                 },
-                Err(payload) => return Some(Err(self.panicked(payload))),
+                Err(payload) => return Poll::Ready(Err(Box::new(self.panicked(payload)))),
+            }
+            // What was done meanwhile may have taken time.
+            if self.store.inner.core.arena.wake_task_on_interrupt(cx.waker()) {
+                return Poll::Ready(Err(self.interrupted()));
             }
         }
     }
@@ -345,26 +423,38 @@ impl<T: 'static> Running<'_, T> {
 
     /// Runs the guest until it has ended, waits, or gives way: then it asks to be polled again, after others.
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<[RawValue]>, CallError>> {
-        let mut exit = match self.params.take() {
-            Some(params) => self.start(params),
-            None => self.proceed(cx),
-        };
+        self.note_task(cx);
+        let (mut begun, mut asked) = (self.params.take().map(|params| self.start(params)), false);
         loop {
-            let preempted = matches!(exit, Ok(Some(Exit::Preempted)));
-            match exit {
-                Ok(None) => return Poll::Pending,
-                Ok(Some(exit)) => {
-                    if let Some(end) = self.after(exit) {
-                        return Poll::Ready(end);
-                    }
+            if let Some(exit) = begun.take() {
+                match exit.map(|exit| self.after(exit, cx)) {
+                    Ok(None) => asked = true,
+                    Ok(Some(done)) => return done,
+                    Err(error) => return Poll::Ready(Err(*error)),
                 }
-                Err(error) => return Poll::Ready(Err(error)),
             }
-            if preempted {
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+            let waited = if self.store.inner.core.arena.is_suspended() {
+                self.finish_wait(cx, asked)
+            } else if self.is_refilling() {
+                self.finish_refill(cx)
+            } else {
+                Poll::Ready(Ok(()))
+            };
+            match waited {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(*error)),
+                Poll::Pending => return Poll::Pending,
             }
-            exit = self.proceed(cx);
+            begun = Some(call::counted(&mut self.store.as_context_mut(), proceed::<StoreHost<T>>));
+        }
+    }
+
+    /// Remembers the task that polls: whom attempts and requests to interrupt wake.
+    fn note_task(&mut self, cx: &Context<'_>) {
+        let inner = &mut self.store.inner;
+        if !inner.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            inner.task = Some(cx.waker().clone());
+            inner.core.arena.forget_task();
         }
     }
 }
