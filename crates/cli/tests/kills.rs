@@ -6,6 +6,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use selvedge_edge::client::{Client, Name, Progress};
+
+/// Within this a kill comes: time for a few deploys.
+const DELAY_MAX_US: u64 = 150_000;
+
 const SELVEDGE: &str = env!("CARGO_BIN_EXE_selvedge");
 
 /// A server, and where it listens.
@@ -59,13 +64,24 @@ fn program(number: u32) -> String {
     )
 }
 
+/// Deploys a program; whether that was acknowledged.
+async fn deploy(admin: &str, module: String) -> bool {
+    let client = Client::new(&format!("http://{admin}"), None).unwrap();
+    let mut last = None;
+    let done = client.deploy(&Name::new("site").unwrap(), &[], module.into_bytes(), |progress| last = Some(progress));
+    // Also if the connection broke off right after it.
+    let _ = done.await;
+    matches!(last, Some(Progress::Deployed { .. }))
+}
+
 #[test]
 fn a_server_that_is_killed_loses_no_acknowledged_deploy() {
-    let kills = std::env::var("SELVEDGE_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(15);
+    let kills = std::env::var("SELVEDGE_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(60);
     let place = tempfile::tempdir().unwrap();
-    let (state, module) = (place.path().join("state"), place.path().join("program.wat"));
+    let state = place.path().join("state");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut random = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let (mut acknowledged, mut tried) = (0, 0);
+    let (mut acknowledged, mut tried, mut all_acknowledged, mut broken_off) = (0, 0, 0, 0);
     for kill in 0..kills {
         let mut server = Server::start(&state);
         let answers = server.answer().unwrap_or(0);
@@ -74,7 +90,7 @@ fn a_server_that_is_killed_loses_no_acknowledged_deploy() {
             "kill {kill}: {acknowledged} was acknowledged, {answers} answers"
         );
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let delay = Duration::from_micros((random >> 33) % 400_000);
+        let delay = Duration::from_micros((random >> 33) % DELAY_MAX_US);
         std::thread::scope(|scope| {
             let child = &mut server.child;
             let killer = scope.spawn(move || {
@@ -83,17 +99,11 @@ fn a_server_that_is_killed_loses_no_acknowledged_deploy() {
                 child.wait().unwrap();
             });
             while !killer.is_finished() {
-                std::fs::write(&module, program(tried + 1)).unwrap();
                 tried += 1;
-                let mut command = Command::new(SELVEDGE);
-                command.arg("deploy").arg(&module).args([
-                    "--site",
-                    "site",
-                    "--to",
-                    &format!("http://{}", server.admin),
-                ]);
-                if command.output().unwrap().status.success() {
-                    acknowledged = tried;
+                if runtime.block_on(deploy(&server.admin, program(tried))) {
+                    (acknowledged, all_acknowledged) = (tried, all_acknowledged + 1);
+                } else {
+                    broken_off += 1;
                 }
             }
         });
@@ -102,4 +112,6 @@ fn a_server_that_is_killed_loses_no_acknowledged_deploy() {
     assert!((acknowledged..=tried).contains(&server.answer().unwrap_or(0)));
     server.child.kill().unwrap();
     server.child.wait().unwrap();
+    println!("{kills} kills, {all_acknowledged} deploys acknowledged, {broken_off} broken off");
+    assert!(all_acknowledged > 0 && broken_off > 0, "the kills came at other moments than within deploys");
 }

@@ -34,6 +34,8 @@ mod connection;
 mod deploy;
 mod error;
 mod exchange;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guest;
 mod history;
 pub mod limits;

@@ -22,10 +22,26 @@ pub struct Entry {
     /// Milliseconds since 1970.
     pub time_ms: u64,
     /// The request's id, which its client got, too.
-    pub request: String,
+    #[serde(with = "shared_text")]
+    pub request: Arc<str>,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
+}
+
+/// How a text that is shared is written and read: as any text.
+mod shared_text {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        Ok(String::deserialize(deserializer)?.into())
+    }
 }
 
 /// What a line of a log is about.
@@ -109,8 +125,8 @@ impl SiteLog {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, request: &str, event: Event) {
-        let entry = Arc::new(Entry { time_ms: now_ms(), request: request.to_string(), event });
+    pub(crate) fn add(&self, request: &Arc<str>, event: Event) {
+        let entry = Arc::new(Entry { time_ms: now_ms(), request: request.clone(), event });
         self.server.entry(&self.site, &entry);
         let mut ring = self.lock();
         ring.bytes += entry.bytes();
@@ -162,7 +178,7 @@ pub(crate) fn now_ms() -> u64 {
 /// A program's stderr: lines of bounded length, and so many bytes of them. It never waits.
 pub(crate) struct GuestLog {
     site: Arc<SiteLog>,
-    request: String,
+    request: Arc<str>,
     line: Vec<u8>,
     left: u64,
     bytes_max: ByteCount,
@@ -170,7 +186,7 @@ pub(crate) struct GuestLog {
 }
 
 impl GuestLog {
-    pub(crate) fn new(site: Arc<SiteLog>, request: String, bytes_max: ByteCount) -> GuestLog {
+    pub(crate) fn new(site: Arc<SiteLog>, request: Arc<str>, bytes_max: ByteCount) -> GuestLog {
         GuestLog { site, request, line: Vec::new(), left: bytes_max.0, bytes_max, dropped: 0 }
     }
 
@@ -332,7 +348,7 @@ mod tests {
         let log = log();
         let line = "x".repeat(LOG_LINE_BYTES_MAX);
         for _ in 0..1_000 {
-            log.add("r", Event::Guest { line: line.clone() });
+            log.add(&"r".into(), Event::Guest { line: line.clone() });
         }
         let (entries, next, missed) = log.since(0);
         assert!(entries.len() * LOG_LINE_BYTES_MAX <= LOG_RING_BYTES_MAX && entries.len() > 10);

@@ -133,7 +133,7 @@ impl Running {
 
 /// The accounts of one request: a line in the log and in the metrics, when it is closed or dropped.
 pub(crate) struct Ticket {
-    pub(crate) id: String,
+    pub(crate) id: Arc<str>,
     line: String,
     method: Method,
     began: Instant,
@@ -148,8 +148,9 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn open(id: String, method: &Method, path: &str, piece_bytes_max: usize) -> Ticket {
-        let line = format!("{method} {}", &path[..path.floor_char_boundary(256)]);
+    pub(crate) fn open(id: Arc<str>, method: &Method, path: &str, piece_bytes_max: usize) -> Ticket {
+        let path = &path[..path.floor_char_boundary(256)];
+        let line = [method.as_str(), " ", path].concat();
         let (method, began) = (method.clone(), Instant::now());
         let used = Used::default();
         Ticket {

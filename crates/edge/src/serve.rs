@@ -62,7 +62,7 @@ async fn answer(
     ticket.answered_by(&deployment);
     let exchange = Exchange::default();
     let call = Call {
-        origin: origin(peer, &accepted, prefix_bytes, &ticket.id),
+        origin: origin(peer, accepted.host, prefix_bytes, &ticket.id),
         parts: accepted.parts,
         body: accepted.body,
         limits: gate.limits,
@@ -146,10 +146,9 @@ fn resolve(site: &Site) -> Result<Arc<Deployment>, Refusal> {
     site.pick().ok_or(Refusal::NoVersion)
 }
 
-fn origin(peer: &Peer, accepted: &Accepted, prefix_bytes: usize, id: &str) -> Origin {
+fn origin(peer: &Peer, host: Host, prefix_bytes: usize, id: &Arc<str>) -> Origin {
     let Peer { remote, local_port, secure, .. } = *peer;
-    let host = accepted.host.to_string();
-    Origin { request_id: id.to_string(), remote, local_port, secure, host, prefix_bytes }
+    Origin { request_id: id.clone(), remote, local_port, secure, host, prefix_bytes }
 }
 
 fn acquire(server: &Shared, deployment: &Deployment, call: Call) -> Result<Guest, Refusal> {

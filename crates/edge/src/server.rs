@@ -201,13 +201,16 @@ impl RequestIds {
         RequestIds { secret: RandomState::new().hash_one(0), next: AtomicU64::new(0) }
     }
 
-    pub(crate) fn next(&self) -> String {
+    pub(crate) fn next(&self) -> Arc<str> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         // A bijection (splitmix64), so that no two are the same.
         let mut x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(self.secret);
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        format!("{:016x}", x ^ (x >> 31))
+        let x = x ^ (x >> 31);
+        let digit = |at: usize| b"0123456789abcdef"[(x >> (60 - 4 * at)) as usize & 15];
+        let digits: [u8; 16] = std::array::from_fn(digit);
+        str::from_utf8(&digits).unwrap_or_default().into()
     }
 }
 

@@ -1,30 +1,30 @@
 //! Arguments and environment: lists of strings, copied out as C wants them.
 
-use std::sync::Arc;
-
 use selvedge_runtime::GuestPtr;
 
 use crate::Wasi;
 use crate::errno::Answer;
+use crate::limits::STRINGS_BYTES_MAX;
 use crate::memory::check;
 
 /// Strings one after the other, each with its zero byte, and where each begins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Strings {
-    bytes: Arc<[u8]>,
-    starts: Arc<[u32]>,
+    bytes: Vec<u8>,
+    starts: Vec<u32>,
 }
 
 impl Strings {
-    /// Strings without zero bytes, in all no longer than [`crate::limits::STRINGS_BYTES_MAX`].
-    pub(crate) fn new<'s>(strings: impl Iterator<Item = &'s [u8]>) -> Strings {
-        let (mut bytes, mut starts) = (Vec::new(), Vec::new());
-        for string in strings {
-            starts.push(bytes.len() as u32);
-            bytes.extend_from_slice(string);
-            bytes.push(0);
-        }
-        Strings { bytes: bytes.into(), starts: starts.into() }
+    /// Adds a string, given in pieces. Whoever takes all makes sure that they fit and have no zero bytes.
+    pub(crate) fn push(&mut self, pieces: &[&[u8]]) {
+        self.starts.push(self.bytes.len() as u32);
+        pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
+        self.bytes.push(0);
+    }
+
+    /// Whether they are no longer than [`STRINGS_BYTES_MAX`], and no more than fit.
+    pub(crate) fn fit(&self) -> bool {
+        self.bytes.len() <= STRINGS_BYTES_MAX && self.starts.len() <= STRINGS_BYTES_MAX / 4
     }
 
     fn get(&self, mem: &mut [u8], pointers: GuestPtr<u32>, buffer: GuestPtr<u8>) -> Answer {
@@ -68,7 +68,10 @@ mod tests {
 
     #[test]
     fn strings_lie_as_c_wants_them() {
-        let strings = Strings::new([&b"ab"[..], b"", b"c"].into_iter());
+        let mut strings = Strings::default();
+        for pieces in [&[&b"a"[..], b"b"][..], &[], &[b"c"]] {
+            strings.push(pieces);
+        }
         let mut mem = [0xaa; 24];
         strings.sizes(&mut mem, GuestPtr::new(0), GuestPtr::new(4)).unwrap();
         assert_eq!(mem[..8], [3, 0, 0, 0, 6, 0, 0, 0]);

@@ -78,8 +78,8 @@ pub enum BuildError {
 /// Builds [`Wasi`]s: one, or many of the same kind. Nothing is granted but what is named here.
 #[derive(Clone, Debug, Default)]
 pub struct WasiBuilder {
-    args: Vec<Vec<u8>>,
-    env: Vec<Vec<u8>>,
+    args: Strings,
+    env: Strings,
     stdio: [Stdio; 3],
     preopens: Vec<Preopen>,
     clocks: Clocks,
@@ -100,7 +100,7 @@ impl WasiBuilder {
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> WasiBuilder {
         let bytes = arg.as_ref().as_bytes();
         self.check_string(bytes.contains(&0), bytes);
-        self.args.push(bytes.to_vec());
+        self.args.push(&[bytes]);
         self
     }
 
@@ -111,11 +111,17 @@ impl WasiBuilder {
 
     /// Adds an environment variable. The host's own environment is never passed on by itself.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> WasiBuilder {
-        let name = name.as_ref().as_bytes();
-        let variable = [name, b"=", value.as_ref().as_bytes()].concat();
-        self.check_string(name.is_empty() || name.contains(&b'=') || variable.contains(&0), &variable);
-        self.env.push(variable);
+        self.set_env(name, value);
         self
+    }
+
+    /// As [`WasiBuilder::env`], for a builder that stays where it is.
+    pub fn set_env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
+        let (name, value) = (name.as_ref().as_bytes(), value.as_ref().as_bytes());
+        if name.is_empty() || name.contains(&b'=') || name.contains(&0) || value.contains(&0) {
+            self.check_string(true, &[name, b"=", value].concat());
+        }
+        self.env.push(&[name, b"=", value]);
     }
 
     /// Adds environment variables.
@@ -230,9 +236,12 @@ impl WasiBuilder {
         if let Some(bad) = &self.bad_string {
             return Err(BuildError::BadString(bad.clone()));
         }
+        if !self.args.fit() || !self.env.fit() {
+            return Err(BuildError::StringsTooLong);
+        }
         Ok(Wasi {
-            args: strings(&self.args)?,
-            env: strings(&self.env)?,
+            args: self.args.clone(),
+            env: self.env.clone(),
             table: self.table()?,
             meter: Meter::new(self.quotas),
             time: Time::new(self.clocks),
@@ -292,14 +301,6 @@ impl Preopen {
             inheriting: Rights::ALL,
         }
     }
-}
-
-fn strings(strings: &[Vec<u8>]) -> Result<Strings, BuildError> {
-    let bytes = strings.iter().fold(0, |sum: usize, string| sum.saturating_add(string.len() + 1));
-    if bytes > STRINGS_BYTES_MAX || strings.len() > STRINGS_BYTES_MAX / 4 {
-        return Err(BuildError::StringsTooLong);
-    }
-    Ok(Strings::new(strings.iter().map(Vec::as_slice)))
 }
 
 /// Opens a directory by name; one that may be passed through but not listed, too.

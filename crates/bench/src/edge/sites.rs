@@ -1,5 +1,7 @@
 //! Many sites in one process, each with a program of its own, and requests spread over all of them.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &
         program
     })?;
     let server = bed.ours(cores, true, "sites", "")?;
+    until_ready(&server)?;
     let loaded = server.memory_bytes()?;
     let (runs, time) = options.pick((3, Duration::from_secs(3)), (2, Duration::from_secs(1)));
     // In an order without neighbours: a step that has no divisor with their number.
@@ -47,6 +50,21 @@ pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &
     add("memory_loaded", loaded as f64 / f64::from(1 << 20), "MiB");
     add("memory_spread", server.memory_bytes()? as f64 / f64::from(1 << 20), "MiB");
     Ok(())
+}
+
+/// Waits until all sites are loaded.
+fn until_ready(server: &Server) -> Result<()> {
+    let admin = server.admin.context("the server has an admin API")?;
+    loop {
+        let mut stream = TcpStream::connect(admin)?;
+        stream.write_all(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if answer.starts_with("HTTP/1.0 200 ") {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn host(number: usize) -> String {

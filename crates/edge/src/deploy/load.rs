@@ -17,6 +17,7 @@ use crate::exchange::Exchange;
 use crate::guest::{Call, Origin, Program};
 use crate::limits::CHECK_TIMEOUT;
 use crate::logs::GuestLog;
+use crate::name::Host;
 use crate::policy::TenantPolicy;
 use crate::refusal::Refusal;
 use crate::respond::{Progress, Running};
@@ -99,7 +100,7 @@ fn first_request(site: &Arc<Site>, exchange: &Exchange) -> Call {
         remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
         local_port: 0,
         secure: false,
-        host: "localhost".into(),
+        host: Host::new("localhost").expect("it is a name"),
         prefix_bytes: 0,
     };
     let log = GuestLog::new(site.log.clone(), "check".into(), limits.log);

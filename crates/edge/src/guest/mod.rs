@@ -18,6 +18,7 @@ use thiserror::Error;
 use crate::exchange::Exchange;
 use crate::limits::SiteLimits;
 use crate::logs::GuestLog;
+use crate::name::Host;
 
 /// A way to ask programs for responses.
 pub(crate) trait Interface: Send + Sync {
@@ -44,13 +45,13 @@ pub(crate) struct Call {
 
 /// Where a request came from, and to.
 pub(crate) struct Origin {
-    pub(crate) request_id: String,
+    pub(crate) request_id: Arc<str>,
     pub(crate) remote: std::net::SocketAddr,
     pub(crate) local_port: u16,
     /// Whether it came by TLS.
     pub(crate) secure: bool,
     /// The host that was asked for, without a port.
-    pub(crate) host: String,
+    pub(crate) host: Host,
     /// How much of the path is the site's prefix.
     pub(crate) prefix_bytes: usize,
 }

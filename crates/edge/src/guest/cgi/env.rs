@@ -5,8 +5,9 @@
 //! passed on, since the server itself authenticates no clients.
 
 use std::borrow::Cow;
+use std::fmt::{self, Write};
 
-use hyper::header::{self, HeaderName};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 
 use crate::guest::Origin;
@@ -28,72 +29,86 @@ const NOT_PASSED: [HeaderName; 10] = [
 ];
 
 /// WAGI's arguments: the script's name, then the parts of the query.
-pub(super) fn arguments(parts: &Parts) -> Vec<String> {
+pub(super) fn arguments(parts: &Parts) -> impl Iterator<Item = &str> {
     let query = parts.uri.query().unwrap_or_default();
-    let name = std::iter::once(parts.uri.path().to_string());
-    name.chain(query.split('&').filter(|part| !part.is_empty()).map(str::to_string)).collect()
+    std::iter::once(parts.uri.path()).chain(query.split('&').filter(|part| !part.is_empty()))
 }
 
-/// The variables.
-pub(super) fn environment(parts: &Parts, origin: &Origin) -> Vec<(Cow<'static, str>, Vec<u8>)> {
-    let (script, path) = parts.uri.path().split_at_checked(origin.prefix_bytes).unwrap_or(("", parts.uri.path()));
-    let query = parts.uri.query().unwrap_or_default();
-    let remote = origin.remote.ip().to_string();
-    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    // As the server has understood it: in HTTP/2, and where the target is a whole URL, the header says nothing.
-    let authority = parts.uri.authority().map(|authority| authority.as_str()).or(named).unwrap_or(&origin.host);
-    let scheme = if origin.secure { "https" } else { "http" };
-    let url = format!("{scheme}://{authority}{}", parts.uri.path_and_query().map_or("/", |whole| whole.as_str()));
-    let mut variables: Vec<(Cow<'static, str>, Vec<u8>)> = Vec::with_capacity(20 + parts.headers.len());
-    let mut set = |name: &'static str, value: &[u8]| variables.push((Cow::Borrowed(name), value.to_vec()));
+/// Calls `set` with each variable's name and value.
+pub(super) fn environment(parts: &Parts, origin: &Origin, set: &mut dyn FnMut(&str, &[u8])) {
+    // One for all values that are put together.
+    let mut scratch = String::with_capacity(256);
     set("GATEWAY_INTERFACE", b"CGI/1.1");
     set("SERVER_SOFTWARE", SOFTWARE.as_bytes());
-    set("SERVER_PROTOCOL", format!("{:?}", parts.version).as_bytes());
-    set("SERVER_NAME", origin.host.as_bytes());
-    set("SERVER_PORT", origin.local_port.to_string().as_bytes());
+    set("SERVER_PROTOCOL", shown(&mut scratch, format_args!("{:?}", parts.version)));
+    set("SERVER_NAME", origin.host.as_str().as_bytes());
+    set("SERVER_PORT", shown(&mut scratch, format_args!("{}", origin.local_port)));
     set("REQUEST_METHOD", parts.method.as_str().as_bytes());
-    set("REQUEST_URI", parts.uri.path_and_query().map_or("/", |whole| whole.as_str()).as_bytes());
-    set("SCRIPT_NAME", script.as_bytes());
-    set("PATH_INFO", &decoded(path));
-    set("X_RAW_PATH_INFO", path.as_bytes());
-    set("X_MATCHED_ROUTE", format!("{script}/...").as_bytes());
-    set("X_FULL_URL", url.as_bytes());
-    set("QUERY_STRING", query.as_bytes());
-    set("REMOTE_ADDR", remote.as_bytes());
-    set("REMOTE_HOST", remote.as_bytes());
-    set("REMOTE_PORT", origin.remote.port().to_string().as_bytes());
     set("UNIQUE_ID", origin.request_id.as_bytes());
-    set("HTTP_HOST", authority.as_bytes());
+    let remote = shown(&mut scratch, format_args!("{}", origin.remote.ip()));
+    set("REMOTE_ADDR", remote);
+    set("REMOTE_HOST", remote);
+    set("REMOTE_PORT", shown(&mut scratch, format_args!("{}", origin.remote.port())));
     if origin.secure {
         set("HTTPS", b"on");
     }
+    target(parts, origin, &mut scratch, set);
     for (name, variable) in [(header::CONTENT_TYPE, "CONTENT_TYPE"), (header::CONTENT_LENGTH, "CONTENT_LENGTH")] {
         if let Some(value) = parts.headers.get(name) {
             set(variable, value.as_bytes());
         }
     }
-    headers(parts, &mut variables);
-    variables
+    headers(parts, &mut scratch, set);
+}
+
+fn shown<'s>(scratch: &'s mut String, value: fmt::Arguments<'_>) -> &'s [u8] {
+    scratch.clear();
+    // Writing to a string cannot fail.
+    let _ = scratch.write_fmt(value);
+    scratch.as_bytes()
+}
+
+/// What was asked for.
+fn target(parts: &Parts, origin: &Origin, scratch: &mut String, set: &mut dyn FnMut(&str, &[u8])) {
+    let (script, path) = parts.uri.path().split_at_checked(origin.prefix_bytes).unwrap_or(("", parts.uri.path()));
+    let whole = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());
+    let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // As the server has understood it: in HTTP/2, and where the target is a whole URL, the header says nothing.
+    let authority = parts.uri.authority().map(|authority| authority.as_str()).or(named);
+    let authority = authority.unwrap_or(origin.host.as_str());
+    let scheme = if origin.secure { "https" } else { "http" };
+    set("REQUEST_URI", whole.as_bytes());
+    set("SCRIPT_NAME", script.as_bytes());
+    set("PATH_INFO", &decoded(path));
+    set("X_RAW_PATH_INFO", path.as_bytes());
+    set("X_MATCHED_ROUTE", shown(scratch, format_args!("{script}/...")));
+    set("X_FULL_URL", shown(scratch, format_args!("{scheme}://{authority}{whole}")));
+    set("QUERY_STRING", parts.uri.query().unwrap_or_default().as_bytes());
+    set("HTTP_HOST", authority.as_bytes());
 }
 
 /// `HTTP_NAME` for each header that is passed on; one that comes several times is joined.
-fn headers(parts: &Parts, variables: &mut Vec<(Cow<'static, str>, Vec<u8>)>) {
+fn headers(parts: &Parts, variable: &mut String, set: &mut dyn FnMut(&str, &[u8])) {
     for name in parts.headers.keys().filter(|name| !NOT_PASSED.contains(name) && !name.as_str().contains('_')) {
-        let separator: &[u8] = if *name == header::COOKIE { b"; " } else { b", " };
-        let mut values: Vec<&[u8]> = parts.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+        variable.clear();
+        variable.push_str("HTTP_");
+        variable.extend(name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }));
+        let mut values = parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
         if *name == header::COOKIE {
-            values = values
-                .into_iter()
-                .flat_map(|value| value.split(|byte| *byte == b';'))
-                .filter_map(foreign_cookie)
-                .collect();
-            if values.is_empty() {
-                continue;
+            let own: Vec<&[u8]> =
+                values.flat_map(|value| value.split(|byte| *byte == b';')).filter_map(foreign_cookie).collect();
+            if !own.is_empty() {
+                set(variable, &own.join(&b"; "[..]));
+            }
+            continue;
+        }
+        match (values.next(), values.next()) {
+            (Some(only), None) => set(variable, only),
+            (first, second) => {
+                let values: Vec<&[u8]> = first.into_iter().chain(second).chain(values).collect();
+                set(variable, &values.join(&b", "[..]));
             }
         }
-        let variable: String =
-            name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }).collect();
-        variables.push((Cow::Owned(format!("HTTP_{variable}")), values.join(separator)));
     }
 }
 
@@ -107,7 +122,10 @@ fn foreign_cookie(pair: &[u8]) -> Option<&[u8]> {
 }
 
 /// A path with its escapes undone. What is no escape, and a zero byte, which no variable can hold, stay as they are.
-fn decoded(path: &str) -> Vec<u8> {
+fn decoded(path: &str) -> Cow<'_, [u8]> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path.as_bytes());
+    }
     let digit = |byte: Option<&u8>| byte.and_then(|byte| (*byte as char).to_digit(16));
     let bytes = path.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -126,12 +144,13 @@ fn decoded(path: &str) -> Vec<u8> {
             }
         }
     }
-    out
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Host;
 
     fn origin() -> Origin {
         origin_below(0)
@@ -139,7 +158,14 @@ mod tests {
 
     fn origin_below(prefix_bytes: usize) -> Origin {
         let remote = "192.0.2.1:5".parse().unwrap();
-        Origin { request_id: "id".into(), remote, local_port: 80, secure: true, host: "a.example".into(), prefix_bytes }
+        Origin {
+            request_id: "id".into(),
+            remote,
+            local_port: 80,
+            secure: true,
+            host: Host::new("a.example").unwrap(),
+            prefix_bytes,
+        }
     }
 
     fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
@@ -149,9 +175,19 @@ mod tests {
     }
 
     fn variable(parts: &Parts, name: &str) -> Option<String> {
-        let found: Vec<_> = environment(parts, &origin()).into_iter().filter(|(n, _)| n == name).collect();
+        variable_of(parts, &origin(), name)
+    }
+
+    fn variable_of(parts: &Parts, origin: &Origin, name: &str) -> Option<String> {
+        let mut found = Vec::new();
+        let mut note = |set: &str, value: &[u8]| {
+            if set == name {
+                found.push(String::from_utf8(value.to_vec()).unwrap());
+            }
+        };
+        environment(parts, origin, &mut note);
         assert!(found.len() <= 1, "{name} is there twice");
-        found.into_iter().next().map(|(_, value)| String::from_utf8(value).unwrap())
+        found.pop()
     }
 
     #[test]
@@ -170,7 +206,7 @@ mod tests {
         ] {
             assert_eq!(variable(&parts, name).as_deref(), Some(value), "{name}");
         }
-        assert_eq!(arguments(&parts), ["/a%20b/%2e%zz%00", "x=1", "y=%20"]);
+        assert_eq!(arguments(&parts).collect::<Vec<_>>(), ["/a%20b/%2e%zz%00", "x=1", "y=%20"]);
     }
 
     #[test]
@@ -181,9 +217,8 @@ mod tests {
             ("/api/", 4, "/api", "/"),
             ("/api/x", 0, "", "/api/x"),
         ] {
-            let all = environment(&request(uri, &[]), &origin_below(prefix_bytes));
-            let of =
-                |name: &str| all.iter().find(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v).into_owned());
+            let (parts, origin) = (request(uri, &[]), origin_below(prefix_bytes));
+            let of = |name: &str| variable_of(&parts, &origin, name);
             assert_eq!((of("SCRIPT_NAME").as_deref(), of("PATH_INFO").as_deref()), (Some(script), Some(path)), "{uri}");
             assert_eq!(of("X_MATCHED_ROUTE"), Some(format!("{script}/...")));
             assert_eq!(of("REQUEST_URI").as_deref(), Some(uri));

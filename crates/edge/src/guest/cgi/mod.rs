@@ -10,7 +10,7 @@
 //! A program is granted nothing else: no directory, no socket, no variable of the server's.
 
 mod env;
-mod head;
+pub(crate) mod head;
 
 use std::ffi::OsStr;
 use std::io;
@@ -89,9 +89,7 @@ async fn run(mut store: Store<Wasi>, start: TypedFunc<(), ()>) -> Ending {
 /// What the program sees of the world.
 fn system_interface(call: Call) -> Result<Wasi, StartError> {
     let mut builder = Wasi::builder().args(env::arguments(&call.parts));
-    for (name, value) in env::environment(&call.parts, &call.origin) {
-        builder = builder.env(&*name, OsStr::from_bytes(&value));
-    }
+    env::environment(&call.parts, &call.origin, &mut |name, value| builder.set_env(name, OsStr::from_bytes(value)));
     if let Some(body) = call.body {
         let upload = Upload::new(body, call.limits.request_body.0, call.exchange.clone());
         builder = builder.stdin(Stdio::reader(upload));
