@@ -142,7 +142,7 @@ pub(super) fn errors(entries: &[Arc<Entry>]) -> String {
         Event::Failure { name, message } => Some(ErrorRow {
             name: name.clone(),
             time: clock(entry.time_ms),
-            request: entry.request.clone(),
+            request: entry.request.to_string(),
             message: message.clone(),
         }),
         _ => None,
