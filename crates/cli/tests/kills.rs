@@ -67,8 +67,8 @@ fn program(number: u32) -> String {
 /// Deploys a program; whether that was acknowledged.
 async fn deploy(admin: &str, module: String) -> bool {
     let client = Client::new(&format!("http://{admin}"), None).unwrap();
-    let mut last = None;
-    let done = client.deploy(&Name::new("site").unwrap(), &[], module.into_bytes(), |progress| last = Some(progress));
+    let (site, mut last) = (Name::new("site").unwrap(), None);
+    let done = client.deploy(&site, &[], module.into_bytes(), |progress| last = Some(progress));
     // Also if the connection broke off right after it.
     let _ = done.await;
     matches!(last, Some(Progress::Deployed { .. }))

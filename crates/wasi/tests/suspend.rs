@@ -71,8 +71,8 @@ fn guests_on_one_thread_wait_for_each_other() {
     let ends = |bytes_max| (pipe(bytes_max), pipe(bytes_max));
     let mut players: Vec<Pin<Box<dyn Future<Output = _>>>> = Vec::new();
     for game in 0..50 {
-        // Pipes smaller than a message, too.
-        let ((here, there), (over_here, over_there)) = ends(1 + game % 6);
+        // Pipes that hold a message, and little more: in smaller ones two who write all of theirs wait for each other.
+        let ((here, there), (over_here, over_there)) = ends(4 + game % 6);
         let first =
             Wasi::builder().arg("player").arg("first").stdin(Stdio::reader(here)).stdout(Stdio::writer(over_there));
         let second = Wasi::builder().arg("player").stdin(Stdio::reader(over_here)).stdout(Stdio::writer(there));
