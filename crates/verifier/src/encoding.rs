@@ -6,11 +6,11 @@ use crate::report::{Checked, Rule, ensure};
 /// Looks at the prefixes of one instruction's bytes.
 pub(crate) fn check(bytes: &[u8]) -> Checked {
     let mut rest = bytes;
-    let (mut operand_size, mut repeat) = (false, false);
+    let (mut operand_size, mut repeat) = (false, None);
     while let [first, after @ ..] = rest {
         match first {
             0x66 if !operand_size => operand_size = true,
-            0xf2 | 0xf3 if !repeat => repeat = true,
+            0xf2 | 0xf3 if repeat.is_none() => repeat = Some(*first),
             0x66 | 0xf2 | 0xf3 => return refuse("a prefix occurs twice"),
             0x26 | 0x2e | 0x36 | 0x3e | 0x64 | 0x65 => return refuse("segment prefixes are not allowed"),
             0x67 => return refuse("32-bit addressing is not allowed"),
@@ -28,15 +28,21 @@ pub(crate) fn check(bytes: &[u8]) -> Checked {
         _ => {}
     }
     let rex = matches!(rest, [0x40..=0x4f, ..]);
+    let wide = matches!(rest, [0x48..=0x4f, ..]);
     let opcode = if rex { &rest[1..] } else { rest };
     match opcode {
         [0x40..=0x4f | 0x66 | 0xf2 | 0xf3, ..] => refuse("a prefix after the last one"),
         [0x62 | 0xc4 | 0xc5, ..] => refuse("a prefix before a vector encoding"),
+        [0x0f, second, ..] if repeat.is_some_and(|prefix| is_idle(prefix, *second)) => {
+            refuse("a repeat prefix that means nothing")
+        }
         [0x0f, ..] => Ok(()),
+        [0x63, ..] if operand_size => refuse("processors disagree about the width of what this reads"),
+        _ if operand_size && wide => refuse("two prefixes for two operand sizes"),
         [0x70..=0x7f | 0xc2 | 0xc3 | 0xe0..=0xeb | 0xff, ..] if operand_size => {
             refuse("processors disagree about branches with this prefix")
         }
-        _ if repeat => refuse("a repeat prefix that means nothing"),
+        _ if repeat.is_some() => refuse("a repeat prefix that means nothing"),
         _ => Ok(()),
     }
 }
@@ -48,6 +54,15 @@ fn check_evex([first, second, third]: [u8; 3]) -> Checked {
     let reserved = first & 0x08 == 0 && second & 0x04 != 0;
     ensure(reserved, Rule::Instruction, "a vector encoding with reserved bits")?;
     ensure(third == 0x08 && first & 0x10 != 0, Rule::Instruction, "this form of a vector encoding is not on the list")
+}
+
+/// Whether a repeat prefix means nothing before this opcode of two bytes: those of general registers.
+fn is_idle(prefix: u8, second: u8) -> bool {
+    match second {
+        0xb8 | 0xbc | 0xbd => prefix == 0xf2,
+        0x0b | 0x18..=0x1f | 0x40..=0x4f | 0x80..=0xb7 | 0xba | 0xbb | 0xbe..=0xc1 | 0xc8..=0xcf => true,
+        _ => false,
+    }
 }
 
 fn refuse(problem: &str) -> Checked {
@@ -71,7 +86,12 @@ mod tests {
         for good in good {
             assert!(check(good).is_ok(), "{good:x?}");
         }
-        let bad: [&[u8]; 18] = [
+        let bad: [&[u8]; 22] = [
+            // A second decoder reads these otherwise, and of the first AMD's and Intel's processors.
+            &[0x66, 0x41, 0x63, 0x4e, 0x29],
+            &[0x66, 0x4d, 0x5d],
+            &[0xf3, 0x0f, 0xcb],
+            &[0xf2, 0x0f, 0xbc, 0xc1],
             &[0xf3, 0xf2, 0x0f, 0x10, 0xc0],
             &[0x66, 0x66, 0x90],
             &[0x64, 0x8b, 0x00],

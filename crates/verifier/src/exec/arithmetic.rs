@@ -94,9 +94,10 @@ impl Exec<'_, '_> {
         self.write(0, Cell::new(value))
     }
 
-    /// A shift by 0 leaves the flags.
+    /// A shift by 0 leaves the flags, a rotation all but two of them.
     fn keep_flags_unless(&mut self, count: Num, readable: bool) {
-        if count.is_exact().is_some_and(|n| n & 31 != 0) {
+        let rotates = matches!(self.insn.mnemonic(), Mnemonic::Rol | Mnemonic::Ror);
+        if !rotates && count.is_exact().is_some_and(|n| n & 31 != 0) {
             self.set_flags(readable);
         } else {
             self.keep_flags(readable);

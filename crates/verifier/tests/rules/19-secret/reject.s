@@ -148,3 +148,10 @@
     sets al
     movzx eax, al
     ret
+
+# flags that a rotation leaves as they were
+> refused: the flags say something
+    rol esi, 3
+    sete al
+    movzx eax, al
+    ret
