@@ -80,6 +80,8 @@ use selvedge_contract::artifact::ArtifactIndex;
 
 pub use report::{Refusal, Rule};
 pub use walk::Counts;
+#[doc(hidden)]
+pub use walk::straight;
 
 /// What a proved artifact was shown to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -5,6 +5,8 @@
 //! another block begins, whose state then takes part. Lowest first, which in our compiler's order of
 //! blocks is nearly always the only time.
 
+pub mod straight;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::ops::Range;

@@ -11,6 +11,7 @@
 mod guests;
 mod markdown;
 mod modules;
+mod mutants;
 mod repo;
 mod syntax;
 mod test;
@@ -57,6 +58,8 @@ enum Verb {
         #[arg(long, value_delimiter = ',')]
         only: Vec<String>,
     },
+    /// Take each check out of the verifier, and see that a test notices.
+    Mutants(mutants::Choice),
     /// Run the preview-1 tests of a checkout of WebAssembly/wasi-testsuite.
     WasiTestsuite {
         /// The checkout, of a branch with built tests: `prod/testsuite-base`.
@@ -71,6 +74,7 @@ fn main() -> Result<ExitCode> {
         Verb::Test { quick } => test::run(quick)?,
         Verb::Guests { only } => guests::build(&only).map(|()| true)?,
         Verb::Modules { only } => modules::fetch(&only).map(|()| true)?,
+        Verb::Mutants(choice) => mutants::run(&choice)?,
         Verb::WasiTestsuite { checkout } => wasi_testsuite::run(&checkout)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
