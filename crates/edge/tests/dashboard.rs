@@ -7,7 +7,7 @@ mod common;
 use std::net::SocketAddr;
 
 use browser::Browser;
-use common::{Edge, deploy, edge, get, guest, rest, send};
+use common::{Edge, TWO_TENANTS, deploy, edge, get, guest, rest, send};
 use selvedge_edge::client::{Client, Name};
 
 /// A program whose names, log and answer are markup; it traps if its query is not empty.
@@ -120,16 +120,7 @@ async fn what_is_dropped_in_is_bounded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_opens_a_session_that_ends_and_shows_one_tenant() {
-    // The SHA-256 of "a" and of "b".
-    let config = r#"
-        listen = "127.0.0.1:0"
-        admin = "127.0.0.1:0"
-        [tenants.alpha]
-        tokens = ["sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"]
-        [tenants.beta]
-        tokens = ["sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"]
-    "#;
-    let Edge { server, client: _nobody, state: _state } = edge(config).await;
+    let Edge { server, client: _nobody, state: _state } = edge(TWO_TENANTS).await;
     let admin = server.admin();
     let alpha = Client::new(&format!("http://{admin}"), Some("a".into())).unwrap();
     deploy(&alpha, "mine", guest("hello")).await;

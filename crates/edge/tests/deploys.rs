@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Edge, deploy, edge, get, guest, rest, send, serve};
+use common::{Edge, TWO_TENANTS, deploy, edge, get, guest, rest, send, serve};
 use selvedge_edge::client::{Canary, Client, ClientError, DeployOrder, Host, Name, Prefix, Progress, Stage};
 
 fn failed(progress: Progress) -> (Stage, String) {
@@ -112,16 +112,7 @@ async fn pages_in_browsers_cannot_deploy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_have_tokens_and_sites_of_their_own() {
-    // The SHA-256 of "a" and of "b".
-    let config = r#"
-        listen = "127.0.0.1:0"
-        admin = "127.0.0.1:0"
-        [tenants.alpha]
-        tokens = ["sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"]
-        [tenants.beta]
-        tokens = ["sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"]
-    "#;
-    let Edge { server, client: nobody, state: _state } = edge(config).await;
+    let Edge { server, client: nobody, state: _state } = edge(TWO_TENANTS).await;
     let with = |token: &str| Client::new(&format!("http://{}", server.admin()), Some(token.into())).unwrap();
     for client in [nobody, with("c"), with("")] {
         assert!(matches!(client.sites().await, Err(ClientError::Refused { status: 401, .. })));

@@ -26,6 +26,16 @@ pub(crate) const CONFIG: &str = r#"
     log = "100B"
 "#;
 
+/// Tenants with a token each: "a" and "b", of which these are the SHA-256.
+pub(crate) const TWO_TENANTS: &str = r#"
+    listen = "127.0.0.1:0"
+    admin = "127.0.0.1:0"
+    [tenants.alpha]
+    tokens = ["sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"]
+    [tenants.beta]
+    tokens = ["sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"]
+"#;
+
 /// The compiler, in this process.
 pub(crate) struct InProcess;
 
