@@ -264,9 +264,9 @@ impl Exec<'_, '_> {
     /// A field of an entry of one of the module's own tables.
     fn load_own_entry(&self, ptr: Ptr, size: usize) -> Checked<Value> {
         let end = ptr.hi.saturating_add(size as i64);
-        let found = self.walk.facts.tables.iter().find(|t| ptr.lo >= t.start && ptr.lo < t.end);
-        let Some(Entries { table, start, .. }) = found.filter(|t| end <= t.end) else {
-            if found.is_none() && ptr.is_exact().is_some() {
+        let found = self.walk.facts.tables.iter().find(|t| ptr.lo >= t.start && end <= t.end);
+        let Some(Entries { table, start, .. }) = found else {
+            if ptr.is_exact().is_some() {
                 return undeclared();
             }
             return Err(Violation::new(Rule::Table, "this is no declared field, and in no table whatever the index"));

@@ -42,7 +42,6 @@ impl Exec<'_, '_> {
 
     /// The pointer that the memory operand denotes.
     pub(super) fn address(&mut self) -> Checked<Ptr> {
-        ensure(self.insn.op_mask() == Register::None, Rule::Instruction, "masks are not allowed")?;
         match self.effective()? {
             Value::Ptr(ptr) => Ok(ptr),
             _ => Err(Violation::new(Rule::Address, "the address is no pointer that the code may use, or goes too far")),

@@ -125,11 +125,11 @@ impl Exec<'_, '_> {
         let bytes = a.bytes.min(b.bytes);
         self.keep_flags(usize::from(bytes) >= size);
         let product = match (a.lo.checked_mul(b.lo), a.hi.checked_mul(b.hi)) {
-            (Some(lo), Some(hi)) if hi <= mask(size) => Num { lo, hi, zeros: 0, bytes }.tidy(),
-            _ => Num::partly(bytes).truncate(size),
+            (Some(lo), Some(hi)) => Num { lo, hi, zeros: 0, bytes },
+            _ => Num::partly(bytes),
         };
         debug_assert!(self.insn.op0_kind() == OpKind::Register);
-        self.write(0, Cell::new(Value::Num(product)))
+        self.write(0, Cell::new(Value::Num(product.truncate(size))))
     }
 }
 
@@ -173,7 +173,7 @@ fn shift_left(value: Value, by: u8, size: usize) -> Value {
     }
     let num = value.num();
     let zeros = (num.zeros + by).min(63);
-    let shifted = if num.hi.leading_zeros() >= u32::from(by) && num.hi << by <= mask(size) {
+    let shifted = if num.hi.leading_zeros() >= u32::from(by) {
         Num { lo: num.lo << by, hi: num.hi << by, zeros, bytes: num.bytes }
     } else {
         Num { zeros, ..Num::partly(num.bytes) }

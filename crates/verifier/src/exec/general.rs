@@ -83,7 +83,7 @@ impl Exec<'_, '_> {
 
     /// An entry of the jump table at a known place, by an index that is known to be small.
     fn jump_entry(&mut self, size: usize) -> Checked<Option<Value>> {
-        let indexed = self.insn.op1_kind() == OpKind::Memory && self.insn.memory_index_scale() == JUMP_ENTRY;
+        let indexed = self.insn.memory_index_scale() == JUMP_ENTRY;
         let (Some((base, 8)), Some((index, 8))) = (general(self.insn.memory_base()), general(self.insn.memory_index()))
         else {
             return Ok(None);
@@ -94,10 +94,13 @@ impl Exec<'_, '_> {
         }
         let index = self.state.regs[index].value.num();
         let count = index.hi.checked_add(1).filter(|count| *count <= u64::from(self.walk.len() / JUMP_ENTRY));
-        let Some(count) = count.filter(|_| lo >= 0 && index.bytes == 8) else {
+        let Some(count) = count.filter(|_| index.bytes == 8) else {
             return Err(Violation::new(Rule::JumpTable, "the index is not bounded by the table's length"));
         };
-        Ok(Some(Value::Jump(lo as u32, count as u32)))
+        let Ok(table) = u32::try_from(lo) else {
+            return Err(Violation::new(Rule::JumpTable, "the table does not lie in text"));
+        };
+        Ok(Some(Value::Jump(table, count as u32)))
     }
 
     fn lea(&mut self) -> Checked {
@@ -121,9 +124,7 @@ impl Exec<'_, '_> {
         let at = self.state.rsp();
         self.frame_range(at, 8)?;
         let cell = self.state.frame.read(at, 8);
-        let above = Value::Ptr(Ptr::exact(Region::Frame, at + 8));
-        self.check_stack_pointer(above)?;
-        self.state.regs[RSP] = Cell::new(above);
+        self.state.regs[RSP] = Cell::new(Value::Ptr(Ptr::exact(Region::Frame, at + 8)));
         self.write_register((register, 8), cell)
     }
 
@@ -231,9 +232,7 @@ impl Exec<'_, '_> {
         }
         let entry = self.walk.trap(self.at);
         let listed = matches!(entry, Some(TrapCode::IntegerDivisionByZero | TrapCode::IntegerOverflow));
-        if !listed || self.insn.op0_kind() == OpKind::Memory {
-            return Err(Violation::new(Rule::Trap, "it may fault, but the trap table does not call it a division"));
-        }
+        ensure(listed, Rule::Trap, "it may fault, but the trap table does not call it a division")?;
         let divisor = usize::from(self.read_as(0, size)?.value.readable()) >= size;
         let high = usize::from(self.read_register((RDX, size)).value.readable()) >= size;
         let shown = divisor && high && self.rax_is_readable(size);
@@ -246,9 +245,6 @@ impl Exec<'_, '_> {
     /// One operand: the product of it and `rax` in `rdx` and `rax`.
     pub(super) fn wide_multiply(&mut self) -> Checked {
         let size = self.size(0)?;
-        if size == 2 {
-            return self.denied();
-        }
         let source = usize::from(self.read_as(0, size)?.value.readable()) >= size;
         let shown = source && self.rax_is_readable(size);
         self.keep_flags(shown);
@@ -284,6 +280,5 @@ fn extended(cell: Cell, from: usize, to: usize) -> Cell {
     if num.hi <= mask(from) >> 1 {
         return Cell { value: Value::Num(num), ..cell };
     }
-    let bytes = if usize::from(num.bytes) >= from { 8 } else { num.bytes };
-    Cell::new(Value::Num(Num { lo: 0, hi: mask(to), zeros: num.zeros.min(8 * from as u8 - 1), bytes }))
+    Cell::new(Value::Num(Num { lo: 0, hi: mask(to), zeros: num.zeros.min(8 * from as u8 - 1), bytes: num.bytes }))
 }

@@ -144,16 +144,16 @@ impl Exec<'_, '_> {
     fn read_register(&mut self, (register, size): (usize, usize)) -> Cell {
         let cell = self.named(register);
         let value = cell.value.truncate(size);
-        let whole = size == 8 || cell.value.num().hi <= mask(size) && matches!(cell.value, Value::Num(_));
+        let whole = cell.value.num().hi <= mask(size);
         Cell { value, id: if whole { cell.id } else { 0 } }
     }
 
-    /// Writes a register: four bytes clear the upper half, fewer leave the rest.
+    /// Writes a register: four bytes clear the upper half, fewer leave the rest. A name is the whole value's.
     fn write_register(&mut self, (register, size): (usize, usize), cell: Cell) -> Checked {
         let old = self.state.regs[register].value;
         let new = match size {
             8 => cell,
-            4 => Cell { value: cell.value.truncate(4), id: if cell.value.num().hi <= mask(4) { cell.id } else { 0 } },
+            4 => Cell { value: cell.value.truncate(4), ..cell },
             _ => Cell::new(merge(old, cell.value, size)),
         };
         if register == crate::state::reg::RSP {
@@ -190,7 +190,7 @@ impl Exec<'_, '_> {
     /// Reads an operand as this many bytes: immediates are sign-extended and cut.
     fn read_as(&mut self, operand: u32, size: usize) -> Checked<Cell> {
         let cell = self.read(operand)?;
-        if cell.value.num().hi <= mask(size) || size == 8 {
+        if cell.value.num().hi <= mask(size) {
             return Ok(cell);
         }
         match cell.value.num().is_exact() {

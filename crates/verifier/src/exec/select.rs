@@ -94,7 +94,7 @@ impl Exec<'_, '_> {
         let b = self.read_as(1, size)?;
         let same = self.register(0).is_some() && self.insn.op0_register() == self.insn.op1_register();
         self.state.flags = match a.value {
-            Value::RawContext(_) if same && size == 8 => Flags::Test(a),
+            Value::RawContext(_) if same => Flags::Test(a),
             _ if usize::from(a.value.readable().min(b.value.readable())) >= size => Flags::Plain,
             _ => Flags::Secret,
         };
@@ -151,19 +151,13 @@ impl Exec<'_, '_> {
         // Constants are the same wherever they are.
         let exact = cell.value.num().is_exact().is_some();
         let is = |other: Cell| cell.id != 0 && cell.id == other.id || exact && cell.value == other.value;
-        let (size, a, b) = match self.state.flags {
-            Flags::Cmp(size, a, b) => (size, a, b),
-            Flags::Scan(id, found) if cell.id != 0 && id == cell.id && relation == Relation::Unequal => {
-                return found.value;
-            }
-            _ => return cell.value,
-        };
+        let Flags::Cmp(_, a, b) = self.state.flags else { return cell.value };
         // A constant that others are compared with is no better known afterwards; the entry of a jump table
         // that it stands for must keep the rules even if it is never taken.
         if is(a) {
-            at_most(cell.value, relation, b.value, size)
+            at_most(cell.value, relation, b.value)
         } else if is(b) && (!exact || matches!(a.value, Value::UpTo(..))) {
-            at_most(cell.value, relation.swapped(), a.value, size)
+            at_most(cell.value, relation.swapped(), a.value)
         } else {
             cell.value
         }
@@ -225,7 +219,7 @@ impl Exec<'_, '_> {
             _ => return,
         };
         let enough = matches!(relation, Relation::Below | Relation::AtMost | Relation::Equal);
-        if let Some(at) = place.is_exact().filter(|_| enough && place.to == Region::Frame) {
+        if let Some(at) = place.is_exact().filter(|_| enough) {
             self.state.compared = self.state.compared.min(at - limit);
         }
     }
@@ -236,7 +230,7 @@ fn union(a: Value, b: Value) -> Value {
     match (a, b) {
         _ if a == b => a,
         (Value::UpTo(bound, shift), other) | (other, Value::UpTo(bound, shift)) if other.num().hi == 0 => {
-            if other.readable() == 8 { Value::UpTo(bound, shift) } else { Value::SECRET }
+            Value::UpTo(bound, shift)
         }
         (Value::Num(_) | Value::UpTo(..), Value::Num(_) | Value::UpTo(..)) => {
             let (a, b) = (a.num(), b.num());
@@ -251,8 +245,8 @@ fn union(a: Value, b: Value) -> Value {
     }
 }
 
-/// A value that stands in this relation to another.
-fn at_most(value: Value, relation: Relation, other: Value, size: usize) -> Value {
+/// A value that stands in this relation to another. They were compared as a whole: both can be read.
+fn at_most(value: Value, relation: Relation, other: Value) -> Value {
     let Value::Num(num) = value else { return value };
     let less = match relation {
         Relation::Below => 1,
@@ -260,7 +254,7 @@ fn at_most(value: Value, relation: Relation, other: Value, size: usize) -> Value
         Relation::AtLeast | Relation::Above | Relation::Unequal | Relation::Unknown => return value,
     };
     if let Value::UpTo(..) = other {
-        return if size == 8 && num.bytes == 8 { other } else { value };
+        return other;
     }
     let hi = num.hi.min(other.num().hi.saturating_sub(less));
     Value::Num(Num { lo: num.lo.min(hi), hi, ..num })

@@ -10,6 +10,8 @@
 //!     mov eax, [rdi + rsi]       ! memory          the trap table's entry
 //! .label:
 //! .times 3                       repeats up to `.end`; `{n}` counts from 0
+//! .enter 24                      compares the stack with its limit, as much deeper as this, and takes a frame
+//! .leave 24                      gives it back and returns; `.deep`, where `.enter` leads otherwise, follows
 //! ```
 
 use crate::assemble::{Symbols, assemble};
@@ -98,7 +100,7 @@ fn expand(body: &[(usize, String)]) -> Result<Vec<(usize, String)>, String> {
     let mut rest = body.iter();
     while let Some((nth, line)) = rest.next() {
         let Some(count) = line.strip_prefix(".times ") else {
-            out.push((*nth, line.clone()));
+            out.extend(framed(line).into_iter().map(|line| (*nth, line)));
             continue;
         };
         let count: usize = count.parse().map_err(|_| format!("line {nth}: `.times` takes a number"))?;
@@ -108,6 +110,22 @@ fn expand(body: &[(usize, String)]) -> Result<Vec<(usize, String)>, String> {
         }
     }
     Ok(out)
+}
+
+/// What `.enter` and `.leave` stand for; any other line for itself.
+fn framed(line: &str) -> Vec<String> {
+    let lines = match line.split_once(' ') {
+        Some((".enter", bytes)) => {
+            let enough = format!("add rax, {bytes}");
+            let take = format!("sub rsp, {bytes}");
+            return ["mov rax, [rdi + stack_limit]", &enough, "cmp rsp, rax", "jb .deep", &take]
+                .map(String::from)
+                .into();
+        }
+        Some((".leave", bytes)) => [&format!("add rsp, {bytes}"), "ret", ".deep:", "ud2 ! stack"].map(String::from),
+        _ => return vec![line.into()],
+    };
+    lines.into()
 }
 
 /// `{n}` is the count, `{n*8+4}` a number made of it.

@@ -1,6 +1,8 @@
 //! An artifact with one function that is looked at; all others are traps.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::sync::Mutex;
 
 use selvedge_compiler::{Options, compile};
 use selvedge_contract::artifact::{ArtifactIndex, ArtifactParts, FunctionRecord, TextCounts, TextFunction, write};
@@ -62,13 +64,7 @@ fn module(case: &Case) -> Result<(Contract, Vec<u32>), String> {
         Some("dense") => MemoryLayout::Dense,
         Some(other) => return Err(format!("no layout is called {other}")),
     };
-    let meter = case.header("metered").is_some();
-    let options = Options { memory, meter, threads: Some(1), ..Options::default() };
-    let compiled = compile(include_bytes!("module.wat"), &options, &()).map_err(|e| e.to_string())?;
-    let index = ArtifactIndex::read(&compiled).map_err(|e| e.to_string())?;
-    let types = index.functions(&compiled).iter().map(|record| record.ty).collect();
-    let mut contract = index.contract;
-    contract.image.clear();
+    let (mut contract, types) = compiled(memory, case.header("metered").is_some())?;
     match case.header("cpu") {
         None => {}
         Some("x86-64-v3") => contract.cpu = CpuFeatures::X86_64_V3,
@@ -76,6 +72,23 @@ fn module(case: &Case) -> Result<(Contract, Vec<u32>), String> {
         Some(other) => return Err(format!("no processor is called {other}")),
     }
     Ok((contract, types))
+}
+
+/// The same of the module as it is compiled, once for each way.
+fn compiled(memory: MemoryLayout, meter: bool) -> Result<(Contract, Vec<u32>), String> {
+    type Known = BTreeMap<(bool, bool), (Contract, Vec<u32>)>;
+    static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().map_err(|e| e.to_string())?;
+    if let Some(found) = known.get(&(memory == MemoryLayout::Dense, meter)) {
+        return Ok(found.clone());
+    }
+    let options = Options { memory, meter, threads: Some(1), ..Options::default() };
+    let compiled = compile(include_bytes!("module.wat"), &options, &()).map_err(|e| e.to_string())?;
+    let index = ArtifactIndex::read(&compiled).map_err(|e| e.to_string())?;
+    let types = index.functions(&compiled).iter().map(|record| record.ty).collect();
+    let mut contract = index.contract;
+    contract.image.clear();
+    Ok(known.entry((memory == MemoryLayout::Dense, meter)).or_insert((contract, types)).clone())
 }
 
 /// Names of the module's functions, in order.
@@ -184,13 +197,16 @@ fn symbols(contract: &Contract, layout: &Layout) -> Result<Symbols, String> {
         ("activation", header::ACTIVATION.into()),
         ("import", own.import_function(0).into()),
         ("shared_memory", own.import_memory(0).into()),
+        ("wide_memory", own.import_memory(1).into()),
         ("lent_table", own.import_table(0).into()),
+        ("lent_references", own.import_table(1).into()),
         ("lent_global", own.import_global(0).into()),
         ("memory", own.memory_def(0).into()),
         ("table", own.table_def(0).into()),
         ("count", own.global(0).into()),
         ("fixed", own.global(1).into()),
         ("entries", own.table_entries(0).into()),
+        ("references", own.table_entries(1).into()),
         ("unary_id", unary),
     ]
     .map(|(name, value): (&str, i64)| (name.to_owned(), value))

@@ -45,3 +45,13 @@
     vmovdqu [rdi + rax], xmm3     ! memory
     mov eax, esi
     ret
+
+# products with one operand, of each size
+> function: binary
+    mov rax, rsi
+    mul rdx
+    imul edx
+    mul dx
+    mul dl
+    movzx eax, al
+    ret

@@ -40,3 +40,22 @@
 > metered: yes
 > refused: control leaves the function
     int3
+
+# an entry that a clamped index never takes leads away
+> refused: control leaves the function
+    mov eax, esi
+    and eax, 1
+    mov ecx, 2
+    cmp eax, 2
+    cmovb ecx, eax
+    lea rax, [.table]
+    movsxd rdx, dword [rax + rcx*4]
+    add rdx, rax
+    jmp rdx
+.table:
+    offset .one minus .table
+    offset .one minus .table
+    offset @other minus .table
+.one:
+    mov eax, 1
+    ret

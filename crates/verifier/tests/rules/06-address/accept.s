@@ -15,3 +15,20 @@
     bytes 00 00 00 00 00 00 00
 .lanes:
     bytes 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+
+# one of several aligned vectors of constants
+> function: binary
+    mov eax, esi
+    and eax, 16
+    lea rcx, [.lanes]
+    pxor xmm1, xmm1
+    paddd xmm1, [rcx + rax]
+    mov eax, esi
+    ret
+.times 8
+    bytes 00
+.end
+.lanes:
+.times 32
+    bytes 00
+.end

@@ -97,3 +97,21 @@
     mov rax, [rdi + rbx]            ! memory
     pop rbx
     ret
+
+# a vector operand among constants, at a multiple of eight
+> refused: must be aligned
+> function: binary
+    mov eax, esi
+    and eax, 8
+    lea rcx, [.lanes]
+    pxor xmm1, xmm1
+    paddd xmm1, [rcx + rax]
+    mov eax, esi
+    ret
+.times 8
+    bytes 00
+.end
+.lanes:
+.times 32
+    bytes 00
+.end

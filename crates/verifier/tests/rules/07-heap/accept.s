@@ -69,3 +69,110 @@
 .on:
     mov eax, [rdi + rax + 8]        ! memory
     jmp .again
+
+# up to the guard's last byte
+    mov eax, esi
+    mov eax, [rdi + rax + 0x1fffffd] ! memory
+    ret
+
+# a lent memory, clamped to its own bound, up to the guard's last byte
+    mov rdx, [rdi + shared_memory]
+    mov r8, [rdx]
+    mov eax, esi
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    mov eax, [r8 + rax + 0x1fffffc] ! memory
+    ret
+
+# dense: the same
+> layout: dense
+    mov rdx, [rdi + shared_memory]
+    mov r8, [rdx]
+    mov eax, esi
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    mov eax, [r8 + rax + 0x1ffc]    ! memory
+    ret
+
+# dense: a constant in a lent memory, clamped to its own bound
+> layout: dense
+    mov rdx, [rdi + shared_memory]
+    mov r8, [rdx]
+    mov eax, 100
+    mov rcx, [rdx + 16]
+    cmp rcx, rax
+    cmovb rax, rcx
+    mov eax, [r8 + rax]             ! memory
+    ret
+
+# dense: a slot is compared and used
+> layout: dense
+    sub rsp, 24
+    mov eax, esi
+    push rax
+    mov ecx, 0x400000
+    cmp qword [rsp], 0x400000
+    mov rax, [rsp]
+    cmova rax, rcx
+    mov eax, [rdi + rax]            ! memory
+    add rsp, 32
+    ret
+
+# dense: a slot of a number that is compared in a register
+> layout: dense
+    sub rsp, 24
+    mov eax, esi
+    mov ecx, 0x400000
+    cmp rax, 0x400000
+    mov [rsp], rax
+    mov rdx, [rsp]
+    cmova rdx, rcx
+    mov eax, [rdi + rdx]            ! memory
+    add rsp, 24
+    ret
+
+# dense: the same number in another register
+> layout: dense
+    mov eax, esi
+    mov edx, eax
+    mov ecx, 0x400000
+    cmp rdx, 0x400000
+    cmova rax, rcx
+    mov eax, [rdi + rax]            ! memory
+    ret
+
+# indices that shifts, products, differences and signs leave small
+> function: binary
+> layout: dense
+    mov rax, rsi
+    shr rax, 44
+    mov eax, [rdi + rax]            ! memory
+    mov eax, esi
+    shr eax, 12
+    mov ecx, edx
+    shr rax, cl
+    mov eax, [rdi + rax]            ! memory
+    mov rax, 0x7fffffffffffffff
+    and rax, rsi
+    sar rax, 43
+    mov eax, [rdi + rax]            ! memory
+    mov eax, esi
+    and eax, 255
+    imul rax, rax, 8
+    mov eax, [rdi + rax]            ! memory
+    mov eax, 16
+    mov ecx, esi
+    and ecx, 16
+    sub rax, rcx
+    mov eax, [rdi + rax]            ! memory
+    mov eax, esi
+    and eax, 255
+    or rax, 0x100
+    mov eax, [rdi + rax]            ! memory
+    mov eax, esi
+    and eax, 0x7f
+    movsx rax, al
+    mov eax, [rdi + rax]            ! memory
+    ret

@@ -128,3 +128,53 @@
     mov rdx, [rdi + memory]
     mov eax, [rdx - 8]              ! memory
     ret
+
+# beyond the guard's last byte
+> refused: it may reach
+    mov eax, esi
+    mov eax, [rdi + rax + 0x1fffffe] ! memory
+    ret
+
+# a lent memory, clamped to its own bound, beyond the guard's last byte
+> refused: it may reach
+    mov rdx, [rdi + shared_memory]
+    mov r8, [rdx]
+    mov eax, esi
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    mov eax, [r8 + rax + 0x1fffffd] ! memory
+    ret
+
+# dense: the same
+> layout: dense
+> refused: it may reach
+    mov rdx, [rdi + shared_memory]
+    mov r8, [rdx]
+    mov eax, esi
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    mov eax, [r8 + rax + 0x1ffd]    ! memory
+    ret
+
+# a lent memory of 64-bit addresses, not clamped
+> refused: it may reach
+    mov rdx, [rdi + wide_memory]
+    mov r8, [rdx]
+    mov eax, esi
+    mov eax, [r8 + rax]             ! memory
+    ret
+
+# dense: a division between comparison and choice
+> layout: dense
+> refused: it may reach
+    mov r8d, esi
+    mov r9d, 0x400000
+    cmp r8, 0x400000
+    xor edx, edx
+    mov eax, 7
+    div r9d                         ! division
+    cmova r8, r9
+    mov eax, [rdi + r8]             ! memory
+    ret

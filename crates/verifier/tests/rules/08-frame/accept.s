@@ -26,3 +26,18 @@
     mov r10d, 1
     mov edi, 1
     ret
+
+# the stack pointer by a constant that was shifted to the top
+    mov eax, -1
+    shl rax, 32
+    add rsp, rax
+    sub rsp, rax
+    mov eax, esi
+    ret
+
+# the stack pointer by a constant of four bytes
+    mov eax, -8
+    sub rsp, rax
+    add rsp, rax
+    mov eax, esi
+    ret

@@ -102,3 +102,42 @@
     ret
 .deep:
     ud2                             ! stack
+
+# the caller's frame is read as a vector
+> refused: the caller's frame
+    movups xmm0, [rsp + 8]
+    mov eax, esi
+    ret
+
+# half of a vector reaches into the caller's frame
+> refused: the caller's frame
+    movups xmm0, [rsp]
+    mov eax, esi
+    ret
+
+# beyond the area for results as a vector
+> function: many
+> refused: outside the caller's area
+    movups xmm0, [rdi + 8]
+    ret
+
+# a place in the frame by one of several constants
+> refused: the place in the frame is not known
+    sub rsp, 24
+    mov eax, esi
+    and eax, 1
+    lea rcx, [.numbers]
+    movzx ecx, byte [rcx + rax]
+    mov eax, [rsp + rcx]
+    add rsp, 24
+    mov eax, esi
+    ret
+.numbers:
+    bytes 08 00
+
+# more is popped than was pushed
+> refused: the caller's frame
+    pop rax
+    pop rax
+    mov eax, esi
+    ret

@@ -12,3 +12,18 @@
     mov rdx, [rdi + shared_memory]
     mov rax, [rdx + 8]
     ret
+
+# sizes of memories and tables as a float's bits
+    movsd xmm0, [rdi + memory + 8]
+    movsd xmm0, [rdi + table + 8]
+    mov rdx, [rdi + shared_memory]
+    movsd xmm0, [rdx + 8]
+    mov rdx, [rdi + lent_table]
+    movsd xmm0, [rdx + 8]
+    mov eax, esi
+    ret
+
+# sizes of a lent table of references
+    mov rdx, [rdi + lent_references]
+    mov eax, [rdx + 8]
+    ret

@@ -156,3 +156,38 @@
     pinsrw xmm0, [rdi + memory + 8], 0
     mov eax, esi
     ret
+
+# an entry of a lent table as a vector
+> refused: no field here
+    mov rdx, [rdi + lent_table]
+    mov rdx, [rdx]
+    movups xmm0, [rdx]
+    mov eax, esi
+    ret
+
+# the entries of a lent table of references
+> refused: no field here
+    mov rdx, [rdi + lent_references]
+    mov rdx, [rdx]
+    mov eax, esi
+    ret
+
+# the bound of a lent table of references
+> refused: no field here
+    mov rdx, [rdi + lent_references]
+    mov rdx, [rdx + 16]
+    mov eax, esi
+    ret
+
+# the owner of a lent table of references
+> refused: no field here
+    mov rdx, [rdi + lent_references]
+    mov rdx, [rdx + 24]
+    mov eax, esi
+    ret
+
+# an entry of a table of references
+> refused: no field here
+    mov rdx, [rdi + references]
+    mov eax, esi
+    ret

@@ -24,3 +24,23 @@
     mov rdx, [rdx + rax + 8]
     mov eax, esi
     ret
+
+# an index of whole entries, by a mask of it
+    mov eax, esi
+    and eax, 0x1e0
+    mov rdx, [rdi + rax + entries]
+    mov eax, esi
+    ret
+
+# a lent table, clamped to its first entry
+    mov rdx, [rdi + lent_table]
+    mov eax, esi
+    xor r8d, r8d
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, r8
+    shl rax, 5
+    mov rdx, [rdx]
+    mov rdx, [rdx + rax + 8]
+    mov eax, esi
+    ret

@@ -59,3 +59,57 @@
     mov rdx, [rdi + rax + entries - 24]
     mov eax, esi
     ret
+
+# the first entry of a lent table, which may have none
+> refused: not bounded by the table's own bound
+    mov rdx, [rdi + lent_table]
+    mov rdx, [rdx]
+    mov rdx, [rdx + 8]
+    mov eax, esi
+    ret
+
+# a lent table, clamped to its own bound, and an index added
+> refused: not bounded by the table's own bound
+    mov rdx, [rdi + lent_table]
+    mov eax, esi
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    shl rax, 5
+    mov rdx, [rdx]
+    add rdx, rax
+    mov ecx, esi
+    and ecx, 32
+    mov rdx, [rdx + rcx + 8]
+    mov eax, esi
+    ret
+
+# an entry behind the one that an index chooses
+> refused: which field of which entry
+    mov eax, esi
+    mov ecx, 10
+    cmp rax, 10
+    cmova rax, rcx
+    shl rax, 5
+    mov rdx, [rdi + rax + entries + 32]
+    mov eax, esi
+    ret
+
+# an entry by the sum of two indices, which has no name
+> refused: which field of which entry
+    mov eax, esi
+    and eax, 0xe0
+    mov ecx, esi
+    and ecx, 0x60
+    add rax, rdi
+    mov rdx, [rax + rcx + entries]
+    mov eax, esi
+    ret
+
+# an index times eight
+> refused: which field of which entry
+    mov eax, esi
+    and eax, 63
+    mov rdx, [rdi + rax*8 + entries]
+    mov eax, esi
+    ret

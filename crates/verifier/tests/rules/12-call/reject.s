@@ -170,3 +170,96 @@
     ret
 .deep:
     ud2                             ! stack
+
+# a jump table's entry, read with a displacement
+> refused: no code that the function may call
+    mov ecx, esi
+    and ecx, 1
+    lea rax, [.table]
+    movsxd rdx, dword [rax + rcx*4 + 4]
+    add rdx, rax
+    jmp rdx
+.table:
+    offset .one minus .table
+    offset .one minus .table
+    offset .one minus .table
+    offset .one minus .table
+.one:
+    mov eax, 1
+    ret
+
+# every other entry of a jump table
+> refused: no code that the function may call
+    mov ecx, esi
+    and ecx, 1
+    lea rax, [.table]
+    movsxd rdx, dword [rax + rcx*8]
+    add rdx, rax
+    jmp rdx
+.table:
+    offset .one minus .table
+    offset .one minus .table
+    offset .one minus .table
+    offset .one minus .table
+.one:
+    mov eax, 1
+    ret
+
+# half an entry of a jump table
+> refused: no code that the function may call
+    mov ecx, esi
+    and ecx, 1
+    lea rax, [.table]
+    movsx rdx, word [rax + rcx*4]
+    add rdx, rax
+    jmp rdx
+.table:
+    offset .one minus .table
+    offset .one minus .table
+    offset .one minus .table
+    offset .one minus .table
+.one:
+    mov eax, 1
+    ret
+
+# an entry of a jump table from a place that is not known
+> refused: no code that the function may call
+    mov ecx, esi
+    and ecx, 1
+    lea rax, [.table]
+    mov r8, rax
+    mov r9d, esi
+    and r9d, 1
+    add r8, r9
+    movsxd rdx, dword [r8 + rcx*4]
+    add rdx, rax
+    jmp rdx
+.table:
+    offset .one minus .table
+    offset .one minus .table
+    offset .one minus .table
+    offset .one minus .table
+.one:
+    mov eax, 1
+    ret
+
+# what is chosen if the signature does not match is another function
+> refused: no code that the function may call
+    .enter 24
+    mov eax, esi
+    mov ecx, 20
+    cmp rax, 20
+    cmova rax, rcx
+    shl rax, 5
+    mov r9, [rdi + rax + entries + 8]
+    mov r8, [rdi + rax + entries]
+    mov rdx, [rdi + rax + entries + 16]
+    mov r11, unary_id
+    lea rcx, [@other]
+    cmp r9, r11
+    cmove rcx, r8
+    test rdx, rdx
+    cmove rdx, rdi
+    mov rdi, rdx
+    call rcx
+    .leave 24

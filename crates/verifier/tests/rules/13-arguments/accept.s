@@ -25,3 +25,14 @@
     ret
 .deep:
     ud2                             ! stack
+
+# an area for results at the end of the own parameters
+> function: on_stack
+    .enter 24
+    mov rsi, rdi
+    lea rdi, [rsp + 32]
+    call @many
+    add rsp, 24
+    ret 16
+.deep:
+    ud2                             ! stack

@@ -135,3 +135,28 @@
 > function: many
     lea rdi, [rdi + 8]
     jmp @many
+
+# a tail call without its parameter
+> refused: General(6) holds no 4 bytes
+    mov rsi, r11
+    jmp @other
+
+# an area for results that is as far from the context as the frame would be
+> refused: the area for results
+    .enter 88
+    mov rsi, rdi
+    lea rdi, [rdi - 80]
+    call @many
+    .leave 88
+
+# an area for results that reaches just over the end of the own parameters
+> function: on_stack
+> refused: the area for results
+    .enter 24
+    mov rsi, rdi
+    lea rdi, [rsp + 40]
+    call @many
+    add rsp, 24
+    ret 16
+.deep:
+    ud2                             ! stack

@@ -29,3 +29,15 @@
     ud2                             ! unreachable
 .deep:
     ud2                             ! stack
+
+# values that reach to the end of the frame: what is called does not return
+    .enter 24
+    mov eax, esi
+    mov [rsp + 16], rax
+    lea rdx, [rsp + 16]
+    mov esi, 4
+    mov rax, [rdi + builtin]
+    call rax
+    ud2                             ! unreachable
+.deep:
+    ud2                             ! stack

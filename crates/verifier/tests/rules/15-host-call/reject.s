@@ -194,3 +194,28 @@
     ret
 .deep:
     ud2                             ! stack
+
+# a builtin with another context
+> refused: not given the function's own context
+    .enter 24
+    mov eax, esi
+    mov [rsp], rax
+    mov rdx, rsp
+    mov rax, [rdi + builtin]
+    lea rdi, [rdi + 8]
+    mov esi, 4
+    call rax
+    .leave 24
+
+# values that are as far from the context as the frame would be
+> refused: the values are not in the frame
+> function: thunk
+    .enter 40
+    mov [rsp], esi
+    mov [rsp + 16], rdx
+    lea rdx, [rdi - 40]
+    mov rsi, import
+    mov rax, [rdi + host_call]
+    call rax
+    mov rax, [rsp]
+    .leave 40

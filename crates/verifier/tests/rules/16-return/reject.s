@@ -91,3 +91,31 @@
     bsf eax, esi
     cmovne eax, ecx
     ret
+
+# a value that the host did not write
+> function: thunk
+> refused: General(0) holds no 8 bytes
+    .enter 40
+    mov [rsp], esi
+    mov [rsp + 16], rdx
+    mov rdx, rsp
+    mov rsi, import
+    mov rax, [rdi + host_call]
+    call rax
+    mov rax, [rsp + 24]
+    .leave 40
+
+# a register that was saved among the host's values
+> function: thunk
+> refused: rbx is not what it was
+    .enter 40
+    mov [rsp], esi
+    mov [rsp + 16], rdx
+    mov [rsp + 24], rbx
+    mov rdx, rsp
+    mov rsi, import
+    mov rax, [rdi + host_call]
+    call rax
+    mov rax, [rsp]
+    mov rbx, [rsp + 24]
+    .leave 40

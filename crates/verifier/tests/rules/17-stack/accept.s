@@ -17,3 +17,21 @@
     mov eax, [rsp]
     add rsp, 24
     ret
+
+# a tail call at exactly the place that was compared
+> function: binary
+    mov rax, [rdi + stack_limit]
+    add rax, 16
+    cmp rsp, rax
+    jb .deep
+    mov rax, [rsp]
+    sub rsp, 16
+    mov [rsp], rax
+    mov [rsp + 8], rsi
+    mov [rsp + 16], rsi
+    mov ecx, 1
+    mov r8d, 1
+    mov r9d, 1
+    jmp @on_stack
+.deep:
+    ud2                             ! stack

@@ -90,3 +90,48 @@
     mov r8d, 1
     mov r9d, 1
     jmp @on_stack
+
+# a call just below what was compared
+> refused: a call must come after
+    mov rax, [rdi + stack_limit]
+    add rax, 39
+    cmp rsp, rax
+    jb .deep
+    sub rsp, 40
+    call @other
+    .leave 40
+
+# pushed deeper than it was compared
+> refused: deeper than it was compared
+    sub rsp, 0x100000
+    push rsi
+    add rsp, 0x100008
+    mov eax, esi
+    ret
+
+# popped from deeper than it was compared
+> refused: deeper than it was compared
+    sub rsp, 0x100000
+    pop rax
+    add rsp, 0xffff8
+    mov eax, esi
+    ret
+
+# a tail call just below what was compared
+> refused: would start deeper
+> function: binary
+    mov rax, [rdi + stack_limit]
+    add rax, 15
+    cmp rsp, rax
+    jb .deep
+    mov rax, [rsp]
+    sub rsp, 16
+    mov [rsp], rax
+    mov [rsp + 8], rsi
+    mov [rsp + 16], rsi
+    mov ecx, 1
+    mov r8d, 1
+    mov r9d, 1
+    jmp @on_stack
+.deep:
+    ud2                             ! stack

@@ -155,3 +155,146 @@
     sete al
     movzx eax, al
     ret
+
+# what a callee left in a register that held a number before
+> refused: may not be shown
+    .enter 24
+    mov ecx, 1
+    mov [rsp], rdi
+    call @other
+    mov rdi, [rsp]
+    mov [rdi], ecx                  ! memory
+    .leave 24
+
+# what a callee left in a vector register
+> refused: may not be shown
+    .enter 24
+    pxor xmm9, xmm9
+    mov [rsp], rdi
+    call @other
+    mov rdi, [rsp]
+    movups [rdi], xmm9              ! memory
+    .leave 24
+
+# what a callee left in the flags
+> refused: the flags say something
+    .enter 24
+    cmp esi, 1
+    call @other
+    sete al
+    movzx eax, al
+    .leave 24
+
+# what a callee left below the stack pointer, where a number was before
+> refused: may not be shown
+    .enter 24
+    mov eax, esi
+    mov [rsp], rax
+    sub rsp, 16
+    mov [rsp], rax
+    add rsp, 16
+    mov [rsp + 8], rdi
+    call @other
+    mov rdi, [rsp + 8]
+    sub rsp, 16
+    mov rax, [rsp]
+    mov [rdi], rax                  ! memory
+    add rsp, 16
+    .leave 24
+
+# what the host left below the stack pointer
+> refused: may not be shown
+    .enter 56
+    mov eax, esi
+    mov [rsp], rax
+    mov [rsp + 40], rdi
+    sub rsp, 16
+    mov [rsp], rax
+    add rsp, 16
+    mov rdx, rsp
+    mov esi, 4
+    mov rax, [rdi + builtin]
+    call rax
+    mov rdi, [rsp + 40]
+    sub rsp, 16
+    mov rax, [rsp]
+    mov [rdi], rax                  ! memory
+    add rsp, 16
+    .leave 56
+
+# what the host left in a register
+> refused: may not be shown
+    .enter 56
+    mov eax, esi
+    mov [rsp], rax
+    mov [rsp + 40], rdi
+    mov rdx, rsp
+    mov ecx, 1
+    mov esi, 4
+    mov rax, [rdi + builtin]
+    call rax
+    mov rdi, [rsp + 40]
+    mov [rdi], ecx                  ! memory
+    .leave 56
+
+# what is left in a register after a trap, which does not return
+> refused: may not be shown
+    .enter 24
+    mov [rsp], rdi
+    mov ecx, 1
+    mov esi, 10
+    mov rax, [rdi + raise]
+    call rax
+    mov rdi, [rsp]
+    mov [rdi], ecx                  ! memory
+    .leave 24
+
+# what is left below the stack pointer after a trap
+> refused: may not be shown
+    .enter 24
+    mov [rsp], rdi
+    mov eax, esi
+    sub rsp, 16
+    mov [rsp], rax
+    add rsp, 16
+    mov esi, 10
+    mov rax, [rdi + raise]
+    call rax
+    mov rdi, [rsp]
+    sub rsp, 16
+    mov rax, [rsp]
+    mov [rdi], rax                  ! memory
+    add rsp, 16
+    .leave 24
+
+# a sum of what a register held on entry with itself and the carry
+> refused: may not be shown
+    cmp esi, 1
+    adc r11, r11
+    mov [rdi], r11                  ! memory
+    mov eax, esi
+    ret
+
+# a few bits of what a register held on entry
+> refused: may not be shown
+    and r11d, 255
+    sar r11d, 1
+    mov [rdi], r11d                 ! memory
+    mov eax, esi
+    ret
+
+# any number is compared with an entry's signature
+> refused: the flags say something
+    mov rdx, [rdi + entries + 8]
+    mov eax, esi
+    cmp rax, rdx
+    sete al
+    movzx eax, al
+    ret
+
+# a bit of an entry's context, in the table itself
+> refused: the flags say something
+    test qword [rdi + entries + 16], 1
+    sete al
+    movzx eax, al
+    ret

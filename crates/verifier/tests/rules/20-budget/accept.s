@@ -14,3 +14,12 @@
     mov eax, esi
     add rsp, 80
     ret
+
+# the deepest frame, whose first byte is looked at
+    .enter 0x4000000
+.times 4000
+    nop
+.end
+    mov eax, [rsp]
+    mov eax, esi
+    .leave 0x4000000

@@ -24,3 +24,10 @@
     ret
 .deep:
     ud2                             ! stack
+
+# one that is deeper
+> refused: frame is too large
+    .enter 0x4000008
+    mov eax, [rsp]
+    mov eax, esi
+    .leave 0x4000008
