@@ -1,7 +1,7 @@
 //! Where a source file can be changed so that it checks less, and how.
 //!
-//! All changes of a file are written into it at once, each behind a number: `crate::mutant(7) || (a <= b)`. So the
-//! crate is built once, and the environment chooses the change.
+//! All changes of a file are written into it at once, each behind a number: `crate::instead(7, true, a <= b)`. So the
+//! crate is built once, and the environment chooses the change. What a condition does beside deciding is done still.
 
 use std::ops::Range;
 
@@ -83,12 +83,7 @@ impl Sites<'_> {
         let source = self.source(&range);
         for value in values {
             let number = self.add(condition, format!("`{source}` is always {value}"));
-            let before = match value {
-                true => format!("(crate::mutant({number}) || "),
-                false => format!("(!crate::mutant({number}) && "),
-            };
-            // A literal decides for itself, so what is moved in the condition is moved once.
-            self.wrap(&range, format!("{before}("), "))");
+            self.wrap(&range, format!("crate::instead({number}, {value}, "), ")");
         }
     }
 
@@ -96,7 +91,11 @@ impl Sites<'_> {
     fn replacement(&mut self, what: &impl Spanned, new: &str, change: String) {
         let range = what.span().byte_range();
         let number = self.add(what, change);
-        self.wrap(&range, format!("(if crate::mutant({number}) {{ {new} }} else {{ "), " })");
+        // Both are looked at, so that it is known where they differ, unless looking may end the function.
+        match self.text[range.clone()].contains('?') {
+            true => self.wrap(&range, format!("(if crate::mutant({number}) {{ {new} }} else {{ "), " })"),
+            false => self.wrap(&range, format!("crate::instead({number}, {new}, "), ")"),
+        }
     }
 
     fn binary(&mut self, node: &syn::ExprBinary) {
@@ -279,7 +278,7 @@ mod tests {
             ]
         );
         assert!(syn::parse_file(&mutated.text).is_ok(), "{}", mutated.text);
-        assert!(mutated.text.contains("crate::mutant(10) || "), "{}", mutated.text);
+        assert!(mutated.text.contains("crate::instead(10, true, "), "{}", mutated.text);
     }
 
     #[test]
