@@ -37,7 +37,7 @@ const EXIT_TIMEOUT: u8 = 124;
 /// which starts large programs faster: for artifacts nobody could tamper with.
 #[derive(clap::Args)]
 #[command(after_help = "\
-Exit code: the program's; 134 after a trap, 124 after a timeout or at a
+Exit code: the program's; 134 after a trap, 124 after --timeout, --cpu-time or
 --meter-limit, 1 if it could not be run, 2 for a mistake on this command line.
 
 Compiled modules are kept in $XDG_CACHE_HOME/selvedge or ~/.cache/selvedge, at
@@ -48,7 +48,7 @@ Examples:
   selvedge run --dir . --env HOME app.wasm --flag-of-the-program
   selvedge run --dir /srv/data::/data::ro --memory-max 64MiB app.selv
   selvedge run --dir assets.tar::/assets app.wasm
-  selvedge run --timeout 2s loop.wat
+  selvedge run --timeout 2s --cpu-time 300ms loop.wat
   selvedge run --trace wasi app.wasm
   selvedge run --policy edge.toml app.selv
   selvedge run --invoke add math.wat 2 3")]
@@ -83,6 +83,9 @@ pub(crate) struct Args {
     /// End it after this time (300ms, 2s, 1m, ...)
     #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits")]
     timeout: Option<Duration>,
+    /// End it when it has used so much CPU time, what the host does for it included
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Limits")]
+    cpu_time: Option<Duration>,
     /// End it before it executes more instructions; a module is compiled with
     /// --meter for it, an artifact must be
     #[arg(long, value_name = "COUNT", help_heading = "Limits")]
@@ -203,6 +206,7 @@ fn limits(args: &Args) -> Limits {
     limits.memory_bytes_max = args.memory_max.unwrap_or(limits.memory_bytes_max);
     limits.meter_max = args.meter_limit.unwrap_or(limits.meter_max);
     limits.stack_bytes = args.stack_size.unwrap_or(limits.stack_bytes);
+    limits.time.cpu = args.cpu_time;
     limits
 }
 
@@ -328,15 +332,18 @@ fn invoke(args: &Args, store: &mut Store<Wasi>, instance: Instance, export: &str
 
 /// Turns how the guest ended into what this command says and exits with.
 fn ending(args: &Args, error: anyhow::Error) -> Result<ExitCode> {
-    let code = match error.downcast_ref::<CallError>() {
+    let (code, limit) = match error.downcast_ref::<CallError>() {
         Some(CallError::Exit(code)) => return Ok(ExitCode::from(*code as u8)),
-        Some(CallError::Trap(_)) => EXIT_TRAP,
-        Some(CallError::Interrupted(_) | CallError::MeterExhausted(_)) => EXIT_TIMEOUT,
+        Some(CallError::Trap(_)) => (EXIT_TRAP, None),
+        Some(CallError::MeterExhausted(_)) => (EXIT_TIMEOUT, None),
+        Some(CallError::Interrupted(_)) => (EXIT_TIMEOUT, args.timeout.map(|time| format!("{time:?}, the --timeout"))),
+        Some(CallError::CpuTimeExceeded(_)) => {
+            (EXIT_TIMEOUT, args.cpu_time.map(|time| format!("{time:?} of CPU time, the --cpu-time")))
+        }
         _ => return Err(error),
     };
-    let timeout = args.timeout.filter(|_| matches!(error.downcast_ref(), Some(CallError::Interrupted(_))));
-    match timeout {
-        Some(timeout) => eprintln!("error: ended after {timeout:?}, the --timeout; {error}"),
+    match limit {
+        Some(limit) => eprintln!("error: ended after {limit}; {error}"),
         None => eprintln!("error: {error}"),
     }
     Ok(ExitCode::from(code))
