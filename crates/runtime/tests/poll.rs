@@ -3,13 +3,13 @@
 mod common;
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::load;
+use common::{Wakes, load, poll};
 use selvedge_runtime::{
     CallError, Caller, HostError, Instance, Limits, Linker, Outcome, Pool, PoolLimits, Store, TrapCode, TypedFunc, Wait,
 };
@@ -22,19 +22,6 @@ struct Attempts {
     made: u32,
     /// Whom the last one said to wake.
     waker: Option<Waker>,
-}
-
-#[derive(Default)]
-struct Wakes(AtomicU32);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 const GUEST: &str = r#"(module

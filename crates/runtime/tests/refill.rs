@@ -5,13 +5,13 @@
 mod common;
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
-use common::load_with;
+use common::{load_with, poll};
 use selvedge_compiler::Options;
 use selvedge_runtime::{
     AsContextMut, CallError, Caller, HostError, Instance, InstancePre, Limits, Linker, Pool, PoolLimits, Store,
@@ -49,10 +49,6 @@ fn instance(pre: &InstancePre<u64>) -> (Store<u64>, Instance) {
     let mut store = Store::new(0, limits()).unwrap();
     let instance = pre.instantiate(&mut store).unwrap();
     (store, instance)
-}
-
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Polls until it is over.

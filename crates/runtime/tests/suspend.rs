@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use common::load;
+use common::{Wakes, load, poll};
 use selvedge_runtime::{
     AsContextMut, CallError, Caller, HostError, Instance, Limits, Linker, Outcome, Store, TrapCode, Val, Wait,
 };
@@ -36,19 +36,6 @@ impl Future for Gate {
         inner.1 = Some(cx.waker().clone());
         if inner.0 { Poll::Ready(()) } else { Poll::Pending }
     }
-}
-
-#[derive(Default)]
-struct Wakes(AtomicU32);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Counts what was dropped.

@@ -1,6 +1,12 @@
 //! What the tests share: from text to a module or an instance.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
 use selvedge_compiler::{Options, compile};
 use selvedge_runtime::{
     CallError, Instance, InstantiateError, Limits, Linker, LoadError, Module, Source, Store, TrapCode,
@@ -12,8 +18,12 @@ pub fn load(wat: impl AsRef<[u8]>) -> Module {
 }
 
 pub fn load_with(wat: impl AsRef<[u8]>, options: &Options) -> Module {
-    let artifact = compile(wat.as_ref(), options, &()).unwrap();
-    Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN).unwrap()
+    load_untrusted(&compile(wat.as_ref(), options, &()).unwrap())
+}
+
+/// Loads an artifact that can be proved.
+pub fn load_untrusted(artifact: &[u8]) -> Module {
+    Module::load_untrusted(artifact, std::num::NonZeroUsize::MIN).unwrap()
 }
 
 /// Loads what the compiler has just written. Tests that damage it do not run it.
@@ -64,4 +74,19 @@ impl Random {
     pub fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
+}
+
+/// A task that counts how often it was woken.
+#[derive(Default)]
+pub struct Wakes(pub AtomicU32);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Polls once, for nobody.
+pub fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
 }
