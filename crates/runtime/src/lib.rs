@@ -24,6 +24,11 @@
 //! Host functions run on the host's stack and may call back into the guest through their [`Caller`]. There are
 //! four ways to define one: [`Linker::func_wrap`] from Rust types, [`Linker::func_new`] of any type, and
 //! [`Linker::func_wrap_async`] and [`Linker::func_wrap_poll`] for one that may suspend the guest while it waits.
+//!
+//! Examples stand where things are: a fresh instance for every request ([`Pool`], [`PoolLimits::fitting`]), what it may
+//! use ([`Limits`], [`TimeLimits`]), ending it from elsewhere ([`Store::interrupt_handle`]), functions that wait
+//! ([`Linker::func_wrap_async`]), shares of the processor for tenants ([`Scheduler`]), counted instructions
+//! ([`Store::on_meter_used_up`]).
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 

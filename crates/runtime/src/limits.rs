@@ -10,6 +10,29 @@ use crate::time::TimeLimits;
 ///
 /// Limits on a module's own declarations come on top: a memory never grows beyond the maximum its
 /// contract states, whatever stands here.
+///
+/// ```
+/// use selvedge_runtime::{Limits, Linker, Module, Store, TrapCode};
+///
+/// # let wat = r#"(module (memory 1) (func (export "grow") (result i32) (memory.grow (i32.const 1)))
+/// #     (func $deep (export "recurse") (param i64) (result i64)
+/// #         (i64.add (call $deep (i64.add (local.get 0) (i64.const 1))) (local.get 0))))"#;
+/// # let artifact = selvedge_compiler::compile(wat.as_bytes(), &selvedge_compiler::Options::default(), &())?;
+/// let module = Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN)?;
+/// let limits = Limits { memory_bytes_max: 128 << 10, stack_bytes: 64 << 10, ..Limits::default() };
+/// let mut store = Store::new((), limits)?;
+/// let instance = Linker::new().instantiate(&mut store, &module)?;
+///
+/// // The guest is told that there is no more memory, and so is the host.
+/// let grow = instance.typed_func::<(), i32>(&store, "grow")?;
+/// assert_eq!((grow.call(&mut store, ())?, grow.call(&mut store, ())?), (1, -1));
+/// assert!(store.memory_limit_reached());
+/// // Too deep a recursion ends the call, and nothing else.
+/// let recurse = instance.typed_func::<i64, i64>(&store, "recurse")?;
+/// assert_eq!(recurse.call(&mut store, 0).unwrap_err().trap_code(), Some(TrapCode::StackOverflow));
+/// assert_eq!(grow.call(&mut store, ())?, -1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Stack of the guest, in bytes; one stack per store.

@@ -68,6 +68,31 @@ impl<T: 'static> Linker<T> {
     /// and `R` are a [`crate::WasmType`] or a tuple of up to sixteen. It returns [`Outcome::Ready`], or an
     /// [`Outcome::Wait`] with a future; while that is pending the guest is suspended if it was called by
     /// [`crate::TypedFunc::call_async`], and otherwise the thread waits.
+    ///
+    /// ```
+    /// use selvedge_runtime::{Caller, Limits, Linker, Module, Outcome, Store, Wait};
+    ///
+    /// # async fn fetch(key: i32) -> i32 { key * 2 }
+    /// # let wat = r#"(module (import "host" "fetch" (func $fetch (param i32) (result i32)))
+    /// #     (func (export "run") (result i32) (call $fetch (i32.const 21))))"#;
+    /// # let artifact = selvedge_compiler::compile(wat.as_bytes(), &selvedge_compiler::Options::default(), &())?;
+    /// // The store's data: how much was fetched.
+    /// let mut linker = Linker::<u32>::new();
+    /// linker.func_wrap_async("host", "fetch", |_: Caller<'_, u32>, key: i32| {
+    ///     // The guest is parked until `fetch` is done; then this continues with the store at hand again.
+    ///     Ok(Outcome::Wait(Wait::new(fetch(key), |mut caller, value| {
+    ///         *caller.data_mut() += 1;
+    ///         Ok(Outcome::Ready(value))
+    ///     })))
+    /// });
+    /// # let module = Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN)?;
+    /// let mut store = Store::new(0, Limits::default())?;
+    /// let run = linker.instantiate(&mut store, &module)?.typed_func::<(), i32>(&store, "run")?;
+    /// // `run.call_async(&mut store, ()).await` in an executor's task; here the thread waits.
+    /// assert_eq!(run.call(&mut store, ())?, 42);
+    /// assert_eq!(*store.data(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn func_wrap_async<P: WasmResults + 'static, R: WasmResults + 'static>(
         &mut self,
         module: &str,

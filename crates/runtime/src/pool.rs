@@ -90,6 +90,26 @@ impl PoolLimits {
 
     /// Slots as large as a module needs, and no larger: for as many instances of it as can be. With dense memories
     /// and a small [`Limits::stack_bytes`] a slot is little more than the memory's maximum.
+    ///
+    /// ```
+    /// use selvedge_compiler::{Options, compile};
+    /// use selvedge_contract::MemoryLayout;
+    /// use selvedge_runtime::{Limits, Linker, Module, Pool, PoolLimits};
+    ///
+    /// let wat = r#"(module (memory 1 4) (func (export "pages") (result i32) (memory.size)))"#;
+    /// let dense = Options { memory: MemoryLayout::Dense, ..Options::default() };
+    /// let artifact = compile(wat.as_bytes(), &dense, &())?;
+    /// let module = Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN)?;
+    ///
+    /// // A slot is 256 KiB of memory, a guard and the stack; pages that nobody touches take no memory.
+    /// let store = Limits { stack_bytes: 32 << 10, ..Limits::default() };
+    /// let pool = Pool::new(PoolLimits { store, ..PoolLimits::fitting(100_000, &module) })?;
+    /// assert!(pool.limits().memory_bytes_max < 300 << 10);
+    /// let prepared = Linker::<()>::new().prepare(&module)?;
+    /// let (mut store, instance) = pool.instantiate(&prepared, ())?;
+    /// assert_eq!(instance.typed_func::<(), i32>(&store, "pages")?.call(&mut store, ())?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fitting(slots: u32, module: &Module) -> PoolLimits {
         let layout = &module.index().layout;
         PoolLimits {
@@ -102,6 +122,33 @@ impl PoolLimits {
 
 /// Slots for instances, shared by all threads. Cheap to clone; the slots live until the last clone and the last
 /// store are gone.
+///
+/// ```
+/// use selvedge_runtime::{InstantiateError, Limits, Linker, Module, NativeError, Pool, PoolLimits};
+///
+/// # let wat = r#"(module (memory 1) (global $n (mut i32) (i32.const 0)) (func (export "count") (result i32)
+/// #     (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))"#;
+/// # let artifact = selvedge_compiler::compile(wat.as_bytes(), &selvedge_compiler::Options::default(), &())?;
+/// let module = Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN)?;
+/// // Once: imports are found, and two slots reserved.
+/// let handler = Linker::<()>::new().prepare(&module)?;
+/// let store = Limits { memory_bytes_max: 1 << 20, ..Limits::default() };
+/// let pool = Pool::new(PoolLimits { store, ..PoolLimits::guarded(2) })?;
+///
+/// // For each request: an instance that nobody used before.
+/// for _request in 0..3 {
+///     let (mut store, instance) = pool.instantiate(&handler, ())?;
+///     assert_eq!(instance.typed_func::<(), i32>(&store, "count")?.call(&mut store, ())?, 1);
+/// }
+///
+/// // Two at once, and no more.
+/// let held = [pool.instantiate(&handler, ())?, pool.instantiate(&handler, ())?];
+/// let third = pool.instantiate(&handler, ());
+/// assert!(matches!(third, Err(InstantiateError::Native(NativeError::PoolExhausted { slots: 2 }))));
+/// drop(held);
+/// assert_eq!(pool.idle(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Pool(Arc<Handle>);
 
@@ -276,6 +323,12 @@ impl Pool {
     /// Instances that wait to be used again.
     pub fn idle(&self) -> usize {
         self.0.0.shards.iter().map(|shard| shard.lock().count).sum()
+    }
+
+    /// Memory that those keep, in bytes, their contexts and tables left out.
+    pub fn resident_bytes(&self) -> u64 {
+        let pages: u64 = self.0.0.shards.iter().map(|shard| shard.lock().resident_pages).sum();
+        pages * HOST_PAGE_BYTES
     }
 
     /// A store with a fresh instance of a module. Dropping the store recycles the instance.
