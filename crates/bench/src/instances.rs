@@ -13,12 +13,12 @@ use crate::Options;
 use crate::ours::Waits;
 use crate::programs::build_handler;
 use crate::report::{Figure, Report};
-use crate::{interruption, ours, peer};
+use crate::{interruption, javascript, ours, peer, slots};
 
 /// Cycles that are timed together.
 const BATCH: usize = 8;
 /// Batches of one engine before the other's turn.
-const TURN: usize = 500;
+pub(crate) const TURN: usize = 500;
 /// Instances held while the oldest is replaced.
 const ROTATION: usize = 256;
 /// Suspensions that are timed together.
@@ -26,22 +26,46 @@ const SWITCHES: i32 = 100_000;
 
 /// A module ready for one instance after the other.
 pub(crate) trait Cycles: Sync {
-    /// Makes an instance, calls an exported `() -> ()` if one is named, and drops it.
+    /// Makes an instance, calls what is to be called, if anything is, and drops it.
     fn cycle(&self, call: bool) -> Result<()>;
 
-    /// The same with so many instances held, the oldest dropped each time; returns nanoseconds a cycle, by batches.
+    /// A cycle's parts in nanoseconds: making the instance, the call, dropping it.
+    fn parts(&self) -> Result<[f64; 3]>;
+
+    /// Makes so many instances, calls them and keeps them until the last is made; nanoseconds of each.
+    fn fill(&self, count: usize) -> Result<Vec<f64>>;
+
+    /// Cycles with so many instances held, the oldest dropped each time; returns nanoseconds a cycle, by batches.
     fn rotate(&self, held: usize, batches: usize) -> Result<Vec<f64>>;
 }
 
-/// What is made: the figure's name, the module, the export that is called.
+/// What an instance is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    /// An exported `() -> ()`.
+    Plain(&'static str),
+    /// An exported `(i32) -> i32`, which is given the number of bytes that were put into the exported memory, and
+    /// returns `answer`.
+    Request { export: &'static str, at: u64, bytes: &'static [u8], answer: i32 },
+}
+
+impl Call {
+    pub(crate) fn export(self) -> &'static str {
+        match self {
+            Call::Plain(export) | Call::Request { export, .. } => export,
+        }
+    }
+}
+
+/// What is made: the figure's name, the module, what is called.
 struct Case {
     name: &'static str,
     wasm: Vec<u8>,
-    export: Option<&'static str>,
+    call: Option<Call>,
 }
 
 /// 17 pages and 10 KiB of data, as a small C program has.
-const TRIVIAL: &str = r#"(module (memory (export "memory") 17) (data (i32.const 1048576) "0123456789abcdef")
+pub(crate) const TRIVIAL: &str = r#"(module (memory (export "memory") 17) (data (i32.const 1048576) "0123456789abcdef")
     (data (i32.const 1058800) "fedcba9876543210") (func (export "run")))"#;
 
 const SUSPENDED: &str = r#"(module (import "host" "wait" (func $wait)) (func (export "run") (param i32)
@@ -53,15 +77,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut report = Report::new("A fresh instance (wall time)", options.json);
     for case in cases()?.iter().filter(|case| options.wants(case.name)) {
         let pools: [Box<dyn Cycles>; 2] =
-            [ours::pool(&case.wasm, case.export, options.settings)?, peer::pool(&case.wasm, case.export)?];
-        hot(&mut report, case, &pools, turns)?;
-        if case.export.is_some() {
+            [ours::pool(&case.wasm, case.call, options.settings)?, peer::pool(&case.wasm, case.call)?];
+        hot(&mut report, case.name, case.call.is_some(), &pools, turns)?;
+        if case.call.is_some() {
             two_threads(&mut report, case.name, &pools, turns)?;
         }
     }
     if options.wants("rotation_256") {
         let case = &cases()?[2];
-        let pools = [ours::pool(&case.wasm, case.export, options.settings)?, peer::pool(&case.wasm, case.export)?];
+        let pools = [ours::pool(&case.wasm, case.call, options.settings)?, peer::pool(&case.wasm, case.call)?];
         rotation(&mut report, &pools, turns)?;
     }
     if options.wants("fiber_switch") {
@@ -75,6 +99,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             "fiber_switch: an attempt that is made again; fiber_switch/future: one that gives a future each time",
         );
     }
+    if options.wants(javascript::NAME) {
+        javascript::cycles(&mut report, options, turns)?;
+    }
+    slots::measure(&mut report, options, turns)?;
     interruptions(&mut report, options)?;
     ensure!(!report.figures().is_empty(), "nothing here has that name");
     report.finish();
@@ -95,21 +123,28 @@ fn interruptions(report: &mut Report, options: &Options) -> Result<()> {
 }
 
 fn cases() -> Result<[Case; 3]> {
-    let empty = Case { name: "instantiate_empty", wasm: wat::parse_str("(module)")?, export: None };
-    let trivial = Case { name: "cycle_trivial_hot", wasm: wat::parse_str(TRIVIAL)?, export: Some("run") };
-    let hello = Case { name: "cycle_wasi_hello_hot", wasm: build_handler()?, export: Some("run") };
+    let run = Some(Call::Plain("run"));
+    let empty = Case { name: "instantiate_empty", wasm: wat::parse_str("(module)")?, call: None };
+    let trivial = Case { name: "cycle_trivial_hot", wasm: wat::parse_str(TRIVIAL)?, call: run };
+    let hello = Case { name: "cycle_wasi_hello_hot", wasm: build_handler()?, call: run };
     Ok([empty, trivial, hello])
 }
 
 /// The middle and the slow end of cycles on one thread.
-fn hot(report: &mut Report, case: &Case, pools: &[Box<dyn Cycles>; 2], turns: usize) -> Result<()> {
+pub(crate) fn hot(
+    report: &mut Report,
+    name: &str,
+    call: bool,
+    pools: &[Box<dyn Cycles>; 2],
+    turns: usize,
+) -> Result<()> {
     let mut samples = [Vec::new(), Vec::new()];
     for turn in 0..=turns {
         for (pool, samples) in pools.iter().zip(&mut samples) {
             for _ in 0..TURN {
                 let start = Instant::now();
                 for _ in 0..BATCH {
-                    pool.cycle(case.export.is_some())?;
+                    pool.cycle(call)?;
                 }
                 // The first turn warms up.
                 if turn > 0 {
@@ -121,14 +156,13 @@ fn hot(report: &mut Report, case: &Case, pools: &[Box<dyn Cycles>; 2], turns: us
     let [ours, peer] = samples;
     for (percent, suffix) in [(50, ""), (99, "/p99")] {
         let of = |samples: &[f64]| Some(percentile(samples.to_vec(), percent));
-        let name = format!("{}{suffix}", case.name);
-        report.add(Figure::new(name, of(&ours), of(&peer), "ns", turns * TURN));
+        report.add(Figure::new(format!("{name}{suffix}"), of(&ours), of(&peer), "ns", turns * TURN));
     }
     Ok(())
 }
 
 /// Cycles of two threads at once against those of one, in the same time.
-fn two_threads(report: &mut Report, name: &str, pools: &[Box<dyn Cycles>; 2], turns: usize) -> Result<()> {
+pub(crate) fn two_threads(report: &mut Report, name: &str, pools: &[Box<dyn Cycles>; 2], turns: usize) -> Result<()> {
     let time = Duration::from_millis(100);
     let mut figures = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
     for _ in 0..turns.div_ceil(2) {
@@ -182,6 +216,29 @@ fn rotation(report: &mut Report, pools: &[Box<dyn Cycles>; 2], turns: usize) -> 
     let [ours, peer] = samples.map(|samples| Some(percentile(samples, 50)));
     report.add(Figure::new("rotation_256".into(), ours, peer, "ns", turns * TURN));
     Ok(())
+}
+
+/// Times the parts of a cycle: what [`Cycles::parts`] does.
+pub(crate) fn parts<S>(make: impl FnOnce() -> Result<S>, call: impl FnOnce(&mut S) -> Result<()>) -> Result<[f64; 3]> {
+    let start = Instant::now();
+    let mut instance = make()?;
+    let made = Instant::now();
+    call(&mut instance)?;
+    let called = Instant::now();
+    drop(instance);
+    let dropped = Instant::now();
+    Ok([made - start, called - made, dropped - called].map(|part| part.as_nanos() as f64))
+}
+
+/// Times instances that are all kept: what [`Cycles::fill`] does.
+pub(crate) fn fill<S>(count: usize, make: impl Fn() -> Result<S>) -> Result<Vec<f64>> {
+    let made = (0..count).map(|_| {
+        let start = Instant::now();
+        let instance = make()?;
+        Ok((start.elapsed().as_nanos() as f64, instance))
+    });
+    let made = made.collect::<Result<Vec<_>>>()?;
+    Ok(made.iter().map(|(time, _)| *time).collect())
 }
 
 /// Times batches of cycles through `held` instances, the oldest dropped each time: what [`Cycles::rotate`] does.

@@ -11,6 +11,7 @@ mod edge;
 mod engine;
 mod instances;
 mod interruption;
+mod javascript;
 mod load;
 mod measure;
 mod modules;
@@ -18,6 +19,8 @@ mod ours;
 mod peer;
 mod programs;
 mod report;
+mod slots;
+mod snapshot;
 mod verify;
 mod wasi;
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use selvedge_compiler::{Cpu, Options};
+use selvedge_contract::limits::HOST_PAGE_BYTES;
 use selvedge_runtime::{
     CallError, Caller, ExternType, InstancePre, Limits, Linker, Outcome, Pool, PoolLimits, Source, Store, TimeLimits,
     TypedFunc, Val, Wait, WasmParams, WasmResults,
@@ -15,7 +16,7 @@ use selvedge_runtime::{
 use selvedge_wasi::{DirAccess, Wasi};
 
 use crate::engine::{self, BAD_FILE, Interruptible, Settings};
-use crate::instances::{Cycles, rotate};
+use crate::instances::{Call, Cycles, fill, parts, rotate};
 
 struct Engine(Options, TimeLimits);
 
@@ -129,33 +130,74 @@ impl<T: 'static> engine::Instance for Instance<T> {
 }
 
 /// A pool with the defaults, and a module in it.
-struct Pooled {
+pub(crate) struct Pooled {
     pool: Pool,
     pre: InstancePre<()>,
-    export: Option<&'static str>,
+    call: Option<Call>,
 }
 
 /// Compiles a module for a pool.
-pub(crate) fn pool(wasm: &[u8], export: Option<&'static str>, settings: Settings) -> Result<Box<dyn Cycles>> {
-    let module = load_fresh(&engine(settings).0, wasm)?;
+pub(crate) fn pool(wasm: &[u8], call: Option<Call>, settings: Settings) -> Result<Box<dyn Cycles>> {
+    let artifact = selvedge_compiler::compile(wasm, &engine(settings).0, &())?;
+    Ok(Box::new(pool_of(&artifact, call)?))
+}
+
+/// Compiles modules for one pool.
+pub(crate) fn shared_pool(
+    modules: &[Vec<u8>],
+    call: Option<Call>,
+    slots: u32,
+    settings: Settings,
+) -> Result<Vec<Box<dyn Cycles>>> {
+    let pool = Pool::new(PoolLimits::guarded(slots))?;
+    let pooled = |wasm: &Vec<u8>| -> Result<Box<dyn Cycles>> {
+        let artifact = selvedge_compiler::compile(wasm, &engine(settings).0, &())?;
+        Ok(Box::new(in_pool(&pool, &artifact, call)?))
+    };
+    modules.iter().map(pooled).collect()
+}
+
+/// A pool for an artifact.
+pub(crate) fn pool_of(artifact: &[u8], call: Option<Call>) -> Result<Pooled> {
+    in_pool(&Pool::new(PoolLimits::guarded(300))?, artifact, call)
+}
+
+fn in_pool(pool: &Pool, artifact: &[u8], call: Option<Call>) -> Result<Pooled> {
+    let module = load_bytes(artifact)?;
     let pre = linker(&module).prepare(&module)?;
-    Ok(Box::new(Pooled { pool: Pool::new(PoolLimits::guarded(300))?, pre, export }))
+    Ok(Pooled { pool: pool.clone(), pre, call })
 }
 
 /// Compiles and loads a module.
-#[allow(unsafe_code)]
 pub(crate) fn load_fresh(options: &Options, wasm: &[u8]) -> Result<selvedge_runtime::Module> {
-    let artifact = selvedge_compiler::compile(wasm, options, &())?;
-    // SAFETY: the bytes are what the compiler has just returned.
-    Ok(unsafe { selvedge_runtime::Module::load_trusted(&artifact) }?)
+    load_bytes(&selvedge_compiler::compile(wasm, options, &())?)
+}
+
+#[allow(unsafe_code)]
+fn load_bytes(artifact: &[u8]) -> Result<selvedge_runtime::Module> {
+    // SAFETY: the bytes are what the compiler has just returned, or its initialisation in advance.
+    Ok(unsafe { selvedge_runtime::Module::load_trusted(artifact) }?)
+}
+
+/// Makes a call, if there is one.
+fn make_call(store: &mut Store<()>, instance: selvedge_runtime::Instance, call: Option<Call>) -> Result<()> {
+    match call {
+        None => {}
+        Some(Call::Plain(export)) => instance.typed_func::<(), ()>(store, export)?.call(store, ())?,
+        Some(Call::Request { export, at, bytes, answer }) => {
+            let memory = instance.get_memory(store, "memory").context("it exports its memory")?;
+            memory.write(store, at, bytes)?;
+            let answered = instance.typed_func::<i32, i32>(store, export)?.call(store, bytes.len() as i32)?;
+            ensure!(answered == answer, "it answered {answered} bytes");
+        }
+    }
+    Ok(())
 }
 
 impl Pooled {
     fn make(&self, call: bool) -> Result<Store<()>> {
         let (mut store, instance) = self.pool.instantiate(&self.pre, ())?;
-        if let Some(export) = self.export.filter(|_| call) {
-            instance.typed_func::<(), ()>(&store, export)?.call(&mut store, ())?;
-        }
+        make_call(&mut store, instance, self.call.filter(|_| call))?;
         Ok(store)
     }
 }
@@ -165,9 +207,57 @@ impl Cycles for Pooled {
         self.make(call).map(drop)
     }
 
+    fn parts(&self) -> Result<[f64; 3]> {
+        let make = || Ok(self.pool.instantiate(&self.pre, ())?);
+        parts(make, |(store, instance)| make_call(store, *instance, self.call))
+    }
+
+    fn fill(&self, count: usize) -> Result<Vec<f64>> {
+        fill(count, || self.make(true))
+    }
+
     fn rotate(&self, held: usize, batches: usize) -> Result<Vec<f64>> {
         rotate(held, batches, || self.make(true))
     }
+}
+
+/// The artifact of a module that is initialised in advance, by its start function or an export, too.
+pub(crate) fn initialised(wasm: &[u8], export: Option<&str>, settings: Settings) -> Result<Vec<u8>> {
+    let mut options = selvedge_preinit::Options { export: export.map(str::to_owned), ..Default::default() };
+    options.allow.add("wasi")?;
+    Ok(selvedge_preinit::initialise(&load_fresh(&engine(settings).0, wasm)?, &options)?)
+}
+
+/// An instance of an artifact in a store of its own.
+fn alone(artifact: &[u8]) -> Result<(Store<()>, selvedge_runtime::Instance)> {
+    let module = load_bytes(artifact)?;
+    let mut store = Store::new((), Limits::default())?;
+    let instance = linker(&module).instantiate(&mut store, &module)?;
+    Ok((store, instance))
+}
+
+/// The address that an export `() -> i32` gives.
+pub(crate) fn address(artifact: &[u8], export: &str) -> Result<u64> {
+    let (mut store, instance) = alone(artifact)?;
+    Ok(u64::from(instance.typed_func::<(), u32>(&store, export)?.call(&mut store, ())?))
+}
+
+/// Pages of memory that differ after a call.
+pub(crate) fn written_pages(artifact: &[u8], call: Call) -> Result<u64> {
+    let (mut store, instance) = alone(artifact)?;
+    let memory = instance.get_memory(&store, "memory").context("it exports its memory")?;
+    let before = memory.data(&store).to_vec();
+    make_call(&mut store, instance, Some(call))?;
+    let pages = |bytes| <[u8]>::chunks(bytes, HOST_PAGE_BYTES as usize);
+    let written = pages(&before).zip(pages(memory.data(&store))).filter(|(before, after)| before != after);
+    Ok(written.count() as u64)
+}
+
+/// Pages that a pooled instance keeps after a call, its stack's among them.
+pub(crate) fn touched_pages(artifact: &[u8], call: Call) -> Result<u64> {
+    let pooled = pool_of(artifact, Some(call))?;
+    pooled.cycle(true)?;
+    Ok(pooled.pool.resident_bytes() / HOST_PAGE_BYTES)
 }
 
 /// How a host function waits.

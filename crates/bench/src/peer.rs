@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use wasmtime::{
     Caller, Config, Enabled, ExternType, InstanceAllocationStrategy, InstancePre, Linker, ModuleExport, OptLevel,
     PoolingAllocationConfig, Store, Val,
@@ -11,7 +11,7 @@ use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
 use crate::engine::{self, BAD_FILE, Interruptible, Settings};
-use crate::instances::{Cycles, rotate};
+use crate::instances::{Call, Cycles, fill, parts, rotate};
 
 struct Engine(wasmtime::Engine);
 
@@ -120,40 +120,87 @@ impl<T: 'static> engine::Instance for Instance<T> {
 struct Pooled {
     engine: wasmtime::Engine,
     pre: InstancePre<()>,
-    export: Option<ModuleExport>,
+    call: Option<(Call, ModuleExport)>,
+    memory: Option<ModuleExport>,
 }
 
-/// Compiles a module for a pool, with the settings that were found quickest.
-pub(crate) fn pool(wasm: &[u8], export: Option<&'static str>) -> Result<Box<dyn Cycles>> {
+/// Compiles a module for a pool.
+pub(crate) fn pool(wasm: &[u8], call: Option<Call>) -> Result<Box<dyn Cycles>> {
+    Ok(Box::new(in_pool(&pooling_engine(300)?, wasm, call)?))
+}
+
+/// Compiles modules for one pool.
+pub(crate) fn shared_pool(modules: &[Vec<u8>], call: Option<Call>, slots: u32) -> Result<Vec<Box<dyn Cycles>>> {
+    let engine = pooling_engine(slots)?;
+    let pooled = |wasm: &Vec<u8>| -> Result<Box<dyn Cycles>> { Ok(Box::new(in_pool(&engine, wasm, call)?)) };
+    modules.iter().map(pooled).collect()
+}
+
+/// The pooling allocator with the settings that were found quickest.
+fn pooling_engine(slots: u32) -> Result<wasmtime::Engine> {
     let mut pooling = PoolingAllocationConfig::default();
-    pooling.total_core_instances(300).total_memories(300).total_tables(300);
+    pooling.total_core_instances(slots).total_memories(slots).total_tables(slots);
     pooling.linear_memory_keep_resident(1 << 20).table_keep_resident(1 << 20);
     pooling.pagemap_scan(if PoolingAllocationConfig::is_pagemap_scan_available() { Enabled::Yes } else { Enabled::No });
     let mut config = Config::new();
     config.cranelift_opt_level(OptLevel::Speed).memory_init_cow(true);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling));
-    let engine = wasmtime::Engine::new(&config)?;
-    let module = wasmtime::Module::new(&engine, wasm)?;
+    Ok(wasmtime::Engine::new(&config)?)
+}
+
+fn in_pool(engine: &wasmtime::Engine, wasm: &[u8], call: Option<Call>) -> Result<Pooled> {
+    let module = wasmtime::Module::new(engine, wasm)?;
     let pre = linker(&module)?.instantiate_pre(&module)?;
-    let export = export.map(|name| module.get_export_index(name).context("the export is there")).transpose()?;
-    Ok(Box::new(Pooled { engine, pre, export }))
+    let export =
+        |call: Call| anyhow::Ok((call, module.get_export_index(call.export()).context("the export is there")?));
+    let call = call.map(export).transpose()?;
+    Ok(Pooled { engine: engine.clone(), pre, call, memory: module.get_export_index("memory") })
 }
 
 impl Pooled {
     fn make(&self, call: bool) -> Result<Store<()>> {
         let mut store = Store::new(&self.engine, ());
         let instance = self.pre.instantiate(&mut store)?;
-        if let Some(export) = self.export.filter(|_| call) {
-            let run = instance.get_module_export(&mut store, &export).and_then(|export| export.into_func());
-            run.context("it is a function")?.typed::<(), ()>(&store)?.call(&mut store, ())?;
+        if call {
+            self.call(&mut store, &instance)?;
         }
         Ok(store)
+    }
+
+    fn call(&self, mut store: &mut Store<()>, instance: &wasmtime::Instance) -> Result<()> {
+        let Some((call, export)) = &self.call else { return Ok(()) };
+        let function = instance.get_module_export(&mut store, export).and_then(|export| export.into_func());
+        let function = function.context("it is a function")?;
+        match *call {
+            Call::Plain(_) => function.typed::<(), ()>(&store)?.call(&mut store, ())?,
+            Call::Request { at, bytes, answer, .. } => {
+                let memory = self.memory.and_then(|memory| instance.get_module_export(&mut store, &memory));
+                let memory = memory.and_then(|memory| memory.into_memory()).context("it exports its memory")?;
+                memory.write(&mut store, at as usize, bytes)?;
+                let answered = function.typed::<i32, i32>(&store)?.call(&mut store, bytes.len() as i32)?;
+                ensure!(answered == answer, "it answered {answered} bytes");
+            }
+        }
+        Ok(())
     }
 }
 
 impl Cycles for Pooled {
     fn cycle(&self, call: bool) -> Result<()> {
         self.make(call).map(drop)
+    }
+
+    fn parts(&self) -> Result<[f64; 3]> {
+        let make = || {
+            let mut store = Store::new(&self.engine, ());
+            let instance = self.pre.instantiate(&mut store)?;
+            Ok((store, instance))
+        };
+        parts(make, |(store, instance)| self.call(store, instance))
+    }
+
+    fn fill(&self, count: usize) -> Result<Vec<f64>> {
+        fill(count, || self.make(true))
     }
 
     fn rotate(&self, held: usize, batches: usize) -> Result<Vec<f64>> {
