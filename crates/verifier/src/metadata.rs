@@ -53,12 +53,12 @@ fn is_typed(facts: &Facts<'_>, number: usize) -> bool {
     let recorded = facts.contract.types.get(facts.records[number].ty as usize);
     let of = |ty: Option<&u32>| ty.and_then(|ty| facts.contract.types.get(*ty as usize));
     match facts.counts.at(number) {
-        Some(TextFunction::Defined(_)) => recorded.is_some(),
         Some(TextFunction::HostThunk(import) | TextFunction::ImportThunk(import)) => {
-            recorded.is_some() && recorded == of(facts.imports.get(import as usize))
+            recorded == of(facts.imports.get(import as usize))
         }
-        Some(TextFunction::Entry(ty)) => recorded.is_some() && recorded == of(Some(&ty)),
-        Some(TextFunction::BadCall) => true,
+        Some(TextFunction::Entry(ty)) => recorded == of(Some(&ty)),
+        // That there is such a type is asked where the function is proved.
+        Some(TextFunction::Defined(_) | TextFunction::BadCall) => true,
         None => false,
     }
 }

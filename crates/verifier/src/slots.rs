@@ -87,20 +87,11 @@ impl Slots {
 
     /// Reads up to eight bytes, which lie below the top.
     pub(crate) fn read(&self, at: i64, size: usize) -> Cell {
-        let start = at.div_euclid(SLOT) * SLOT;
-        let skip = (at - start) as usize;
-        if skip == 0 && size == 8 {
-            return self.slot(at);
+        match (at.rem_euclid(SLOT), size) {
+            (0, 8) => self.slot(at),
+            (0, _) => Cell::new(self.slot(at).value.truncate(size)),
+            _ => Cell::new(Value::Num(Num::partly(self.readable(at, size) as u8).truncate(size))),
         }
-        if skip + size > 8 {
-            return Cell::new(Value::Num(Num::partly(self.readable(at, size) as u8).truncate(size)));
-        }
-        let num = self.slot(start).value.num();
-        if skip == 0 {
-            return Cell::new(Value::Num(num.truncate(size)));
-        }
-        let bytes = usize::from(num.bytes).saturating_sub(skip).min(size);
-        Cell::new(Value::Num(Num::partly(bytes as u8).truncate(size)))
     }
 
     /// How many of these bytes, from the first on, may be looked at.

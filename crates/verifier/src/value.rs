@@ -234,7 +234,7 @@ impl Ptr {
     }
 
     fn join(self, new: Ptr, growth: Growth) -> Value {
-        if self.to != new.to || matches!(self.to, Region::Frame | Region::Area | Region::Text) {
+        if self.to != new.to {
             return Value::SECRET;
         }
         let lo = if self.lo == new.lo { self.lo } else { 0 };
@@ -388,6 +388,96 @@ mod tests {
         let b = Num { lo: 2, hi: 300, zeros: 1, bytes: 4 };
         let Value::Num(both) = Value::Num(a).join(Value::Num(b), Growth::Exact) else { panic!() };
         assert!(both.lo <= 2 && both.hi >= 300 && both.zeros == 0 && both.bytes == 4);
+    }
+
+    /// Numbers and pointers that differ in everything that there is to know of them.
+    fn values() -> Vec<Value> {
+        let bounds = [(0, 0), (0, 255), (4, 9), (8, 8), (3, u64::MAX), (0, 1 << 38)];
+        let num = |(lo, hi), zeros, bytes| Value::Num(Num { lo, hi, zeros, bytes });
+        let known = [(0, 8), (2, 8), (0, 4)];
+        let numbers = known.iter().flat_map(|(zeros, bytes)| bounds.map(|bounds| num(bounds, *zeros, *bytes)));
+        let regions = [Region::Context, Region::Frame, Region::Text, Region::Memory(1), Region::Memory(2)];
+        let places = [(0, 0), (-8, -8), (-8, 24), (16, 16), (16, 48), (0, 1 << 38), (-16, -8), (5, 9)];
+        let names = [(0, 63), (7, 5), (9, 3)];
+        let ptr = |to, (lo, hi), (var, zeros)| Value::Ptr(Ptr { to, lo, hi, var, zeros });
+        let pointers = regions.into_iter().flat_map(|to| places.map(|place| names.map(|name| ptr(to, place, name))));
+        let others = [Value::UpTo(Bound::Table(1), 0), Value::Return, Value::Saved(3)];
+        numbers.chain(pointers.flatten()).chain(others).collect()
+    }
+
+    /// Whether everything that may be so by one may be so by the other.
+    fn covers(joined: Value, value: Value) -> bool {
+        match (joined, value) {
+            _ if joined == value || joined == Value::SECRET => true,
+            (Value::Num(_), Value::Num(_) | Value::UpTo(..)) => {
+                let (a, b) = (joined.num(), value.num());
+                a.lo <= b.lo && a.hi >= b.hi && a.zeros <= b.zeros && a.bytes <= b.bytes
+            }
+            (Value::Ptr(a), Value::Ptr(b)) => {
+                let moved = b.lo.abs_diff(a.lo);
+                let named = a.var == 0 || a.var == b.var && moved == 0;
+                let zeros = a.zeros <= b.zeros && u32::from(a.zeros) <= moved.trailing_zeros();
+                a.to == b.to && a.lo <= b.lo && a.hi >= b.hi && named && zeros
+            }
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn joins_cover_whatever_is_joined() {
+        for (a, b) in values().into_iter().flat_map(|a| values().into_iter().map(move |b| (a, b))) {
+            for growth in [Growth::Exact, Growth::Stepwise] {
+                let joined = a.join(b, growth);
+                assert!(covers(joined, a) && covers(joined, b), "{a:?} and {b:?}: {joined:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn joins_forget_no_more_than_they_must() {
+        let num = |lo, hi| Num { lo, hi, zeros: 0, bytes: 8 };
+        assert_eq!(num(4, 9).join(num(4, 9), Growth::Stepwise), num(4, 9));
+        assert_eq!(num(4, 9).join(num(4, 7), Growth::Stepwise), num(4, 9));
+        assert_eq!(num(4, 9).join(num(4, 12), Growth::Exact), num(4, 12));
+        let ptr = |lo, hi, var, zeros| Ptr { to: Region::Context, lo, hi, var, zeros };
+        let join = |a: Ptr, b: Ptr| a.join(b, Growth::Stepwise);
+        assert_eq!(join(ptr(16, 48, 7, 5), ptr(16, 40, 7, 4)), Value::Ptr(ptr(16, 48, 7, 4)));
+        assert_eq!(join(ptr(16, 48, 7, 5), ptr(16, 48, 7, 4)), Value::Ptr(ptr(16, 48, 7, 4)));
+        assert_eq!(join(ptr(16, 48, 7, 5), ptr(16, 48, 8, 5)), Value::Ptr(ptr(16, 48, 0, 5)));
+        assert_eq!(join(ptr(16, 48, 7, 5), ptr(0, 200, 7, 5)), Value::Ptr(ptr(0, 255, 0, 0)));
+        assert_eq!(join(ptr(0, 48, 7, 5), ptr(16, 40, 7, 5)), Value::Ptr(ptr(0, 48, 0, 0)));
+        assert_eq!(join(ptr(-8, -8, 0, 5), ptr(-8, 24, 0, 5)), Value::Ptr(ptr(-8, 255, 0, 5)));
+        assert_eq!(join(ptr(-8, -4, 0, 2), ptr(-8, -2, 0, 2)), Value::Ptr(ptr(-8, 1, 0, 2)));
+        assert_eq!(join(ptr(-8, 24, 0, 5), ptr(0, 24, 0, 5)), Value::SECRET);
+    }
+
+    #[test]
+    fn a_name_stays_if_it_is_the_same() {
+        let cell = |id| Cell { value: Value::ANY, id };
+        assert_eq!(cell(7).join(cell(7), Growth::Exact).id, 7);
+        assert_eq!((cell(7).join(cell(8), Growth::Exact).id, cell(8).join(cell(7), Growth::Exact).id), (0, 0));
+    }
+
+    #[test]
+    fn what_is_exact_can_be_read() {
+        assert_eq!(Num::exact(7).is_exact(), Some(7));
+        assert_eq!(Num { bytes: 4, ..Num::exact(7) }.is_exact(), None);
+        assert_eq!(Num::exact(8u64.wrapping_neg()).plus(Num::exact(16)), Num::exact(8));
+        assert_eq!(Num { lo: 5, ..Num::up_to(255) }.truncate(1), Num { lo: 5, ..Num::up_to(255) });
+    }
+
+    #[test]
+    fn pointers_go_no_further_than_can_be_counted() {
+        let at = |at| Value::Ptr(Ptr::exact(Region::Context, at));
+        let by = |n: i64| Value::exact(n as u64);
+        assert_eq!(at(REACH_MAX - 2).plus(by(1), (0, 0)), at(REACH_MAX - 1));
+        assert_eq!(at(REACH_MAX - 2).plus(by(2), (0, 0)), Value::SECRET);
+        assert_eq!(at(2 - REACH_MAX).plus(by(-1), (0, 0)), at(1 - REACH_MAX));
+        assert_eq!(at(2 - REACH_MAX).plus(by(-2), (0, 0)), Value::SECRET);
+        let up_to = |n: i64| Value::Num(Num::up_to(n as u64));
+        assert!(matches!(at(-8).plus(up_to(REACH_MAX - 1), (0, 7)), Value::Ptr(_)));
+        assert_eq!(at(-8).plus(up_to(REACH_MAX), (0, 7)), Value::SECRET);
+        assert_eq!(at(1).plus(up_to(REACH_MAX - 1), (0, 7)), Value::SECRET);
     }
 
     #[test]

@@ -105,6 +105,33 @@ fn what_the_compiler_wrote_is_proved() {
         let proof = verify(&subject.artifact, &subject.index, NonZeroUsize::MIN);
         let proof = proof.unwrap_or_else(|report| panic!("{report}"));
         assert!(proof.counts.heap_accesses >= 5 && proof.counts.indirect_calls == 3);
+        let instructions: usize = subject.functions().iter().map(Vec::len).sum();
+        assert!(proof.counts.instructions as usize >= instructions && proof.counts.steps >= proof.counts.instructions);
+        assert_eq!(proof.functions, subject.functions().len());
+    }
+}
+
+/// The first refusals, in order and with their names, however many threads looked for them.
+#[test]
+fn many_refusals_are_cut_in_order() {
+    let functions = (0..300).map(|nth| format!("(func $f{nth} (result i32) (i32.const {nth}))"));
+    let module = format!("(module {})", functions.collect::<String>());
+    let artifact = compile(module.as_bytes(), &Options::default(), &()).expect("it compiles");
+    let index = ArtifactIndex::read(&artifact).expect("it is an artifact");
+    let mut subject = Subject { artifact, index };
+    let text = subject.index.text().start;
+    let starts: Vec<u32> =
+        subject.index.functions(&subject.artifact).iter().take(300).map(|record| record.text_offset).collect();
+    // No instruction.
+    starts.iter().for_each(|start| subject.artifact[text + *start as usize] = 0x06);
+    for threads in [1, 4, 100].map(|n| NonZeroUsize::new(n).expect("a number of threads")) {
+        let report = verify(&subject.artifact, &subject.index, threads).expect_err("they are refused");
+        assert_eq!((report.refused, report.refusals.len()), (300, selvedge_verifier::REFUSALS_MAX));
+        let said = report.to_string();
+        assert!(said.starts_with(&format!("300 of {} functions cannot be proved", report.functions)), "{said}");
+        for (nth, (refusal, start)) in report.refusals.iter().zip(&starts).enumerate() {
+            assert_eq!((refusal.offset, refusal.name.as_deref()), (*start, Some(format!("f{nth}").as_str())));
+        }
     }
 }
 

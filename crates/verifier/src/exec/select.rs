@@ -259,3 +259,22 @@ fn at_most(value: Value, relation: Relation, other: Value) -> Value {
     let hi = num.hi.min(other.num().hi.saturating_sub(less));
     Value::Num(Num { lo: num.lo.min(hi), hi, ..num })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_decide_about_constants() {
+        for (a, b) in [(1, 2), (2, 2), (3, 2)] {
+            let holds = |condition| relation(condition).of(a, b);
+            assert_eq!(holds(ConditionCode::b), Some(a < b));
+            assert_eq!(holds(ConditionCode::be), Some(a <= b));
+            assert_eq!(holds(ConditionCode::e), Some(a == b));
+            assert_eq!(holds(ConditionCode::ne), Some(a != b));
+            assert_eq!(holds(ConditionCode::ae), Some(a >= b));
+            assert_eq!(holds(ConditionCode::a), Some(a > b));
+            assert_eq!(holds(ConditionCode::g), None);
+        }
+    }
+}

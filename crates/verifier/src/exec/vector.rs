@@ -109,9 +109,7 @@ impl Exec<'_, '_> {
         }
         // Text and contexts lie on pages.
         let aligned = match self.effective()? {
-            Value::Ptr(Ptr { to: Region::Text | Region::Context, lo, hi, zeros, .. }) => {
-                lo % 16 == 0 && (lo == hi || zeros >= 4)
-            }
+            Value::Ptr(Ptr { to: Region::Text | Region::Context, lo, zeros, .. }) => lo % 16 == 0 && zeros >= 4,
             _ => false,
         };
         ensure(aligned, Rule::Address, "its memory operand must be aligned, which is not known")
@@ -165,9 +163,7 @@ impl Exec<'_, '_> {
 
     fn store_vector(&mut self, bytes: usize) -> Checked {
         let Some(number) = self.vector_number(1) else { return self.denied() };
-        let size = self.insn.memory_size().size();
-        ensure(size == bytes && size >= 4, Rule::Instruction, "a store of this width is not on the list")?;
-        self.store_wide(size, self.state.vectors[number].shown)
+        self.store_wide(bytes, self.state.vectors[number].shown)
     }
 
     fn move_whole(&mut self) -> Checked {
@@ -197,7 +193,7 @@ impl Exec<'_, '_> {
         if self.insn.op0_kind() == OpKind::Memory {
             return self.store_vector(bytes);
         }
-        if self.insn.op_count() == 2 && self.insn.op1_kind() == OpKind::Memory {
+        if self.insn.op1_kind() == OpKind::Memory {
             return self.move_extend(bytes);
         }
         let sources = self.sources();
@@ -218,11 +214,10 @@ impl Exec<'_, '_> {
 
     /// The operands that are read: all but a separate destination.
     fn sources(&self) -> std::ops::Range<u32> {
-        let separate = self.is_apart() && self.insn.op_count() > 2;
         let mnemonic = self.insn.mnemonic();
         let fused =
             (Mnemonic::Vfmadd132pd..=Mnemonic::Vfnmsub231ss).contains(&mnemonic) || mnemonic == Mnemonic::Vpermi2b;
-        u32::from(separate && !fused)..self.insn.op_count()
+        u32::from(self.is_apart() && !fused)..self.insn.op_count()
     }
 
     /// Whether its encoding has room for a destination apart from the sources.
@@ -237,20 +232,15 @@ impl Exec<'_, '_> {
     }
 
     /// The constant at the end.
-    fn constant(&self) -> Checked<usize> {
-        let last = self.insn.op_count() - 1;
-        if self.insn.op_kind(last) == OpKind::Immediate8 {
-            Ok(self.insn.immediate(last) as usize)
-        } else {
-            self.denied()
-        }
+    fn constant(&self) -> usize {
+        self.insn.immediate8().into()
     }
 
     /// Whether the result does not depend on the operands: `x ^ x` (`Some(true)`), `x == x`.
     fn idiom(&mut self) -> Option<bool> {
         let (first, last) = (self.sources().start, self.insn.op_count() - 1);
         let name = self.vector_name(last);
-        if name == 0 || name != self.vector_name(first) {
+        if name != self.vector_name(first) {
             return None;
         }
         match self.insn.mnemonic() {
@@ -296,7 +286,7 @@ impl Exec<'_, '_> {
         let from = if from > 0 { from } else { self.size(last)? };
         let mut shown = true;
         for operand in sources.clone().filter(|operand| *operand == last || merges) {
-            shown &= self.insn.op_kind(operand) == OpKind::Immediate8 || self.shows(operand, from)?;
+            shown &= self.shows(operand, from)?;
         }
         let kept = self.shown(sources.start)? & !low(to);
         self.set_vector(kept | if shown { low(to) } else { 0 })
@@ -305,31 +295,26 @@ impl Exec<'_, '_> {
     /// A lane of operand 1 to a general register or memory.
     fn lane_to_general(&mut self, bytes: usize, nth: usize) -> Checked {
         let shown = lane(self.shown(1)?, bytes, nth, 0) == low(bytes);
-        let cell = Cell::new(super::general::opaque(shown));
-        if self.insn.op0_kind() == OpKind::Memory {
-            let size = self.insn.memory_size().size();
-            return self.store(size, cell);
-        }
-        self.write(0, cell)
+        self.write(0, Cell::new(super::general::opaque(shown)))
     }
 
     fn extract(&mut self, bytes: usize) -> Checked {
         if bytes == 16 {
             return self.lane_to_general(16, 0);
         }
-        let nth = self.constant()? % (16 / bytes);
+        let nth = self.constant() % (16 / bytes);
         self.lane_to_general(bytes, nth)
     }
 
     fn insert(&mut self, bytes: usize) -> Checked {
-        let nth = self.constant()? % (16 / bytes);
+        let nth = self.constant() % (16 / bytes);
         let kept = self.shown(self.sources().start)? & !lane(ALL, bytes, 0, nth);
         let shown = self.shown(self.last())?;
         self.set_vector(kept | lane(shown, bytes, 0, nth))
     }
 
     fn insert_single(&mut self) -> Checked {
-        let constant = self.constant()?;
+        let constant = self.constant();
         let last = self.last();
         let from = if self.insn.op_kind(last) == OpKind::Memory { 0 } else { constant >> 6 & 3 };
         let to = constant >> 4 & 3;
@@ -346,7 +331,7 @@ impl Exec<'_, '_> {
     }
 
     fn shuffle(&mut self, both: bool) -> Checked {
-        let constant = self.constant()?;
+        let constant = self.constant();
         let second = self.shown(self.last())?;
         let first = if both { self.shown(self.sources().start)? } else { second };
         let lanes = (0..4).map(|nth| lane(if nth < 2 { first } else { second }, 4, constant >> (2 * nth) & 3, nth));
@@ -355,7 +340,7 @@ impl Exec<'_, '_> {
     }
 
     fn shuffle_low(&mut self) -> Checked {
-        let constant = self.constant()?;
+        let constant = self.constant();
         let source = self.shown(self.last())?;
         let lanes = (0..4).map(|nth| lane(source, 2, constant >> (2 * nth) & 3, nth));
         let shown = lanes.fold(source & !low(8), |mask, lane| mask | lane);

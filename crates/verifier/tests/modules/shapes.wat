@@ -53,6 +53,13 @@
       (call $on_stack
         (local.get 1) (local.get 2) (local.get 3) (local.get 4)
         (local.get 5) (local.get 6) (local.get 7) (local.get 8))))
+  (func $floats_on_stack (param f64 f64 f64 f64 f64 f64 f64 f64 f32 v128 f32 i32) (result f32)
+    (drop (v128.not (local.get 9)))
+    (f32.add (local.get 8) (local.get 10)))
+  (func $floats (param f64 f32 v128) (result f32)
+    (call $floats_on_stack
+      (local.get 0) (local.get 0) (local.get 0) (local.get 0) (local.get 0) (local.get 0) (local.get 0)
+      (local.get 0) (local.get 1) (local.get 2) (local.get 1) (i32.const 1)))
   (func $vectors (param v128 i32) (result v128)
     (i8x16.shl (i8x16.swizzle (local.get 0) (local.get 0)) (local.get 1)))
   (func $truncate (param f64) (result i32) (i32.trunc_f64_u (local.get 0)))

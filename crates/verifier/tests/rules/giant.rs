@@ -156,6 +156,41 @@ fn a_state_with_a_large_frame_for_each_of_many_places() {
     giant.must_be_refused(TOO_LARGE);
 }
 
+/// A large frame with a slot in use in each of its pieces, then many ways to one place.
+fn ways_with_a_large_frame(rewrite: bool) -> Giant {
+    let mut giant = Giant::default();
+    giant.frame(16_000);
+    (0..2_000).for_each(|nth| giant.write(8 * nth));
+    giant.test();
+    let mut jumps = vec![giant.forward(&[0x0f, 0x84])];
+    if rewrite {
+        (0..2_000).for_each(|nth| giant.write(8 * nth + 1));
+    }
+    giant.test();
+    jumps.extend((0..2_000).map(|_| giant.forward(&[0x0f, 0x84])));
+    jumps.into_iter().for_each(|jump| giant.land(jump));
+    giant.leave(16_000);
+    giant
+}
+
+#[test]
+fn many_ways_that_share_a_large_frame() {
+    ways_with_a_large_frame(false).must_be_proved();
+}
+
+#[test]
+fn many_ways_whose_large_frames_differ() {
+    ways_with_a_large_frame(true).must_be_refused(TOO_LONG);
+}
+
+#[test]
+fn the_largest_function_and_one_that_is_larger() {
+    // The first is looked at: it begins with no instruction.
+    for (bytes, reason) in [(1 << 26, "no instruction"), ((1 << 26) + 1, "too large")] {
+        Giant { code: vec![0x06; bytes], ..Giant::default() }.must_be_refused(reason);
+    }
+}
+
 #[test]
 fn a_frame_beyond_every_stack() {
     let mut giant = Giant::default();

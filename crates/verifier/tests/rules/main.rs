@@ -57,6 +57,23 @@ fn refused(rule: Rule, case: &Case, refusal: Option<&Refusal>) -> Result<(), Str
     Ok(())
 }
 
+/// Where it is, what led there and what was known, for the person who must find the bug.
+#[test]
+fn a_refusal_says_where_and_what_was_known() {
+    let refusal = |listing: &str| {
+        let cases = Case::all(&format!("# a case\n{listing}")).expect("a listing");
+        let mut refusals = Subject::new(&cases[0]).expect("an artifact").refusals();
+        refusals.pop().expect("it is refused")
+    };
+    let found = refusal("mov eax, esi\nmov eax, [rax] ! memory\nret");
+    assert_eq!((found.offset, found.before.len()), (2, 1));
+    assert!(found.instruction.contains("mov") && found.state.contains("rdi = Context"), "{found}");
+    let unlisted = refusal("mov eax, esi\nmov ecx, esi ! memory\nret");
+    assert_eq!((unlisted.offset, unlisted.instruction.as_str(), unlisted.before.len()), (2, "", 0));
+    let unreached = refusal("jmp .end\nsyscall\n.end:\nmov eax, esi\nret");
+    assert_eq!((unreached.offset, unreached.instruction.as_str()), (5, ""));
+}
+
 #[test]
 fn each_rule_accepts_and_refuses() {
     let directories = directories();

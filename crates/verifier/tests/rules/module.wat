@@ -6,6 +6,7 @@
   (import "host" "table" (table $lent 1 funcref))
   (import "host" "memory of 64 bits" (memory $wide i64 1))
   (import "host" "table of references" (table $lent_references 1 externref))
+  (import "host" "another table" (table $another 1 funcref))
   (import "host" "global" (global $lent_global (mut i32)))
   (memory $own 1 64)
   (table $table 10 20 funcref)

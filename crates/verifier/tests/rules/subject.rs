@@ -200,6 +200,7 @@ fn symbols(contract: &Contract, layout: &Layout) -> Result<Symbols, String> {
         ("wide_memory", own.import_memory(1).into()),
         ("lent_table", own.import_table(0).into()),
         ("lent_references", own.import_table(1).into()),
+        ("another_table", own.import_table(2).into()),
         ("lent_global", own.import_global(0).into()),
         ("memory", own.memory_def(0).into()),
         ("table", own.table_def(0).into()),

@@ -15,3 +15,9 @@
 > type: 99
     mov eax, esi
     ret
+
+# an entry trampoline that is recorded under another type
+> refused: another type than the contract says
+> function: entry
+> type: 1
+    ud2         ! unreachable

@@ -40,3 +40,15 @@
     ret
 .hidden:
     syscall
+
+# a function without code
+> refused: no code
+
+# bytes that might be a jump table's entry, if there were one before them
+> refused: nothing leads to these bytes
+    jmp .end
+    bytes 0f 05 90 90
+    jmp .end
+.end:
+    mov eax, esi
+    ret

@@ -115,3 +115,61 @@
 .times 32
     bytes 00
 .end
+
+# a vector operand by an index times eight
+> refused: must be aligned
+> function: binary
+    mov eax, esi
+    and eax, 1
+    lea rcx, [.lanes]
+    pxor xmm1, xmm1
+    paddd xmm1, [rcx + rax*8]
+    mov eax, esi
+    ret
+.times 8
+    bytes 00
+.end
+.lanes:
+.times 32
+    bytes 00
+.end
+
+# dense: a lent memory with another one's bound
+> layout: dense
+> refused: no pointer that the code may use
+    mov rdx, [rdi + shared_memory]
+    mov r8, [rdx]
+    mov rdx, [rdi + wide_memory]
+    mov eax, esi
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    mov eax, [r8 + rax]             ! memory
+    ret
+
+# dense: a lent memory, clamped to its own bound after an index was added
+> layout: dense
+> refused: no pointer that the code may use
+    mov rdx, [rdi + shared_memory]
+    mov r8, [rdx]
+    mov eax, esi
+    add r8, rax
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    mov eax, [r8 + rax]             ! memory
+    ret
+
+# a lent table with another one's bound
+> refused: no pointer that the code may use
+    mov rdx, [rdi + lent_table]
+    mov r8, [rdi + another_table]
+    mov eax, esi
+    mov rcx, [r8 + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    shl rax, 5
+    mov rdx, [rdx]
+    mov rdx, [rdx + rax + 8]
+    mov eax, esi
+    ret

@@ -176,3 +176,62 @@
     movsx rax, al
     mov eax, [rdi + rax]            ! memory
     ret
+
+# dense: a parameter on the stack is compared and used
+> layout: dense
+> function: on_stack
+    mov ecx, 0x400000
+    cmp qword [rsp + 8], 0x400000
+    mov rax, [rsp + 8]
+    cmova rax, rcx
+    mov eax, [rdi + rax]            ! memory
+    ret 16
+
+# dense: a small number in a slot, after parts of it were looked at
+> layout: dense
+    sub rsp, 24
+    movzx eax, sil
+    mov [rsp], rax
+    mov [rsp + 8], rax
+    mov edx, [rsp]
+    mov edx, [rdi + rdx]            ! memory
+    mov rdx, [rsp + 4]
+    mov rax, [rsp]
+    mov eax, [rdi + rax]            ! memory
+    mov rax, [rsp + 8]
+    mov eax, [rdi + rax]            ! memory
+    add rsp, 24
+    ret
+
+# dense: a comparison, then two ways to the choice
+> layout: dense
+    mov eax, esi
+    mov ecx, 0x400000
+    cmp rax, 0x400000
+    je .choose
+    nop
+.choose:
+    cmova rax, rcx
+    mov eax, [rdi + rax]            ! memory
+    ret
+
+# a memory of 64-bit addresses, clamped to its own bound
+    mov rdx, [rdi + wide_memory]
+    mov r8, [rdx]
+    mov eax, esi
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    mov eax, [r8 + rax + 0x1ffc]    ! memory
+    ret
+
+# dense: the same with the constant itself in the comparison
+> layout: dense
+    mov rdx, [rdi + shared_memory]
+    mov r8, [rdx]
+    mov eax, 100
+    mov rcx, [rdx + 16]
+    cmp rcx, 100
+    cmovb rax, rcx
+    mov eax, [r8 + rax]             ! memory
+    ret

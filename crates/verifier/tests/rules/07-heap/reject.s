@@ -171,10 +171,35 @@
 > refused: it may reach
     mov r8d, esi
     mov r9d, 0x400000
-    cmp r8, 0x400000
     xor edx, edx
     mov eax, 7
+    cmp r8, 0x400000
     div r9d                         ! division
     cmova r8, r9
     mov eax, [rdi + r8]             ! memory
+    ret
+
+# dense: another number is in the register on one of two ways to the choice
+> layout: dense
+> refused: it may reach
+> function: binary
+    mov eax, esi
+    mov ecx, 0x400000
+    cmp rax, 0x400000
+    je .choose
+    mov eax, edx
+.choose:
+    cmova rax, rcx
+    mov eax, [rdi + rax]            ! memory
+    ret
+
+# a lent memory of 64-bit addresses, clamped to its own bound, beyond its guard
+> refused: it may reach
+    mov rdx, [rdi + wide_memory]
+    mov r8, [rdx]
+    mov eax, esi
+    mov rcx, [rdx + 16]
+    cmp rax, rcx
+    cmova rax, rcx
+    mov eax, [r8 + rax + 0x1ffd]    ! memory
     ret

@@ -36,7 +36,8 @@
     ret
 
 # the stack pointer by a constant of four bytes
-    mov eax, -8
+    xor eax, eax
+    add eax, -8
     sub rsp, rax
     add rsp, rax
     mov eax, esi

@@ -110,6 +110,7 @@
 > refused: which field of which entry
     mov eax, esi
     and eax, 63
-    mov rdx, [rdi + rax*8 + entries]
+    lea rax, [rax*8]
+    mov rdx, [rdi + rax + entries]
     mov eax, esi
     ret

@@ -93,3 +93,89 @@
     mov rdi, rdx
     call rcx
     .leave 40
+
+# in a loop, an entry that is read before a branch and called after it
+    mov rax, [rdi + stack_limit]
+    add rax, 40
+    cmp rsp, rax
+    jb .deep
+    push r14
+    push rbx
+    sub rsp, 24
+    mov r14, rdi
+    mov ebx, esi
+.again:
+    mov eax, ebx
+    and eax, 0x1e0
+    mov r9, [r14 + rax + entries + 8]
+    mov r8, [r14 + rax + entries]
+    mov rdx, [r14 + rax + entries + 16]
+    cmp ebx, 7
+    je .end
+    cmp ebx, 9
+    je .on
+    add ebx, 1
+.on:
+    mov r11, unary_id
+    lea rcx, [@bad_call]
+    cmp r9, r11
+    cmove rcx, r8
+    test rdx, rdx
+    cmove rdx, r14
+    mov rdi, rdx
+    mov esi, ebx
+    call rcx
+    mov ebx, eax
+    jmp .again
+.end:
+    mov eax, ebx
+    add rsp, 24
+    pop rbx
+    pop r14
+    ret
+.deep:
+    ud2                             ! stack
+
+# the same, by an index that has a name before the loop and none in it
+    mov rax, [rdi + stack_limit]
+    add rax, 40
+    cmp rsp, rax
+    jb .deep
+    push r14
+    push rbx
+    sub rsp, 24
+    mov r14, rdi
+    mov ebx, esi
+    and ebx, 0x1e0
+    mov rax, rbx
+.again:
+    mov r9, [r14 + rbx + entries + 8]
+    mov r8, [r14 + rbx + entries]
+    mov rdx, [r14 + rbx + entries + 16]
+    cmp ebx, 7
+    je .end
+.on:
+    mov r11, unary_id
+    lea rcx, [@bad_call]
+    cmp r9, r11
+    cmove rcx, r8
+    test rdx, rdx
+    cmove rdx, r14
+    mov rdi, rdx
+    mov esi, ebx
+    call rcx
+    mov ebx, eax
+    and ebx, 0x1e0
+    cmp ebx, 9
+    je .on_again
+    jmp .again
+.on_again:
+    jmp .again
+.end:
+    mov eax, ebx
+    add rsp, 24
+    pop rbx
+    pop r14
+    ret
+.deep:
+    ud2                             ! stack

@@ -119,3 +119,68 @@
     mov rax, [rsp]
     mov rbx, [rsp + 24]
     .leave 40
+
+# a slot that is written on one of two ways
+> function: binary
+> refused: General(0) holds no 8 bytes
+    sub rsp, 248
+    mov eax, esi
+    test esi, esi
+    jne .other
+    mov [rsp + 200], rax
+.end:
+    mov rax, [rsp + 200]
+    add rsp, 248
+    ret
+.other:
+    jmp .end
+
+# a deep slot that is written on one of two ways
+> function: binary
+> refused: General(0) holds no 8 bytes
+    sub rsp, 248
+    mov eax, esi
+    test esi, esi
+    jne .other
+    mov [rsp + 0], rax
+.end:
+    mov rax, [rsp + 0]
+    add rsp, 248
+    ret
+.other:
+    jmp .end
+
+# a slot that is written on one of two ways, deeper ones on the other
+> function: binary
+> refused: General(0) holds no 8 bytes
+    sub rsp, 248
+    mov eax, esi
+    test esi, esi
+    jne .other
+    mov [rsp + 120], rax
+.end:
+    mov rax, [rsp + 120]
+    add rsp, 248
+    ret
+.other:
+    mov [rsp], rax
+    jmp .end
+
+# an area for results that is written on one of two ways
+> function: many
+> refused: Memory(0) holds no 8 bytes
+    mov eax, 1
+    mov ecx, 1
+    mov edx, 1
+    mov esi, 1
+    mov r8d, 1
+    mov r9d, 1
+    mov r10d, 1
+    test esi, esi
+    jne .other
+    mov [rdi], rax
+.end:
+    mov edi, 1
+    ret
+.other:
+    jmp .end

@@ -35,3 +35,13 @@
     jmp @on_stack
 .deep:
     ud2                             ! stack
+
+# compared with the furthest place that may be compared with
+    mov rax, [rdi + stack_limit]
+    mov ecx, 0xffffffff
+    add rax, rcx
+    cmp rsp, rax
+    jb .deep
+    sub rsp, 24
+    call @other
+    .leave 24

@@ -108,3 +108,46 @@
     mov rax, rsi
     mov al, dl
     ret
+
+# a vector's difference to itself, and what is all zero by it
+> function: floats
+    movaps xmm6, xmm5
+    pxor xmm6, xmm5
+    movups [rdi], xmm6              ! memory
+    pshufb xmm0, xmm6
+    movups [rdi], xmm0              ! memory
+    ret
+
+# the same where two ways meet
+> function: floats
+    movaps xmm6, xmm5
+    pxor xmm7, xmm7
+    xor eax, eax
+    jne .end
+    nop
+.end:
+    pxor xmm6, xmm5
+    movups [rdi], xmm6              ! memory
+    movaps xmm2, xmm0
+    pshufb xmm2, xmm7
+    movups [rdi], xmm2              ! memory
+    ret
+
+# parts of vectors, to and from memory and registers
+> function: floats
+    movss xmm5, [rdi]               ! memory
+    movups [rdi], xmm5              ! memory
+    movd [rdi], xmm0                ! memory
+    movd eax, xmm0
+    mov [rdi], eax                  ! memory
+    pextrd eax, xmm0, 1
+    mov [rdi], eax                  ! memory
+    pextrd [rdi], xmm0, 1           ! memory
+    sqrtsd xmm6, xmm0
+    movsd [rdi], xmm6               ! memory
+    cmpss xmm0, xmm0, 1
+    insertps xmm7, [rdi], 0x40      ! memory
+    movd [rdi], xmm7                ! memory
+    insertps xmm8, xmm0, 0x0e
+    movups [rdi], xmm8              ! memory
+    ret

@@ -298,3 +298,105 @@
     sete al
     movzx eax, al
     ret
+
+# flags that may be looked at on one of two ways only
+> refused: the flags say something
+    cmp esi, 1
+    jne .other
+.end:
+    sete al
+    movzx eax, al
+    ret
+.other:
+    test rdi, rdi
+    jmp .end
+
+# a vector that may be looked at on one of two ways only
+> refused: may not be shown
+    pxor xmm6, xmm6
+    cmp esi, 1
+    jne .other
+.end:
+    movups [rdi], xmm6              ! memory
+    mov eax, esi
+    ret
+.other:
+    movaps xmm6, xmm7
+    jmp .end
+
+# a vector's difference to itself, which is another on one of two ways
+> refused: may not be shown
+    movaps xmm6, xmm5
+    cmp esi, 1
+    jne .other
+.end:
+    pxor xmm6, xmm5
+    movups [rdi], xmm6              ! memory
+    mov eax, esi
+    ret
+.other:
+    movaps xmm6, xmm7
+    jmp .end
+
+# bytes chosen by a vector that is zero on the first of two ways only
+> function: floats
+> refused: may not be shown
+    pxor xmm6, xmm6
+    xor eax, eax
+    jne .other
+.end:
+    pshufb xmm0, xmm6
+    movups [rdi], xmm0              ! memory
+    ret
+.other:
+    movaps xmm6, xmm1
+    jmp .end
+
+# bytes chosen by a vector that is zero on the second of two ways only
+> function: floats
+> refused: may not be shown
+    movaps xmm6, xmm1
+    xor eax, eax
+    jne .other
+.end:
+    pshufb xmm0, xmm6
+    movups [rdi], xmm0              ! memory
+    ret
+.other:
+    pxor xmm6, xmm6
+    jmp .end
+
+# a vector that is indexed by two others, and was never written
+> cpu: all
+> refused: may not be shown
+    vpxor xmm2, xmm2, xmm2
+    evex.vpermi2b xmm3, xmm2, xmm2
+    mov eax, esi
+    vmovdqu [rdi + rax], xmm3       ! memory
+    ret
+
+# the stack's limit, four gigabytes further
+> refused: the flags say something
+    mov rax, [rdi + stack_limit]
+    mov rcx, 0x100000000
+    add rax, rcx
+    cmp rsp, rax
+    jb .deep
+    mov eax, esi
+    ret
+.deep:
+    ud2                             ! stack
+
+# the stack's limit, half the address space further
+> refused: the flags say something
+    mov rax, [rdi + stack_limit]
+    mov rcx, 0x7fffffffffffffff
+    add rax, rcx
+    sub rsp, 16
+    cmp rsp, rax
+    jb .deep
+    mov eax, esi
+    add rsp, 16
+    ret
+.deep:
+    ud2                             ! stack

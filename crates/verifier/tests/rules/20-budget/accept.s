@@ -23,3 +23,11 @@
     mov eax, [rsp]
     mov eax, esi
     .leave 0x4000000
+
+# a loop that counts
+    xor eax, eax
+.again:
+    add eax, 1
+    cmp eax, esi
+    jne .again
+    ret

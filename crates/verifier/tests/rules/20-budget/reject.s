@@ -31,3 +31,49 @@
     mov eax, [rsp]
     mov eax, esi
     .leave 0x4000008
+
+# many ways to one place, with the deepest frame
+> refused: takes too long
+    .enter 0x3f00000
+    mov [rsp], esi
+    test esi, esi
+.times 4000
+    nop
+.end
+.times 100
+    je .end
+.end
+.end:
+    mov eax, esi
+    .leave 0x3f00000
+
+# many places, with the deepest frame
+> refused: takes too long
+    .enter 0x3f00000
+    mov [rsp], esi
+    test esi, esi
+.times 50000
+    nop
+.end
+.times 20
+    je .again{n}
+.again{n}:
+.end
+    mov eax, esi
+    .leave 0x3f00000
+
+# calls, each after the deepest place of the frame was written
+> refused: takes too long
+    .enter 0x3f00008
+    add rsp, 0x3eff000
+    mov [rsp], rdi
+.times 40
+    sub rsp, 0x3eff000
+    mov [rsp], eax
+    add rsp, 0x3eff000
+    mov rdi, [rsp]
+    mov esi, 1
+    call @other
+.end
+    add rsp, 0x1000
+    .leave 8
