@@ -57,6 +57,8 @@ pub use host::{Host, HostBody, HostFunction, HostVerdict, ask_again};
 pub use interrupt::{InterruptHandle, Interruption};
 pub use pages::Recycling;
 pub use pool::{Pool, SlotLimits};
+#[doc(hidden)]
+pub use registers::{LesserMachine, pretend};
 
 /// One slot of a `values` array ([`selvedge_contract::abi`]), little-endian; the upper bytes of a narrower
 /// value are undefined.

@@ -82,9 +82,38 @@ struct Vectors {
 /// Asked once: virtual machines take long to answer.
 static VECTORS: OnceLock<Vectors> = OnceLock::new();
 
+/// A machine that has less than this one.
+#[doc(hidden)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LesserMachine {
+    /// It has no `xsave`.
+    WithoutXsave,
+    /// It has `xsave`, and SSE alone.
+    WithoutAvx,
+    /// It has AVX, and not AVX-512.
+    WithoutAvx512,
+}
+
+/// For tests, before anything runs: guest code that is stopped keeps what it would on such a machine, and no more. Says
+/// whether it came in time.
+#[doc(hidden)]
+pub fn pretend(machine: LesserMachine) -> bool {
+    let vectors = match machine {
+        LesserMachine::WithoutXsave => Vectors::LEGACY,
+        LesserMachine::WithoutAvx => vectors(0b011),
+        LesserMachine::WithoutAvx512 => vectors(0b111),
+    };
+    VECTORS.set(vectors).is_ok()
+}
+
+impl Vectors {
+    /// What `fxsave` knows.
+    const LEGACY: Vectors = Vectors { components: 0, bytes: LEGACY_BYTES };
+}
+
 /// Prepares [`Registers::save`], for the whole process.
 pub(crate) fn prepare() {
-    VECTORS.get_or_init(vectors);
+    VECTORS.get_or_init(|| vectors(COMPONENTS));
 }
 
 /// What preempted guest code would lose on a machine whose vector state has no room here; `false` on none known.
@@ -92,13 +121,14 @@ pub(crate) fn fit() -> bool {
     VECTORS.get().is_some_and(|vectors| vectors.bytes <= VECTOR_BYTES_MAX)
 }
 
-fn vectors() -> Vectors {
+/// What this machine has of some components.
+fn vectors(components: u64) -> Vectors {
     const OSXSAVE: u32 = 1 << 27;
     if __cpuid(1).ecx & OSXSAVE == 0 {
-        return Vectors { components: 0, bytes: LEGACY_BYTES };
+        return Vectors::LEGACY;
     }
     // SAFETY: the processor has just said that there is such an instruction.
-    let components = unsafe { enabled() } & COMPONENTS;
+    let components = unsafe { enabled() } & components;
     let end = |component: u32| {
         let answer = __cpuid_count(0xd, component);
         (answer.ebx + answer.eax) as usize
@@ -318,10 +348,37 @@ mod tests {
         }
     }
 
+    /// Tells a child which machine to be.
+    const CHILD: &str = "SELVEDGE_TEST_MACHINE";
+    const LESSER: [LesserMachine; 3] =
+        [LesserMachine::WithoutXsave, LesserMachine::WithoutAvx, LesserMachine::WithoutAvx512];
+
+    /// What the processor has is asked once in a process: each lesser machine is one of its own.
+    #[test]
+    fn so_are_those_of_lesser_machines() {
+        for machine in LESSER {
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["every_register_is_saved_and_loaded_with_all_its_bits", "--nocapture"])
+                .env(CHILD, format!("{machine:?}"))
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{machine:?}: {}", String::from_utf8_lossy(&output.stderr));
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(said.contains(&format!("{machine:?}, level")), "{said}");
+        }
+    }
+
     #[test]
     fn every_register_is_saved_and_loaded_with_all_its_bits() {
+        let asked = std::env::var(CHILD).ok();
+        let lesser = LESSER.into_iter().find(|machine| Some(format!("{machine:?}")) == asked);
+        assert!(lesser.is_none_or(pretend), "nothing has run yet");
         prepare();
         assert!(fit());
+        if let Some(machine) = lesser {
+            println!("{machine:?}, level {}", level());
+            assert!(level() <= u32::from(machine == LesserMachine::WithoutAvx512));
+        }
         LEVEL.store(level(), Ordering::SeqCst);
         let value = |register: usize, word: usize| 0x0101_0101_0101_0101 * (register as u64 + 1) + word as u64;
         let values: [[u64; 8]; 32] = std::array::from_fn(|r| std::array::from_fn(|w| value(r, w)));

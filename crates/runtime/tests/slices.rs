@@ -6,6 +6,7 @@ mod common;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use common::{Random, load_with};
 use selvedge_compiler::{Cpu, Options};
 use selvedge_contract::MemoryLayout;
+use selvedge_native::{LesserMachine, pretend};
 use selvedge_runtime::{
     CallError, Caller, InstancePre, InterruptHandle, Limits, Linker, Outcome, Pool, PoolLimits, Wait,
 };
@@ -282,9 +284,45 @@ fn stress(options: &Options, seed: u64) {
     assert!(right > 0 && pending > right / 2, "it is not vain");
 }
 
+/// Tells a child which machine to be, and which processor its guests are for.
+const CHILD: &str = "SELVEDGE_TEST_MACHINE";
+
 #[test]
 fn programs_that_are_stopped_anywhere_and_moved_have_the_right_results() {
-    stress(&Options::default(), 0xfeed);
+    let cpu = match std::env::var(CHILD).as_deref() {
+        Err(_) => Cpu::Baseline,
+        Ok(name) => {
+            let (_, machine, cpu) = LESSER.into_iter().find(|(lesser, ..)| *lesser == name).expect("a lesser machine");
+            assert!(pretend(machine), "nothing has run yet");
+            println!("on a machine {name}");
+            cpu
+        }
+    };
+    stress(&Options { cpu, ..Options::default() }, 0xfeed);
+}
+
+/// Machines that have less than this one may have.
+const LESSER: [(&str, LesserMachine, Cpu); 3] = [
+    ("without xsave", LesserMachine::WithoutXsave, Cpu::Baseline),
+    ("without AVX", LesserMachine::WithoutAvx, Cpu::Baseline),
+    ("without AVX-512", LesserMachine::WithoutAvx512, Cpu::Native),
+];
+
+/// What the processor has is asked once in a process: each lesser machine is one of its own. Guests for AVX-512 use its
+/// instructions, and none of its registers.
+#[test]
+fn so_do_they_on_machines_with_fewer_registers() {
+    for (name, ..) in LESSER {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["programs_that_are_stopped_anywhere_and_moved_have_the_right_results", "--exact", "--nocapture"])
+            .env("SELVEDGE_SLICES", "300")
+            .env(CHILD, name)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{name}: {said} {}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains(&format!("on a machine {name}")), "{said}");
+    }
 }
 
 #[test]
