@@ -2,7 +2,7 @@
 //! module in a slot; one in a slot that another module has had.
 
 use anyhow::{Context, Result};
-use wasm_encoder::{ConstExpr, DataSection, RawSection};
+use wasm_encoder::{ConstExpr, DataSection, Section};
 
 use crate::Options;
 use crate::engine::Settings;
@@ -12,9 +12,10 @@ use crate::{ours, peer};
 
 /// Bytes of the large image.
 const IMAGE_BYTES: usize = 64 << 20;
-/// Instances that are the first in their slots, for each sample.
+/// Pools, and instances in each that are the first in their slots.
+const POOLS: usize = 4;
 const FRESH: usize = 64;
-/// Times that a slot changes hands, for each sample.
+/// Times that a slot changes hands, for each turn.
 const TAKEN_OVER: usize = 100;
 
 /// Writes four pages far from each other.
@@ -36,7 +37,7 @@ pub(crate) fn measure(report: &mut Report, options: &Options, turns: usize) -> R
     let small = [small(1)?, small(2)?];
     for (wasm, suffix) in [(small, ""), (large, "/large_image")] {
         if wanted("first_in_slot") {
-            first(report, &format!("first_in_slot{suffix}"), &wasm[0], options.settings, turns)?;
+            first(report, &format!("first_in_slot{suffix}"), &wasm[0], options.settings)?;
         }
         if wanted("slot_taken_over") {
             taken_over(report, &format!("slot_taken_over{suffix}"), &wasm, options.settings, turns)?;
@@ -59,26 +60,21 @@ fn large(seed: u8) -> Result<Vec<u8>> {
     let mut data = DataSection::new();
     let bytes = (0..IMAGE_BYTES).map(|at| (at as u8).wrapping_mul(31) | seed);
     data.active(0, &ConstExpr::i32_const(0), bytes);
-    let mut section = Vec::new();
-    wasm_encoder::Encode::encode(&data, &mut section);
-    wasm_encoder::Section::append_to(
-        &RawSection { id: wasm_encoder::SectionId::Data.into(), data: &section },
-        &mut wasm,
-    );
+    data.append_to(&mut wasm);
     Ok(wasm)
 }
 
-/// Instances in slots that nobody has used: each sample has pools of its own.
-fn first(report: &mut Report, name: &str, wasm: &[u8], settings: Settings, turns: usize) -> Result<()> {
+/// Instances in slots that nobody has used.
+fn first(report: &mut Report, name: &str, wasm: &[u8], settings: Settings) -> Result<()> {
     let mut samples = [Vec::new(), Vec::new()];
-    for _ in 0..turns {
+    for _ in 0..POOLS {
         let pools = [ours::pool(wasm, RUN, settings)?, peer::pool(wasm, RUN)?];
         for (pool, samples) in pools.iter().zip(&mut samples) {
             samples.extend(pool.fill(FRESH)?);
         }
     }
     let [ours, peer] = samples.map(|samples| Some(percentile(samples, 50)));
-    report.add(Figure::new(name.into(), ours, peer, "ns", turns * FRESH));
+    report.add(Figure::new(name.into(), ours, peer, "ns", POOLS * FRESH));
     Ok(())
 }
 

@@ -130,6 +130,8 @@ mod tests {
             changed.iter().for_each(|page| ptr::write_volatile(address(*page), 1));
             // Reading maps the zero page.
             assert_eq!(ptr::read_volatile(address(3)), 0);
+            // Where there is swap, they are there from now on.
+            assert_eq!(libc::madvise(address(0).cast(), bytes, libc::MADV_PAGEOUT), 0);
         }
         let mut found = Vec::new();
         assert!(written(all.clone(), |run| found.extend(run.step_by(HOST_PAGE_BYTES as usize))));

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::future::Future;
 use std::os::unix::fs::FileExt;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use common::load_with;
@@ -14,7 +14,7 @@ use selvedge_compiler::Options;
 use selvedge_contract::MemoryLayout;
 use selvedge_runtime::{
     AsContextMut, CallError, Caller, HostError, Instance, InstancePre, InstantiateError, Limits, Linker, Module,
-    NativeError, Outcome, Pool, PoolLimits, Recycling, Store, Val, Wait,
+    NativeError, Outcome, Pool, PoolLimits, Recycling, Store, TimeLimits, Val, Wait,
 };
 
 /// The guest multiplies what it is given by this, and leaves the product everywhere: the host never has it.
@@ -322,6 +322,41 @@ fn handles_of_an_earlier_use_are_refused_and_harm_nobody() {
     drop(store);
     let (mut store, new) = pool.instantiate(&pre, 1).unwrap();
     assert_eq!(new.typed_func::<(), i32>(&store, "size").unwrap().call(&mut store, ()).unwrap(), 3);
+}
+
+/// What comes too late for one use, or was said of it alone, is not the next one's.
+#[test]
+fn what_was_asked_or_set_for_one_use_is_not_the_nexts() {
+    let pre = linker().prepare(&module(GUEST, MemoryLayout::Guarded)).unwrap();
+    let pool = Pool::new(limits(1)).unwrap();
+    let time = |limits: TimeLimits| move |store: &mut Store<u32>| store.set_time_limits(limits).unwrap();
+    let over = Some(Duration::ZERO);
+    let deeds: [(&str, Box<dyn Fn(&mut Store<u32>)>); 7] = [
+        ("end", Box::new(|store| assert!(store.interrupt_handle().interrupt()))),
+        ("give way", Box::new(|store| assert!(store.interrupt_handle().preempt()))),
+        ("CPU time", Box::new(time(TimeLimits { cpu: over, ..TimeLimits::NONE }))),
+        ("wall time", Box::new(time(TimeLimits { wall: over, ..TimeLimits::NONE }))),
+        ("slice", Box::new(time(TimeLimits { slice: over, ..TimeLimits::NONE }))),
+        ("memory", Box::new(|store| store.set_memory_bytes_max(0))),
+        ("object", Box::new(|store| _ = store.insert_extern(7).unwrap())),
+    ];
+    for (what, deed) in &deeds {
+        for ending in ["none", "return", "wait", "trap"] {
+            let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+            if ending != "none" {
+                let f = instance.typed_func::<i64, ()>(&store, ending).unwrap();
+                let _ = pin!(f.call_async(&mut store, SEED)).poll(&mut Context::from_waker(Waker::noop()));
+            }
+            deed(&mut store);
+            drop(store);
+            let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+            let f = instance.typed_func::<i64, ()>(&store, "return").unwrap();
+            let done = pin!(f.call_async(&mut store, SEED)).poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(done, Poll::Ready(Ok(()))), "{what}, after {ending}: {done:?}");
+            assert_eq!(store.memory_bytes(), 8 << 16, "{what}, after {ending}: it could not grow");
+        }
+    }
+    assert_eq!(pool.idle(), 1);
 }
 
 #[test]
