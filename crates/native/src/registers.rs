@@ -197,16 +197,22 @@ impl Registers {
 
     /// Lets guest code calculate as this thread does.
     pub(crate) fn adopt_control(&mut self) {
-        let (mut x87, mut sse) = (0u16, 0u32);
-        // SAFETY: both only store to the variables.
-        unsafe {
-            asm!("fnstcw word ptr [{}]", "stmxcsr dword ptr [{}]", in(reg) &mut x87, in(reg) &mut sse,
-                 options(nostack, preserves_flags));
-        }
+        let (x87, sse) = control_of_this_thread();
         self.vector[X87_CONTROL..X87_CONTROL + 2].copy_from_slice(&x87.to_le_bytes());
         let at = &mut self.vector[SSE_CONTROL..SSE_CONTROL + 4];
-        at.copy_from_slice(&(sse & SSE_CONTROL_BITS).to_le_bytes());
+        at.copy_from_slice(&sse.to_le_bytes());
     }
+}
+
+/// How this thread calculates: x87, and SSE.
+fn control_of_this_thread() -> (u16, u32) {
+    let (mut x87, mut sse) = (0u16, 0u32);
+    // SAFETY: both only store to the variables.
+    unsafe {
+        asm!("fnstcw word ptr [{}]", "stmxcsr dword ptr [{}]", in(reg) &mut x87, in(reg) &mut sse,
+             options(nostack, preserves_flags));
+    }
+    (x87, sse & SSE_CONTROL_BITS)
 }
 
 #[cfg(test)]
@@ -348,6 +354,13 @@ mod tests {
         }
     }
 
+    fn set_control((x87, sse): (u16, u32)) {
+        // SAFETY: both only load from the variables; the test puts back what was there before it ends.
+        unsafe {
+            asm!("fldcw word ptr [{}]", "ldmxcsr dword ptr [{}]", in(reg) &x87, in(reg) &sse, options(nostack));
+        }
+    }
+
     /// Tells a child which machine to be.
     const CHILD: &str = "SELVEDGE_TEST_MACHINE";
     const LESSER: [LesserMachine; 3] =
@@ -392,7 +405,10 @@ mod tests {
         registers.general[4] = std::ptr::from_mut(&mut stack[256]) as u64 & !15;
         registers.pc = std::ptr::from_ref(&selvedge_test_land) as u64;
         const STATUS: u64 = 0x8d5;
-        for status in [STATUS, 0] {
+        // Saved where numbers are rounded to the nearest, it goes on where they are rounded to zero, and the other way.
+        let usual = control_of_this_thread();
+        for (status, control_there) in [(STATUS, (usual.0 | 0xc00, usual.1 | 0x6000)), (0, usual)] {
+            set_control(control_there);
             registers.flags = 0x202 | status;
             let control = Control::new();
             CONTROL.store(std::ptr::from_ref(&control).cast_mut(), Ordering::SeqCst);
@@ -400,6 +416,7 @@ mod tests {
             // SAFETY: the code at `pc` only looks, on a stack that is there, and leaves as guest code does.
             let why = unsafe { switch::restore(std::ptr::from_ref(&control).cast(), &*registers) };
             assert_eq!(why, control::reason::RETURNED);
+            assert_eq!(control_of_this_thread(), control_there, "what says how to calculate is the thread's");
             assert_eq!(FLAGS.load(Ordering::SeqCst) & STATUS, status);
             assert_eq!(GENERAL.each_ref().map(|found| found.load(Ordering::SeqCst)), registers.general);
             let (count, words) = [(16, 2), (16, 4), (32, 8)][level() as usize];

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{load_with, store};
+use common::{instance, load_with, store};
 use selvedge_compiler::{Options, to_binary};
 use selvedge_runtime::{CallError, Linker, Module};
 
@@ -49,6 +49,30 @@ fn a_deep_backtrace_shows_both_ends() {
     let line = |start: &str| text.lines().any(|line| line.starts_with(start));
     assert!(line("    0: deep (") && line("   47: deep (") && line("      … 38 more …"), "{text}");
     assert!(line("   86: deep (") && line("  101: start ("), "{text}");
+}
+
+/// Calls that raise a trap stand close together behind the code, and after the last comes another function.
+#[test]
+fn each_trap_of_a_function_has_its_own_place() {
+    let wat = r#"(module
+        (func (export "f") (param i32)
+            (if (i32.eq (local.get 0) (i32.const 1)) (then (unreachable)))
+            (if (i32.eq (local.get 0) (i32.const 2)) (then (unreachable)))
+            (if (i32.eq (local.get 0) (i32.const 3)) (then (unreachable)))
+            (unreachable))
+        (func (export "g") (unreachable)))"#;
+    let (mut store, instance) = instance(wat);
+    let f = instance.typed_func::<i32, ()>(&store, "f").unwrap();
+    let places = [1, 2, 3, 4].map(|which| {
+        let error = f.call(&mut store, which).unwrap_err();
+        let frame = error.backtrace().unwrap().frames().remove(0);
+        assert_eq!(frame.name.as_deref(), Some("f"));
+        frame.wasm_offset.unwrap()
+    });
+    let binary = to_binary(wat.as_bytes()).unwrap();
+    let unreachable: Vec<u32> = (0..).zip(&binary[..]).filter(|(_, byte)| **byte == 0).map(|(at, _)| at).collect();
+    assert!(places.is_sorted_by(|a, b| a < b), "{places:?}");
+    assert!(places.iter().all(|place| unreachable.contains(place)), "{places:?}");
 }
 
 /// Debug information for one unit whose line is the address plus 100, in column 3.

@@ -75,6 +75,12 @@ fn values_of_every_kind_arrive_in_order_with_and_without_limits_on_time() {
         let mut store = Store::new((), Limits { time, ..Limits::default() }).unwrap();
         let instance = linker().instantiate(&mut store, &module).unwrap();
         (0..3).for_each(|_| all(&mut store, instance));
+        // A request to give way, of which calls like these take no notice.
+        let handle = store.interrupt_handle();
+        for _ in 0..3 {
+            assert!(handle.preempt());
+            all(&mut store, instance);
+        }
     }
 }
 

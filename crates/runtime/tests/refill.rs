@@ -182,3 +182,34 @@ fn a_recycled_instance_knows_nothing_of_refills() {
         assert_eq!(asked.load(Ordering::Relaxed), round);
     }
 }
+
+/// Two instances of one store, each of whose meters is used up again and again: it is that one's that is refilled.
+#[test]
+fn of_linked_instances_the_one_whose_meter_is_used_up_is_refilled() {
+    let metered = Options { meter: true, ..Options::default() };
+    let user = load_with(
+        r#"(module (import "library" "count" (func $count (param i32) (result i32)))
+            (func (export "run") (param i32) (result i32) (local $n i32)
+                (loop
+                    (local.set $n (i32.add (local.get $n) (call $count (i32.const 100))))
+                    (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+                (local.get $n)))"#,
+        &metered,
+    );
+    let (mut store, library) = instance(&prepared());
+    let mut linker = Linker::new();
+    linker.instance(&store, "library", library);
+    let user = linker.instantiate(&mut store, &user).unwrap();
+    const TIMES_MAX: u64 = 5_000;
+    store.on_meter_used_up(|times, used_up| {
+        *times += 1;
+        assert!((1..50).contains(&used_up.missing), "{used_up:?}");
+        std::future::ready(if *times < TIMES_MAX { 50 } else { 0 })
+    });
+    let run = user.typed_func::<i32, i32>(&store, "run").unwrap();
+    assert_eq!(finish(run.call_async(&mut store, 200)).unwrap(), 200 * 300);
+    let (of_user, of_library) = (user.meter_used(&store).unwrap(), library.meter_used(&store).unwrap());
+    let refills = [of_user, of_library].map(|used| (used - LIMIT).div_ceil(50));
+    assert!(refills[0] > 10 && refills[1] > 1_000, "both were stopped: {refills:?}");
+    assert_eq!(*store.data(), refills[0] + refills[1], "none for naught");
+}
