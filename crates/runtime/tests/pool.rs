@@ -331,7 +331,8 @@ fn what_was_asked_or_set_for_one_use_is_not_the_nexts() {
     let pool = Pool::new(limits(1)).unwrap();
     let time = |limits: TimeLimits| move |store: &mut Store<u32>| store.set_time_limits(limits).unwrap();
     let over = Some(Duration::ZERO);
-    let deeds: [(&str, Box<dyn Fn(&mut Store<u32>)>); 7] = [
+    type Deed = Box<dyn Fn(&mut Store<u32>)>;
+    let deeds: [(&str, Deed); 7] = [
         ("end", Box::new(|store| assert!(store.interrupt_handle().interrupt()))),
         ("give way", Box::new(|store| assert!(store.interrupt_handle().preempt()))),
         ("CPU time", Box::new(time(TimeLimits { cpu: over, ..TimeLimits::NONE }))),
