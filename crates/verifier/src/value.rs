@@ -241,7 +241,8 @@ impl Ptr {
         if self.lo.min(new.lo) < lo {
             return Value::SECRET;
         }
-        let hi = if new.hi <= self.hi { self.hi } else { growth.to(new.hi.max(0) as u64) as i64 };
+        let grown = || i64::try_from(growth.to(new.hi.max(0) as u64)).unwrap_or(REACH_MAX);
+        let hi = if new.hi <= self.hi { self.hi } else { grown() };
         if !(lo..REACH_MAX).contains(&hi) {
             return Value::SECRET;
         }

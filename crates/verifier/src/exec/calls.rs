@@ -120,20 +120,19 @@ impl<'a> Exec<'_, 'a> {
         ensure(arguments_end <= self.frame_end(), Rule::Frame, "the parameters reach into the caller's frame")?;
         self.arguments(callee, rsp)?;
         let area = match callee.area_bytes {
-            0 => None,
-            bytes => Some((self.area_in_frame(arguments_end, bytes.into())?, bytes)),
+            0 => 0,
+            bytes => self.area_in_frame(arguments_end, bytes.into())?,
         };
         self.state.frame.forget_below(arguments_end);
-        if let Some((at, bytes)) = area {
-            self.state.frame.fill(at, bytes as usize, bytes as usize);
-        }
+        self.state.frame.fill(area, callee.area_bytes as usize, 0);
         self.after_call();
         self.state.regs[RSP].value = Value::Ptr(Ptr::exact(Region::Frame, arguments_end));
         for (place, bytes) in &callee.results {
             match *place {
                 Place::General(reg) => self.state.regs[reg] = Cell::new(Value::Num(Num::partly(*bytes))),
                 Place::Vector(reg) => self.state.vectors[reg] = Vector::passed(*bytes),
-                Place::Memory(_) => {}
+                // What lies between results the callee need not have written.
+                Place::Memory(at) => self.state.frame.fill(area + i64::from(at), (*bytes).into(), (*bytes).into()),
             }
         }
         Ok(())

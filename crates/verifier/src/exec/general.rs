@@ -100,6 +100,8 @@ impl Exec<'_, '_> {
         let Ok(table) = u32::try_from(lo) else {
             return Err(Violation::new(Rule::JumpTable, "the table does not lie in text"));
         };
+        // It is read now, whatever becomes of it.
+        self.walk.table(lo..lo + i64::from(JUMP_ENTRY) * count as i64)?;
         Ok(Some(Value::Jump(table, count as u32)))
     }
 
@@ -180,9 +182,9 @@ impl Exec<'_, '_> {
     }
 
     /// If all bits are 0, the flags say so and the register stays as it was: all of it, on most processors, whatever
-    /// the operand's size.
+    /// the operand's size. Of two bytes it leaves the others in any case.
     fn bit_scan(&mut self) -> Checked {
-        let Some((number, size)) = self.register(0) else { return self.denied() };
+        let Some((number, size @ (4 | 8))) = self.register(0) else { return self.denied() };
         let shown = usize::from(self.read_as(1, size)?.value.readable()) >= size;
         let found = Value::Num(Num::up_to(63));
         self.write_register((number, 8), Cell::new(Value::SECRET))?;

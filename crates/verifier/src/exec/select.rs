@@ -253,8 +253,9 @@ fn at_most(value: Value, relation: Relation, other: Value) -> Value {
         Relation::AtMost | Relation::Equal => 0,
         Relation::AtLeast | Relation::Above | Relation::Unequal | Relation::Unknown => return value,
     };
-    if let Value::UpTo(..) = other {
-        return other;
+    if let Value::UpTo(_, shift) = other {
+        // It says of the low bits, too, that they are zero.
+        return if num.zeros >= shift { other } else { value };
     }
     let hi = num.hi.min(other.num().hi.saturating_sub(less));
     Value::Num(Num { lo: num.lo.min(hi), hi, ..num })

@@ -375,3 +375,13 @@
     int3
     mov eax, esi
     ret
+
+# a search for a bit that leaves the upper bytes of a register
+> refused: not on the list
+    mov rax, rdi
+    xor r8d, r8d
+    bsf ax, si
+    cmovne r8, rax
+    shr r8, 32
+    mov eax, r8d
+    ret

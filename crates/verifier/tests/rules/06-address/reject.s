@@ -173,3 +173,21 @@
     mov rdx, [rdx + rax + 8]
     mov eax, esi
     ret
+
+# an index that grows beyond everything on the way back in a loop
+> refused: goes too far
+    mov ecx, esi
+    and ecx, 1
+    jmp .scale
+.back:
+    mov rdx, [rax + entries + 64]
+    test esi, esi
+    jne .wide
+    mov eax, esi
+    ret
+.wide:
+    mov ecx, esi
+.scale:
+    shl rcx, 5
+    lea rax, [rdi + rcx - 64]
+    jmp .back

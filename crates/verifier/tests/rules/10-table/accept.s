@@ -44,3 +44,16 @@
     mov rdx, [rdx + rax + 8]
     mov eax, esi
     ret
+
+# a lent table, clamped to its own bound in bytes
+    mov rdx, [rdi + lent_table]
+    mov eax, esi
+    shl rax, 5
+    mov rcx, [rdx + 16]
+    shl rcx, 5
+    cmp rax, rcx
+    cmova rax, rcx
+    mov rdx, [rdx]
+    mov rdx, [rdx + rax + 8]
+    mov eax, esi
+    ret

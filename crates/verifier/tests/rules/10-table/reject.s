@@ -114,3 +114,16 @@
     mov rdx, [rdi + rax + entries]
     mov eax, esi
     ret
+
+# an index clamped to a lent table's bound in bytes, which need not be whole entries
+> refused: the index is not bounded by the table's own bound
+    mov rdx, [rdi + lent_table]
+    mov eax, esi
+    mov rcx, [rdx + 16]
+    shl rcx, 5
+    cmp rax, rcx
+    cmova rax, rcx
+    mov rdx, [rdx]
+    mov rdx, [rdx + rax + 8]
+    mov eax, esi
+    ret

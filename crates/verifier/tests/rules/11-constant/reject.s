@@ -19,3 +19,12 @@
     ret
 .number:
     bytes 01 02 03 04
+
+# a table far behind the text, from which nothing is taken
+> refused: lies outside the function
+    mov eax, esi
+    and eax, 1
+    lea rcx, [@unary + 0x7fff0000]
+    movsxd rcx, dword [rcx + rax*4]
+    mov eax, esi
+    ret

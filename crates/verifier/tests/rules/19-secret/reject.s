@@ -400,3 +400,13 @@
     ret
 .deep:
     ud2                             ! stack
+
+# what lies behind the last result in the area for results
+> refused: the flags say something
+    .enter 88
+    mov rsi, rdi
+    lea rdi, [rsp + 8]
+    call @many
+    cmp qword [rsp + 16], 0
+    sete al
+    .leave 88
