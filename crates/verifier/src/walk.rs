@@ -62,6 +62,11 @@ pub struct Counts {
     pub indirect_calls: u64,
 }
 
+/// Which block starts where bytes have this meaning.
+fn block_number(meaning: u32) -> Option<usize> {
+    meaning.checked_sub(FIRST_BLOCK).map(|number| number as usize)
+}
+
 struct Block {
     start: u32,
     state: State,
@@ -219,7 +224,7 @@ impl<'a> Walk<'a> {
 
     /// Whether another block begins here, or the function is at its end.
     fn ends_block(&self, at: u32) -> bool {
-        self.meaning.get(at as usize).is_none_or(|meaning| *meaning >= FIRST_BLOCK)
+        self.meaning.get(at as usize).is_none_or(|meaning| block_number(*meaning).is_some())
             || !self.earlier.is_empty() && self.earlier.contains_key(&at)
     }
 
@@ -258,22 +263,8 @@ impl<'a> Walk<'a> {
         let meaning = self.meaning[at];
         ensure(!matches!(meaning, INSIDE | DATA | TABLE), Rule::Branch, "this leads into an instruction, or to data")?;
         self.budget.work(1)?;
-        if meaning < FIRST_BLOCK {
-            state.charge_copy(&mut self.budget)?;
-            self.meaning[at] = FIRST_BLOCK + self.blocks.len() as u32;
-            if meaning == START {
-                self.look_again_before(at)?;
-            }
-            let mut state = State { epoch: meeting(at as u32), ..state.clone() };
-            if let Some(known) = self.earlier.get(&(at as u32)) {
-                state.keep_names_of(known);
-                state.charge(&mut self.budget)?;
-            }
-            self.blocks.push(Block { start: at as u32, state, queued: true });
-            self.queue.push(Reverse(at as u32));
-            return Ok(());
-        }
-        let block = &mut self.blocks[(meaning - FIRST_BLOCK) as usize];
+        let Some(number) = block_number(meaning) else { return self.begin_block(at, meaning, state) };
+        let block = &mut self.blocks[number];
         let same = block.state.regs[RSP].value == state.regs[RSP].value;
         ensure(same, Rule::Frame, "the stack pointer depends on the way that led here")?;
         // Every loop has a way back, to where it is or before.
@@ -287,14 +278,31 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// A block begins here, with this state.
+    fn begin_block(&mut self, at: usize, meaning: u32, state: &State) -> Checked {
+        state.charge_copy(&mut self.budget)?;
+        self.meaning[at] = FIRST_BLOCK + self.blocks.len() as u32;
+        if meaning == START {
+            self.look_again_before(at)?;
+        }
+        let mut state = State { epoch: meeting(at as u32), ..state.clone() };
+        if let Some(known) = self.earlier.get(&(at as u32)) {
+            // What that costs is paid when the block is looked at.
+            state.keep_names_of(known);
+        }
+        self.blocks.push(Block { start: at as u32, state, queued: true });
+        self.queue.push(Reverse(at as u32));
+        Ok(())
+    }
+
     /// Queues the block that leads on to this instruction of it: a block begins there now, in whose state the way
     /// through takes part before anything is made of it.
     fn look_again_before(&mut self, at: usize) -> Checked {
-        let Some(start) = self.meaning[..at].iter().rposition(|meaning| *meaning >= FIRST_BLOCK) else {
-            return Ok(());
-        };
+        let mut before = self.meaning[..at].iter().enumerate().rev();
+        let found = before.find_map(|(start, meaning)| Some((start, block_number(*meaning)?)));
+        let Some((start, number)) = found else { return Ok(()) };
         self.budget.scan(at - start)?;
-        let block = &mut self.blocks[(self.meaning[start] - FIRST_BLOCK) as usize];
+        let block = &mut self.blocks[number];
         if !block.queued {
             block.queued = true;
             self.queue.push(Reverse(block.start));

@@ -184,6 +184,24 @@ fn many_ways_whose_large_frames_differ() {
 }
 
 #[test]
+fn a_second_look_at_many_places_with_a_large_frame() {
+    let mut giant = Giant::default();
+    giant.frame(16_000);
+    (0..2_000).for_each(|nth| giant.write(8 * nth));
+    let again = giant.at();
+    giant.emit(&[0x83, 0xee, 0x01]); // sub esi, 1
+    giant.je_back(again);
+    for _ in 0..1_000 {
+        let next = giant.forward(&[0x0f, 0x84]);
+        giant.land(next);
+    }
+    // Not restored: that is what the first look ends with.
+    giant.emit(&[0x89, 0xf3]); // mov ebx, esi
+    giant.leave(16_000);
+    giant.must_be_refused(TOO_LONG);
+}
+
+#[test]
 fn the_largest_function_and_one_that_is_larger() {
     // The first is looked at: it begins with no instruction.
     for (bytes, reason) in [(1 << 26, "no instruction"), ((1 << 26) + 1, "too large")] {
