@@ -1,18 +1,32 @@
 //! Compiling in the jail: this command starts itself again, as a child that has only its input and output.
 
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use selvedge_compiler::CompileError;
 use selvedge_contract::limits::{
     ARTIFACT_BYTES_MAX, JAIL_CPU_SECONDS_DEFAULT, JAIL_MEMORY_BYTES_DEFAULT, JAIL_WALL_FACTOR, WASM_BYTES_MAX,
 };
-use selvedge_native::jail::{self, COMPILE_CHILD, Confined, ConfinedError, Jail};
+use selvedge_edge::limits::{COMPILE_TIMEOUT, MODULE_BYTES_MAX};
+use selvedge_native::jail::{self, Broker, COMPILE_CHILD, Confined, ConfinedError, Jail};
 
 use crate::options::{size, time};
 
 /// This program, also when its file was replaced since it was started.
 const THIS: &str = "/proc/self/exe";
+
+/// The verb that has modules compiled for a server.
+pub(crate) const BROKER: &str = "compile-broker";
+/// The verb that initialises artifacts.
+pub(crate) const PREINIT_CHILD: &str = "preinit-child";
+
+/// Said to a child that compiles what another will initialise.
+const PREINIT_LATER: &str = "--preinit-later";
+
+/// Modules that a broker has compiled at once: more than a server sends at once, so that those it gave up are in
+/// nobody's way.
+const BROKER_WORKERS: usize = 8;
 
 /// Whether and how to jail.
 #[derive(clap::Args)]
@@ -49,10 +63,21 @@ impl JailArgs {
 }
 
 /// Compiles in a child, with the options of this command line.
-pub(crate) fn compile(args: &JailArgs, wasm: &[u8]) -> Result<Vec<u8>> {
-    let wall = Duration::from_secs(args.cpu_seconds().saturating_mul(JAIL_WALL_FACTOR));
-    let child = Confined::new(THIS, ARTIFACT_BYTES_MAX, wall).arg(COMPILE_CHILD).args(std::env::args_os().skip(2));
-    match child.run(wasm) {
+/// If it is to be initialised, that comes later.
+pub(crate) fn compile(args: &JailArgs, initialised: bool, wasm: &[u8]) -> Result<Vec<u8>> {
+    let verb = [COMPILE_CHILD, PREINIT_LATER];
+    run(args, &verb[..1 + usize::from(initialised)], Duration::ZERO, wasm)
+}
+
+/// Initialises an artifact in another child, with the options of this command line; it may wait so long.
+pub(crate) fn initialise(args: &JailArgs, wait: Duration, artifact: &[u8]) -> Result<Vec<u8>> {
+    run(args, &[PREINIT_CHILD], wait, artifact)
+}
+
+fn run(args: &JailArgs, verb: &[&str], wait: Duration, input: &[u8]) -> Result<Vec<u8>> {
+    let wall = Duration::from_secs(args.cpu_seconds().saturating_mul(JAIL_WALL_FACTOR)).saturating_add(wait);
+    let child = Confined::new(THIS, ARTIFACT_BYTES_MAX, wall).args(verb).args(std::env::args_os().skip(2));
+    match child.run(input) {
         Ok(answer) => {
             eprint!("{}", answer.said);
             Ok(answer.output)
@@ -77,7 +102,7 @@ fn explained(args: &JailArgs, error: ConfinedError) -> anyhow::Error {
     }
 }
 
-/// The child: enters the jail, reads a module from stdin, and answers on stdout.
+/// The child that compiles: enters the jail, reads a module from stdin, and answers on stdout.
 pub(crate) fn serve(args: &JailArgs, compile: impl FnOnce(&[u8]) -> Result<Vec<u8>>) -> Result<()> {
     let jail = Jail::new(args.memory_bytes(), args.cpu_seconds());
     let work = |wasm: &[u8]| {
@@ -89,4 +114,35 @@ pub(crate) fn serve(args: &JailArgs, compile: impl FnOnce(&[u8]) -> Result<Vec<u
         })
     };
     Ok(jail::serve(&jail, args.jail_gaps, WASM_BYTES_MAX, work)?)
+}
+
+/// The child that initialises: as the one that compiles, with an artifact as its input, and it may run a guest.
+pub(crate) fn serve_guest(args: &JailArgs, initialise: impl FnOnce(&[u8]) -> Result<Vec<u8>>) -> Result<()> {
+    let jail = Jail::new(args.memory_bytes(), args.cpu_seconds()).run_guests(ARTIFACT_BYTES_MAX as u64);
+    let work = |artifact: &[u8]| initialise(artifact).map_err(|error| format!("{error:#}"));
+    Ok(jail::serve(&jail, args.jail_gaps, ARTIFACT_BYTES_MAX, work)?)
+}
+
+/// What a broker is told.
+#[derive(clap::Args)]
+pub(crate) struct BrokerArgs {
+    /// Go on without what this kernel lacks of the jail
+    #[arg(long)]
+    jail_gaps: bool,
+}
+
+/// Starts a broker, for a process that will be jailed.
+pub(crate) fn start_broker(gaps: bool) -> Result<Broker> {
+    let mut command = Command::new(THIS);
+    command.arg(BROKER).args(gaps.then_some("--jail-gaps")).stderr(Stdio::inherit());
+    Broker::start(command).context("cannot start the process that has modules compiled")
+}
+
+/// The broker: has modules compiled in the jail until its client is gone.
+pub(crate) fn broker(args: &BrokerArgs) -> Result<ExitCode> {
+    let (memory, cpu) = (JAIL_MEMORY_BYTES_DEFAULT, JAIL_CPU_SECONDS_DEFAULT);
+    let compiler = Confined::compiler(THIS, memory, cpu, args.jail_gaps.then_some("--jail-gaps"));
+    let compiler = compiler.within(COMPILE_TIMEOUT);
+    jail::serve_broker(&compiler, MODULE_BYTES_MAX as usize, BROKER_WORKERS, args.jail_gaps)?;
+    Ok(ExitCode::SUCCESS)
 }

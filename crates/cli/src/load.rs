@@ -15,6 +15,11 @@ pub(crate) fn untrusted(path: &Path) -> Result<Module, LoadError> {
     Module::load_untrusted(path, threads())
 }
 
+/// Loads an artifact from memory, whoever made it: its code is proved first.
+pub(crate) fn proved(artifact: &[u8]) -> Result<Module> {
+    Module::load_untrusted(artifact, threads()).context("cannot load what was compiled")
+}
+
 /// Loads an artifact under a policy. `path` is where a signature is looked for, if the policy wants one.
 pub(crate) fn under(policy: &Policy, path: &Path, artifact: &[u8]) -> Result<Module> {
     let signature = signatures::beside(path)?;

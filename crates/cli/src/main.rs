@@ -9,6 +9,7 @@ mod artifact;
 mod cache;
 mod disassemble;
 mod files;
+mod grants;
 mod jailed;
 mod load;
 mod options;
@@ -45,6 +46,12 @@ enum Verb {
     /// What `compile --jailed` starts: compiles stdin to stdout, in the jail
     #[command(name = COMPILE_CHILD, hide = true)]
     CompileChild(verbs::compile::Args),
+    /// What a jailed `serve` starts: has modules compiled for it, in the jail
+    #[command(name = jailed::BROKER, hide = true)]
+    CompileBroker(jailed::BrokerArgs),
+    /// What `compile --jailed --preinit` starts: initialises stdin to stdout, in the jail
+    #[command(name = jailed::PREINIT_CHILD, hide = true)]
+    PreinitChild(verbs::compile::Args),
     Run(verbs::run::Args),
     Inspect(verbs::inspect::Args),
     Verify(verbs::verify::Args),
@@ -68,6 +75,8 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
         Verb::Compile(args) => verbs::compile::main(&args),
         Verb::CompileChild(args) => verbs::compile::child(&args),
+        Verb::CompileBroker(args) => jailed::broker(&args),
+        Verb::PreinitChild(args) => verbs::compile::preinit_child(&args),
         Verb::Run(args) => verbs::run::main(&args),
         Verb::Inspect(args) => verbs::inspect::main(&args),
         Verb::Verify(args) => verbs::verify::main(&args),

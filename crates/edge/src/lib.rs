@@ -43,6 +43,7 @@ mod logs;
 mod metrics;
 mod name;
 mod policy;
+mod prepared;
 mod refusal;
 mod respond;
 mod route;
@@ -56,6 +57,7 @@ mod turns;
 mod upload;
 
 pub use config::Config;
-pub use deploy::{Compile, CompileCommand, CompileError};
+pub use deploy::{Compile, CompileBroker, CompileCommand, CompileError};
 pub use error::EdgeError;
+pub use prepared::{Prepared, prepare};
 pub use server::{Health, Server, start};

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use selvedge_runtime::{Limits, Pool, PoolLimits};
+use selvedge_runtime::Pool;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -26,15 +25,16 @@ use crate::error::EdgeError;
 use crate::guest::Interface;
 use crate::guest::cgi::Cgi;
 use crate::history;
-use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX, MEMORY_BYTES_MAX};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX};
 use crate::logs::ServerLog;
 use crate::name::Name;
 use crate::policy::TenantPolicy;
+use crate::prepared::{Prepared, prepare};
 use crate::respond::ResponseBody;
 use crate::route::Routes;
 use crate::serve::serve;
 use crate::site::{Site, Tenant};
-use crate::store::{DiskStore, SiteKey, SiteRecord, Store};
+use crate::store::{SiteKey, SiteRecord, Store};
 use crate::tls::{self, Tls};
 use crate::turns::Turns;
 
@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) deploys: Semaphore,
     /// Versions that are loaded and proved at once.
     pub(crate) loads: Semaphore,
+    processors: usize,
     pub(crate) access: ArcSwap<Access>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) log: ServerLog,
@@ -225,8 +226,9 @@ pub struct Server {
     config: Config,
 }
 
+/// Answers clients.
 #[derive(Clone)]
-struct SiteAnswer(Arc<Shared>);
+pub(crate) struct SiteAnswer(pub(crate) Arc<Shared>);
 
 impl Answer for SiteAnswer {
     type Body = ResponseBody;
@@ -240,54 +242,55 @@ impl Answer for SiteAnswer {
     }
 }
 
-/// Starts a server: what is kept is loaded, then it listens.
+/// Starts a server: [`prepare`], then [`Prepared::start`].
 ///
 /// # Errors
 /// If the configuration does not hold, an address is taken, or what is kept cannot be read.
 pub async fn start(config: Config, compile: Arc<dyn Compile>) -> Result<Server, EdgeError> {
-    config.check()?;
-    let tls = config.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let plain = door(config.listen, "listen", &room).await?;
-    let secure = match &config.tls {
-        Some(tls) => Some(door(tls.listen, "tls.listen", &room).await?),
-        None => None,
-    };
-    let admin = door(config.admin, "admin", &Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX))).await?;
-    let shared = Arc::new(shared(&config, compile)?);
-    find_sites(&shared).await?;
-    let (stop, stopped) = watch::channel(false);
-    let (listen, admin_address) = (plain.address(config.listen), admin.address(config.admin));
-    let secure_address = secure.as_ref().zip(config.tls.as_ref()).map(|(door, tls)| door.address(tls.listen));
-    let answer = SiteAnswer(shared.clone());
-    tokio::spawn(accept(Door { http2: true, ..plain }, stopped.clone(), answer.clone()));
-    if let Some(door) = secure {
-        tokio::spawn(accept(Door { tls: tls.clone(), ..door }, stopped.clone(), answer));
-    }
-    tokio::spawn(history::keep(Arc::downgrade(&shared), stopped.clone()));
-    tokio::spawn(accept(admin, stopped, AdminAnswer::new(shared.clone(), listen)));
-    Ok(Server { shared, stop, listen, secure: secure_address, admin: admin_address, tls, config })
+    prepare(config).await?.start(compile).await
 }
 
-/// Listens, in plain text and to HTTP/1.
-async fn door(address: SocketAddr, what: &'static str, room: &Arc<Semaphore>) -> Result<Door, EdgeError> {
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|source| EdgeError::Listen { address, what, source })?;
+impl Prepared {
+    /// Begins to serve: what is kept is loaded, and clients are let in.
+    ///
+    /// # Errors
+    /// If what is kept cannot be read, or the operating system refuses.
+    pub async fn start(self, compile: Arc<dyn Compile>) -> Result<Server, EdgeError> {
+        let Prepared { config, tls, listen, secure, admin, .. } = &self;
+        let (config, tls) = (config.clone(), tls.clone());
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let plain = door(listen, &room)?;
+        let secure = secure.as_ref().map(|listener| door(listener, &room)).transpose()?;
+        let admin = door(admin, &Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX)))?;
+        let shared = Arc::new(shared(self, compile)?);
+        find_sites(&shared).await?;
+        let (stop, stopped) = watch::channel(false);
+        let (listen, admin_address) = (plain.address(config.listen), admin.address(config.admin));
+        let secure_address = secure.as_ref().zip(config.tls.as_ref()).map(|(door, tls)| door.address(tls.listen));
+        let answer = SiteAnswer(shared.clone());
+        tokio::spawn(accept(Door { http2: true, ..plain }, stopped.clone(), answer.clone()));
+        if let Some(door) = secure {
+            tokio::spawn(accept(Door { tls: tls.clone(), ..door }, stopped.clone(), answer));
+        }
+        tokio::spawn(history::keep(Arc::downgrade(&shared), stopped.clone()));
+        tokio::spawn(accept(admin, stopped, AdminAnswer::new(shared.clone(), listen.port())));
+        Ok(Server { shared, stop, listen, secure: secure_address, admin: admin_address, tls, config })
+    }
+}
+
+/// Lets clients in, in plain text and to HTTP/1.
+fn door(listener: &std::net::TcpListener, room: &Arc<Semaphore>) -> Result<Door, EdgeError> {
+    let listener = listener.try_clone().and_then(TcpListener::from_std);
+    let listener = listener.map_err(|error| EdgeError::System(error.to_string()))?;
     Ok(Door { listener, tls: None, http2: false, room: room.clone() })
 }
 
-fn shared(config: &Config, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
-    let system = |error: &dyn std::fmt::Display| EdgeError::System(error.to_string());
-    let store = DiskStore::open(&config.state)?;
-    let scratch = config.state.join("scratch");
-    // What a process that was killed has left.
-    let _ = std::fs::remove_dir_all(&scratch);
-    std::fs::create_dir_all(&scratch).map_err(|error| system(&error))?;
+fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
+    let Prepared { config, store, scratch, pool, processors, .. } = prepared;
     let tenants = config.tenant_list();
-    let limits = Limits { memory_bytes_max: MEMORY_BYTES_MAX, ..Limits::default() };
-    let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots) });
+    let log = ServerLog::start(config.access_log).map_err(|error| EdgeError::System(error.to_string()))?;
     Ok(Shared {
-        pool: pool.map_err(|error| system(&error))?,
+        pool,
         slots: Arc::new(Semaphore::new(config.slots as usize)),
         routes: ArcSwap::default(),
         ids: RequestIds::new(),
@@ -296,10 +299,11 @@ fn shared(config: &Config, compile: Arc<dyn Compile>) -> Result<Shared, EdgeErro
         store: Box::new(store),
         scratch,
         deploys: Semaphore::new(DEPLOYS_MAX),
-        loads: Semaphore::new(processors()),
+        loads: Semaphore::new(processors),
+        processors,
         access: ArcSwap::from_pointee(Access::new(&tenants, policies(&tenants)?, None)),
-        turns: Arc::new(Turns::new(processors())),
-        log: ServerLog::start(config.access_log).map_err(|error| system(&error))?,
+        turns: Arc::new(Turns::new(processors)),
+        log,
         sites: Mutex::default(),
         draining: AtomicBool::new(false),
     })
@@ -310,7 +314,7 @@ async fn find_sites(shared: &Arc<Shared>) -> Result<(), EdgeError> {
     let kept = shared.clone();
     let records = deploy::blocking(move || Ok(kept.store.sites()?)).await?;
     let queue = Arc::new(Mutex::new(shared.adopt(&records)));
-    for _ in 0..processors() {
+    for _ in 0..shared.processors {
         let (shared, queue) = (shared.clone(), queue.clone());
         tokio::spawn(async move {
             loop {
@@ -321,10 +325,6 @@ async fn find_sites(shared: &Arc<Shared>) -> Result<(), EdgeError> {
         });
     }
     Ok(())
-}
-
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 impl Server {

@@ -80,7 +80,7 @@ static IMAGE_RUNS: AtomicU64 = AtomicU64::new(0);
 
 /// How many there may be: each splits another mapping, and half of what the kernel allows is for the rest of the
 /// process.
-fn image_runs_max() -> u64 {
+pub(crate) fn image_runs_max() -> u64 {
     static MAX: OnceLock<u64> = OnceLock::new();
     *MAX.get_or_init(|| {
         let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();

@@ -24,6 +24,16 @@ pub(crate) fn contains(address: u64) -> bool {
     (LOW.load(Ordering::Relaxed)..HIGH.load(Ordering::Relaxed)).contains(&address)
 }
 
+/// Where the region is, once it is reserved.
+pub(crate) fn range() -> Option<Range<u64>> {
+    REGION.get().map(|region| region.base..region.base + REGION_BYTES)
+}
+
+/// Reserves the region now, for those who must know where it is.
+pub(crate) fn reserve() -> Result<(), NativeError> {
+    region().map(drop)
+}
+
 struct Region {
     base: u64,
     /// Free ranges: offset to length, never adjacent.

@@ -44,7 +44,7 @@ struct Scan {
 }
 
 /// `PAGEMAP_SCAN`.
-const REQUEST: libc::Ioctl = 0xc060_6610_u32 as libc::Ioctl;
+pub(crate) const REQUEST: libc::Ioctl = 0xc060_6610_u32 as libc::Ioctl;
 const _: () = assert!(size_of::<Scan>() == 0x60);
 
 /// The process's page map; `None` where the kernel cannot scan it, or there is no `/proc`.

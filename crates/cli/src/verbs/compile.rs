@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use selvedge_contract::limits::{PREINIT_SECONDS_DEFAULT, WASM_BYTES_MAX};
 use selvedge_preinit::{Allow, PreinitError};
+use selvedge_runtime::Module;
 
 use crate::artifact::Artifact;
 use crate::jailed::{self, JailArgs};
@@ -33,7 +34,8 @@ use crate::{disassemble, files, load};
 ///
 /// With `--jailed` a process of its own compiles, which has no network, no files
 /// and no other processes, and the memory and time it is given: for modules from
-/// strangers. It needs a kernel with landlock and seccomp.
+/// strangers. It needs a kernel with landlock and seccomp. With `--preinit` too,
+/// a second such process proves the machine code before it runs it.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -79,6 +81,9 @@ struct PreinitArgs {
     /// How long that may take (300ms, 2s, 1m, ...); 30s if not given
     #[arg(long, value_name = "TIME", value_parser = time, requires = "preinit")]
     preinit_timeout: Option<Duration>,
+    /// Another process initialises it
+    #[arg(long, hide = true, requires = "preinit")]
+    preinit_later: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
@@ -92,10 +97,8 @@ enum Emit {
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let wasm = read_module(&args.input)?;
     let output = output(args)?;
-    let preinit = args.preinit.preinit.is_some();
     let made = match args.jail.jailed() {
-        true if preinit => Err(anyhow!("--preinit runs the module, which --jailed does not allow; leave one out")),
-        true => jailed::compile(&args.jail, &wasm),
+        true => jailed(args, &wasm),
         false => emit(args, &wasm),
     };
     let made = made.with_context(|| format!("cannot compile {}", args.input.display()))?;
@@ -106,10 +109,28 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Compiles in one jailed process, and initialises in another, which believes nothing of what the first made.
+fn jailed(args: &Args, wasm: &[u8]) -> Result<Vec<u8>> {
+    let preinit = preinit(args)?;
+    let artifact = jailed::compile(&args.jail, preinit.is_some(), wasm)?;
+    match preinit {
+        Some(preinit) => jailed::initialise(&args.jail, preinit.timeout, &artifact),
+        None => Ok(artifact),
+    }
+}
+
 /// Runs the verb that `--jailed` starts.
 pub(crate) fn child(args: &Args) -> Result<ExitCode> {
-    ensure!(args.preinit.preinit.is_none(), "--preinit runs the module: not in the jail");
-    jailed::serve(&args.jail, |wasm| emit(args, wasm))?;
+    let ignored = args.preinit.preinit.is_some() && !args.preinit.preinit_later;
+    ensure!(!ignored, "--preinit runs the module: not in the process that compiles");
+    jailed::serve(&args.jail, |wasm| compile(args, wasm))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the verb that `--jailed --preinit` starts then.
+pub(crate) fn preinit_child(args: &Args) -> Result<ExitCode> {
+    let preinit = preinit(args)?.context("there is nothing to initialise without --preinit")?;
+    jailed::serve_guest(&args.jail, |artifact| initialise(&load::proved(artifact)?, &preinit))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -135,23 +156,31 @@ fn output(args: &Args) -> Result<Option<PathBuf>> {
 }
 
 fn emit(args: &Args, wasm: &[u8]) -> Result<Vec<u8>> {
+    let preinit = preinit(args)?;
+    let made = compile(args, wasm)?;
+    match preinit {
+        Some(preinit) => initialise(&load::compiled(&made)?, &preinit),
+        None => Ok(made),
+    }
+}
+
+fn compile(args: &Args, wasm: &[u8]) -> Result<Vec<u8>> {
     let options = args.compile.options(args.memory_max);
-    let preinit = args.preinit.options()?;
-    ensure!(preinit.is_none() || args.emit == Emit::Artifact, "--preinit changes no code; leave it out with --emit");
     Ok(match args.emit {
-        Emit::Artifact => {
-            let artifact = selvedge_compiler::compile(wasm, &options, &Bar::new())?;
-            match preinit {
-                Some(preinit) => initialise(&artifact, &preinit)?,
-                None => artifact,
-            }
-        }
+        Emit::Artifact => selvedge_compiler::compile(wasm, &options, &Bar::new())?,
         Emit::Clif => selvedge_compiler::clif(wasm, &options)?.into_bytes(),
         Emit::Asm => {
             let artifact = Artifact::new(selvedge_compiler::compile(wasm, &options, &Bar::new())?)?;
             disassemble::all(&artifact).into_bytes()
         }
     })
+}
+
+/// What is to be initialised, if it is asked for and makes sense.
+fn preinit(args: &Args) -> Result<Option<selvedge_preinit::Options>> {
+    let preinit = args.preinit.options()?;
+    ensure!(preinit.is_none() || args.emit == Emit::Artifact, "--preinit changes no code; leave it out with --emit");
+    Ok(preinit)
 }
 
 impl PreinitArgs {
@@ -165,9 +194,9 @@ impl PreinitArgs {
     }
 }
 
-/// Initialises what was just compiled; shows what it printed, whatever came of it.
-fn initialise(artifact: &[u8], options: &selvedge_preinit::Options) -> Result<Vec<u8>> {
-    let made = selvedge_preinit::initialise(&load::compiled(artifact)?, options);
+/// Initialises a module; shows what it printed, whatever came of it.
+fn initialise(module: &Module, options: &selvedge_preinit::Options) -> Result<Vec<u8>> {
+    let made = selvedge_preinit::initialise(module, options);
     std::io::stderr().write_all(&options.output.take()).context("cannot write to stderr")?;
     made.map_err(|error| match error {
         PreinitError::ImportCalled { .. } => anyhow::anyhow!("{error}").context("--preinit-allow says what it may use"),

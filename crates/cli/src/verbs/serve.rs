@@ -8,7 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use selvedge_edge::signals::{self, Asked};
-use selvedge_edge::{CompileCommand, Config, Server};
+use selvedge_edge::{Compile, CompileBroker, CompileCommand, Config, Prepared, Server};
+
+use crate::grants::Grants;
+use crate::jailed;
 
 /// Serve sites: a fresh instance of a program for every request
 ///
@@ -20,6 +23,12 @@ use selvedge_edge::{CompileCommand, Config, Server};
 ///
 /// SIGTERM lets requests under way end; SIGHUP, or a change of the configuration
 /// file or a certificate, takes over tenants, limits and certificates.
+///
+/// Before it lets anybody in, the server jails itself: it keeps its addresses,
+/// reads the directories in which configuration, policies and certificates are,
+/// writes the state, and opens nothing else, starts nothing and connects to
+/// nothing. Processes that have nothing at all compile modules. Secrets that the
+/// server does not need belong in another directory than its configuration.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -67,9 +76,13 @@ pub(crate) struct Args {
     /// Print a line on stderr for each request
     #[arg(long)]
     access_log: bool,
-    /// Compile without the jail: for kernels that have none, and modules you trust
+    /// Jail neither the server nor compilers: for kernels without landlock and
+    /// seccomp, and modules and clients you trust
     #[arg(long)]
     unjailed: bool,
+    /// Go on without what this kernel lacks of the jail, and say so on stderr
+    #[arg(long, conflicts_with = "unjailed")]
+    jail_gaps: bool,
 }
 
 /// How often the configuration file is looked at.
@@ -87,11 +100,22 @@ impl Args {
         Ok(config)
     }
 
-    /// This command, as a compiler in another process.
-    fn compiler(&self) -> Result<CompileCommand> {
+    /// This command, as a compiler in other processes.
+    fn compiler(&self) -> Result<Arc<dyn Compile>> {
+        if !self.unjailed {
+            return Ok(Arc::new(CompileBroker::new(jailed::start_broker(self.jail_gaps)?)));
+        }
         let this = std::env::current_exe().context("cannot find this command, which compiles")?;
-        let jail = if self.unjailed { &["compile"][..] } else { &["compile", "--jailed"] };
-        Ok(CompileCommand::new(this, jail.iter().copied()))
+        Ok(Arc::new(CompileCommand::new(this, ["compile"])))
+    }
+
+    /// What the server may open from now on, if it is to be jailed.
+    fn grants(&self, config: &Config) -> Result<Option<Grants>> {
+        if self.unjailed {
+            return Ok(None);
+        }
+        let files = self.config.iter().map(PathBuf::as_path).chain(config.files());
+        Ok(Some(Grants::new(files, &config.state)?))
     }
 
     /// When each of the files was changed that the configuration is read from.
@@ -104,14 +128,20 @@ impl Args {
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let config = args.config()?;
-    let compiler = Arc::new(args.compiler()?);
-    // Before there are other threads.
+    // All this comes before there are other threads.
     signals::block().context("cannot block signals")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let compiler = args.compiler()?;
+    let prepared = prepare(&config)?;
+    let grants = args.grants(&config)?;
+    if let Some(grants) = &grants {
+        grants.enter(args.jail_gaps)?;
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(prepared.processors()).enable_all().build();
     runtime.context("cannot start threads")?.block_on(async {
-        let server = selvedge_edge::start(config.clone(), compiler).await?;
-        greet(&server);
-        until_stopped(args, &server, config).await?;
+        let server = prepared.start(compiler).await?;
+        greet(&server, grants.as_ref());
+        until_stopped(args, &server, config, grants.as_ref()).await?;
         eprintln!("stopping: requests under way may end");
         let given_up = server.stop().await;
         if given_up > 0 {
@@ -121,7 +151,13 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     })
 }
 
-fn greet(server: &Server) {
+/// Opens what the server needs, on this thread.
+fn prepare(config: &Config) -> Result<Prepared> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.context("cannot wait for sockets")?.block_on(selvedge_edge::prepare(config.clone()))?)
+}
+
+fn greet(server: &Server, grants: Option<&Grants>) {
     let (listen, admin) = (server.listen(), server.admin());
     eprintln!("serving {} sites on http://{listen}", server.sites());
     if let Some(secure) = server.secure() {
@@ -133,10 +169,14 @@ fn greet(server: &Server) {
     }
     eprintln!("deploy with: selvedge deploy app.wasm --site hello --to http://{admin}");
     eprintln!("dashboard in a browser: http://{admin}/");
+    match grants {
+        Some(grants) => eprintln!("jailed: {grants}"),
+        None => eprintln!("warning: neither the server nor compilers are jailed, as --unjailed asks"),
+    }
 }
 
 /// Reloads when asked to, until asked to stop.
-async fn until_stopped(args: &Args, server: &Server, mut config: Config) -> Result<()> {
+async fn until_stopped(args: &Args, server: &Server, mut config: Config, grants: Option<&Grants>) -> Result<()> {
     let mut asked = signals::listen().context("cannot wait for signals")?;
     let mut seen = args.changed(&config);
     loop {
@@ -147,7 +187,7 @@ async fn until_stopped(args: &Args, server: &Server, mut config: Config) -> Resu
             Err(_) if changed == seen => continue,
             Ok(Some(Asked::Reload)) | Err(_) => seen = changed,
         }
-        if let Some(other) = reload(args, server) {
+        if let Some(other) = reload(args, server, grants) {
             config = other;
             seen = args.changed(&config);
         }
@@ -155,8 +195,11 @@ async fn until_stopped(args: &Args, server: &Server, mut config: Config) -> Resu
 }
 
 /// Takes the configuration over, or says why not and goes on as before.
-fn reload(args: &Args, server: &Server) -> Option<Config> {
-    let reloaded = args.config().and_then(|config| Ok((server.reload(&config)?, config)));
+fn reload(args: &Args, server: &Server, grants: Option<&Grants>) -> Option<Config> {
+    let reloaded = args.config().and_then(|config| {
+        grants.map_or(Ok(()), |grants| grants.check(config.files()))?;
+        Ok((server.reload(&config)?, config))
+    });
     match reloaded {
         Ok((fixed, config)) => {
             let fixed =

@@ -24,7 +24,6 @@ mod site;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -95,9 +94,9 @@ pub(crate) struct AdminAnswer {
 }
 
 impl AdminAnswer {
-    /// `listen` is where sites answer.
-    pub(crate) fn new(server: Arc<Shared>, listen: SocketAddr) -> AdminAnswer {
-        AdminAnswer { server, dashboard: Arc::new(Dashboard::new(listen)) }
+    /// `port` is where sites answer.
+    pub(crate) fn new(server: Arc<Shared>, port: u16) -> AdminAnswer {
+        AdminAnswer { server, dashboard: Arc::new(Dashboard::new(port)) }
     }
 }
 

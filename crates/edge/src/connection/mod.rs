@@ -12,6 +12,8 @@ mod protocol;
 mod stalling;
 mod streams;
 
+pub(crate) use self::protocol::serve_stream;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -76,6 +76,19 @@ pub(super) async fn connection(
     }
 }
 
+/// A connection in plain text that was not accepted here.
+pub(crate) async fn serve_stream<S>(
+    stream: S,
+    remote: SocketAddr,
+    local_port: u16,
+    stop: watch::Receiver<bool>,
+    answer: impl Answer,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    plain(stream, Ends { remote, local_port, secure: false }, stop, answer).await;
+}
+
 /// A connection in plain text.
 async fn plain<S>(mut stream: S, ends: Ends, mut stop: watch::Receiver<bool>, answer: impl Answer)
 where

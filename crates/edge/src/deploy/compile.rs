@@ -7,6 +7,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
+use selvedge_native::jail::{Broker, BrokerError};
 use thiserror::Error;
 
 use crate::limits::{COMPILE_TIMEOUT, COMPILER_OUTPUT_BYTES_MAX};
@@ -69,6 +71,31 @@ impl Compile for CompileCommand {
         }
         let said = said.and_then(|thread| thread.join().ok()).unwrap_or_default();
         Err(CompileError::Refused(refusal(&said, status, module)))
+    }
+}
+
+/// A compiler behind a broker, for a server in a jail, which starts no processes.
+#[derive(Debug)]
+pub struct CompileBroker(Broker);
+
+impl CompileBroker {
+    /// The broker, and so its client, must have been started before the jail was entered.
+    pub fn new(broker: Broker) -> CompileBroker {
+        CompileBroker(broker)
+    }
+}
+
+impl Compile for CompileBroker {
+    fn compile(&self, module: &Path, artifact: &Path) -> Result<(), CompileError> {
+        let no_compiler = |source| CompileError::NoCompiler { program: "broker".into(), source };
+        let module = std::fs::read(module).map_err(no_compiler)?;
+        match self.0.run(&module, ARTIFACT_BYTES_MAX) {
+            Ok(compiled) => std::fs::write(artifact, compiled).map_err(no_compiler),
+            Err(BrokerError::Late) => Err(CompileError::Timeout),
+            Err(BrokerError::Refused(why)) => Err(CompileError::Refused(logs::message(&why))),
+            Err(BrokerError::Gone(source)) => Err(no_compiler(source)),
+            Err(BrokerError::Unable(why)) => Err(no_compiler(io::Error::other(logs::message(&why)))),
+        }
     }
 }
 

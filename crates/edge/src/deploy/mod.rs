@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 pub(crate) use self::change::{canary, drop_canary, promote, rollback};
-pub use self::compile::{Compile, CompileCommand, CompileError};
+pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
 use self::load::{check, deployment, read, unfit, verified};
 pub(crate) use self::load::{disk, load_site};
 use crate::error::EdgeError;

@@ -130,6 +130,12 @@ impl Confined {
             .args(options)
     }
 
+    /// How long it may take.
+    pub fn within(mut self, wall: Duration) -> Confined {
+        self.wall = wall;
+        self
+    }
+
     /// An argument.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Confined {
         self.args.push(arg.as_ref().into());

@@ -1,4 +1,4 @@
-//! The files a jailed process may open: landlock.
+//! The files a jailed process may open, and what else landlock takes.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use landlock::{
     RulesetError, Scope,
 };
 
-use super::{JailError, Lack};
+use super::{JailError, Lack, Layer};
 
 /// What every kernel with landlock can forbid (Linux 5.13).
 const NEEDED: ABI = ABI::V1;
@@ -16,33 +16,66 @@ const NEEDED: ABI = ABI::V1;
 /// not allowed.
 const WANTED: ABI = ABI::V6;
 
-/// Forbids every file but those below these paths.
-pub(super) fn restrict(read: &[PathBuf], write: &[PathBuf]) -> Result<Option<Lack>, JailError> {
-    let Some(mut ruleset) = ruleset()? else { return Ok(Some(Lack::Landlock)) };
-    for path in read {
-        ruleset = grant(ruleset, path, AccessFs::from_read(WANTED) & !AccessFs::Execute)?;
+/// Files, and what may be done with them.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Grants {
+    /// Read, and list.
+    pub(super) read: Vec<PathBuf>,
+    /// Read, change, make and remove: plain files and directories alone.
+    pub(super) write: Vec<PathBuf>,
+    /// Read and run as a program.
+    pub(super) execute: Vec<PathBuf>,
+}
+
+impl Grants {
+    fn all(&self) -> impl Iterator<Item = (&Path, BitFlags<AccessFs>)> {
+        let read = AccessFs::from_read(WANTED) & !AccessFs::Execute;
+        let special = AccessFs::MakeChar | AccessFs::MakeBlock | AccessFs::MakeSock | AccessFs::MakeFifo;
+        let never = special | AccessFs::MakeSym | AccessFs::IoctlDev | AccessFs::Execute;
+        let write = AccessFs::from_all(WANTED) & !never;
+        let execute = AccessFs::ReadFile | AccessFs::Execute;
+        let granted = [(&self.read, read), (&self.write, write), (&self.execute, execute)];
+        granted.into_iter().flat_map(|(paths, access)| paths.iter().map(move |path| (path.as_path(), access)))
     }
-    for path in write {
-        ruleset = grant(ruleset, path, AccessFs::from_all(WANTED) & !AccessFs::Execute)?;
+}
+
+/// Forbids what these layers take, but for what is granted.
+pub(super) fn restrict(grants: &Grants, layers: &[Layer]) -> Result<Option<Lack>, JailError> {
+    if ![Layer::Files, Layer::Network, Layer::Scope].iter().any(|layer| layers.contains(layer)) {
+        return Ok(None);
+    }
+    let Some(mut ruleset) = ruleset(layers)? else { return Ok(Some(Lack::Landlock)) };
+    if layers.contains(&Layer::Files) {
+        for (path, access) in grants.all() {
+            ruleset = grant(ruleset, path, access)?;
+        }
     }
     let status = ruleset.restrict_self().map_err(refused)?;
     Ok(matches!(status.landlock, LandlockStatus::NotEnabled | LandlockStatus::NotImplemented).then_some(Lack::Landlock))
 }
 
 /// Rules that forbid all; `None` if this kernel has no landlock.
-fn ruleset() -> Result<Option<RulesetCreated>, JailError> {
-    let needed =
-        Ruleset::default().set_compatibility(CompatLevel::HardRequirement).handle_access(AccessFs::from_all(NEEDED));
-    let needed = match needed {
-        Err(RulesetError::HandleAccesses(HandleAccessesError::Fs(HandleAccessError::Compat(_)))) => return Ok(None),
-        needed => needed.map_err(refused)?,
-    };
-    let all = needed
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(WANTED))
-        .and_then(|rules| rules.handle_access(AccessNet::from_all(WANTED)))
-        .and_then(|rules| rules.scope(Scope::from_all(WANTED)));
-    match all.and_then(Ruleset::create) {
+fn ruleset(layers: &[Layer]) -> Result<Option<RulesetCreated>, JailError> {
+    let mut rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    if layers.contains(&Layer::Files) {
+        rules = match rules.handle_access(AccessFs::from_all(NEEDED)) {
+            Err(RulesetError::HandleAccesses(HandleAccessesError::Fs(HandleAccessError::Compat(_)))) => {
+                return Ok(None);
+            }
+            needed => needed.map_err(refused)?,
+        };
+    }
+    rules = rules.set_compatibility(CompatLevel::BestEffort);
+    if layers.contains(&Layer::Files) {
+        rules = rules.handle_access(AccessFs::from_all(WANTED)).map_err(refused)?;
+    }
+    if layers.contains(&Layer::Network) {
+        rules = rules.handle_access(AccessNet::from_all(WANTED)).map_err(refused)?;
+    }
+    if layers.contains(&Layer::Scope) {
+        rules = rules.scope(Scope::from_all(WANTED)).map_err(refused)?;
+    }
+    match rules.create() {
         Err(RulesetError::CreateRuleset(CreateRulesetError::MissingHandledAccess)) => Ok(None),
         created => created.map(Some).map_err(refused),
     }
@@ -50,7 +83,7 @@ fn ruleset() -> Result<Option<RulesetCreated>, JailError> {
 
 fn grant(ruleset: RulesetCreated, path: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, JailError> {
     let fail = |source| JailError::Path { path: path.into(), source };
-    let is_file = path.metadata().map_err(fail)?.is_file();
+    let is_file = !path.metadata().map_err(fail)?.is_dir();
     let file = PathFd::new(path).map_err(|error| fail(std::io::Error::other(error)))?;
     let access = if is_file { access & AccessFs::from_file(WANTED) } else { access };
     ruleset.add_rule(PathBeneath::new(file, access)).map_err(refused)

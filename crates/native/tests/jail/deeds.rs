@@ -10,7 +10,7 @@ use std::process::Command;
 use std::ptr::null_mut;
 
 use libtest_mimic::Failed;
-use selvedge_native::jail::{Allocator, Jail, JailError};
+use selvedge_native::jail::{Allocator, Jail, JailError, Lack, Layer, ServerJail};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -18,6 +18,28 @@ static ALLOCATOR: Allocator = Allocator;
 const MEMORY: u64 = 64 << 20;
 const SECONDS: u64 = 1;
 const FILE: u64 = 1 << 20;
+
+/// Either jail.
+pub(crate) enum Prison {
+    Computing(Jail),
+    Serving(ServerJail),
+}
+
+impl Prison {
+    fn enter(&self) -> Result<(), JailError> {
+        match self {
+            Prison::Computing(jail) => jail.enter(),
+            Prison::Serving(jail) => jail.enter(),
+        }
+    }
+
+    pub(crate) fn enter_layers(&self, layers: &[Layer], log: impl FnMut(Lack)) -> Result<(), JailError> {
+        match self {
+            Prison::Computing(jail) => jail.enter_layers(layers, log),
+            Prison::Serving(jail) => jail.enter_layers(layers, log),
+        }
+    }
+}
 
 /// How a deed ends.
 pub(crate) enum End {
@@ -32,25 +54,34 @@ use End::{Exit, Says, Signal};
 
 pub(crate) struct Deed {
     pub(crate) name: &'static str,
-    jail: fn(&Path) -> Jail,
-    act: fn(&Path) -> Result<(), Error>,
-    end: End,
+    pub(crate) jail: fn(&Path) -> Prison,
+    pub(crate) act: fn(&Path) -> Result<(), Error>,
+    pub(crate) end: End,
 }
 
-fn bare(_: &Path) -> Jail {
+fn jail() -> Jail {
     Jail::new(MEMORY, SECONDS)
 }
 
-fn reader(granted: &Path) -> Jail {
-    bare(granted).read(granted)
+pub(crate) fn bare(_: &Path) -> Prison {
+    Prison::Computing(jail())
 }
 
-fn writer(granted: &Path) -> Jail {
-    bare(granted).write(granted, FILE)
+pub(crate) fn reader(granted: &Path) -> Prison {
+    Prison::Computing(jail().read(granted))
 }
 
-const DENIED: End = Says("Permission denied");
-const NOT_PERMITTED: End = Says("Operation not permitted");
+pub(crate) fn writer(granted: &Path) -> Prison {
+    Prison::Computing(jail().write(granted, FILE))
+}
+
+/// One that runs guests.
+pub(crate) fn runner(_: &Path) -> Prison {
+    Prison::Computing(jail().run_guests(FILE))
+}
+
+pub(crate) const DENIED: End = Says("Permission denied");
+pub(crate) const NOT_PERMITTED: End = Says("Operation not permitted");
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Deed] = &[
@@ -80,7 +111,7 @@ pub(crate) const TABLE: &[Deed] = &[
     Deed { name: "no_clone3", jail: bare, act: |_| call(libc::SYS_clone3, [0; 6]), end: Says("Function not implemented") },
     Deed { name: "no_command", jail: bare, act: |_| Command::new("/bin/true").status().map(drop), end: NOT_PERMITTED },
     Deed { name: "no_exec", jail: bare, act: |_| exec(), end: NOT_PERMITTED },
-    Deed { name: "no_exec_of_what_may_be_read", jail: |_| bare(Path::new("")).read("/bin"), act: |_| exec(), end: NOT_PERMITTED },
+    Deed { name: "no_exec_of_what_may_be_read", jail: |_| Prison::Computing(jail().read("/bin")), act: |_| exec(), end: NOT_PERMITTED },
     Deed { name: "no_ptrace", jail: bare, act: |_| call(libc::SYS_ptrace, [libc::PTRACE_SEIZE as usize, parent(), 0, 0, 0, 0]), end: NOT_PERMITTED },
     Deed { name: "no_memory_of_others", jail: bare, act: |_| call(libc::SYS_process_vm_readv, [parent(), 0, 0, 0, 0, 0]), end: NOT_PERMITTED },
     Deed { name: "no_signals_to_others", jail: bare, act: |_| call(libc::SYS_kill, [parent(), 0, 0, 0, 0, 0]), end: NOT_PERMITTED },
@@ -97,6 +128,7 @@ pub(crate) const TABLE: &[Deed] = &[
     Deed { name: "no_shared_memory", jail: bare, act: |_| map(libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS), end: NOT_PERMITTED },
     Deed { name: "no_stacks_that_grow", jail: bare, act: |_| map(libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN), end: NOT_PERMITTED },
     Deed { name: "no_executable_memory", jail: bare, act: |_| map(libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS), end: NOT_PERMITTED },
+    Deed { name: "no_memory_made_executable", jail: bare, act: |_| make_executable(), end: NOT_PERMITTED },
     Deed { name: "no_address_space_without_end", jail: bare, act: |_| reserve(1 << 40), end: Says("Cannot allocate memory") },
     Deed { name: "no_more_open_files_than_the_cap", jail: reader, act: open_many, end: Says("Too many open files") },
     Deed { name: "no_deeper_stack_than_the_cap", jail: bare, act: |_| limited_to(libc::RLIMIT_STACK, 8 << 20), end: Says("done") },
@@ -107,7 +139,7 @@ pub(crate) const TABLE: &[Deed] = &[
     Deed { name: "no_more_time_on_several_threads", jail: bare, act: |_| { std::thread::spawn(spin); spin() }, end: Signal(libc::SIGXCPU) },
     // Entering.
     Deed { name: "no_way_in_with_threads", jail: bare, act: |_| Ok(()), end: Says("a process enters the jail before it starts threads, this one has 2 already") },
-    Deed { name: "no_grant_of_what_is_not_there", jail: |at| bare(at).read(at.join("nowhere")), act: |_| Ok(()), end: Says("No such file or directory") },
+    Deed { name: "no_grant_of_what_is_not_there", jail: |at| Prison::Computing(jail().read(at.join("nowhere"))), act: |_| Ok(()), end: Says("No such file or directory") },
     Deed { name: "no_jail_without_landlock", jail: bare, act: |_| Ok(()), end: Says("it lacks landlock") },
     Deed { name: "no_jail_without_seccomp", jail: bare, act: |_| Ok(()), end: Says("it lacks seccomp") },
     Deed { name: "gaps_are_told_and_the_rest_holds", jail: bare, act: |_| TcpStream::connect("127.0.0.1:9").map(drop), end: Says("gap: landlock, which limits it to the files it was granted (Linux 5.13, `lsm=landlock`)\nOperation not permitted") },
@@ -115,15 +147,20 @@ pub(crate) const TABLE: &[Deed] = &[
 
 /// Runs a deed in a child, and looks at its end.
 pub(crate) fn check(deed: &Deed) -> Result<(), Failed> {
+    check_end(deed.name, &deed.end)
+}
+
+/// Runs what has this name in a child, and looks at its end.
+pub(crate) fn check_end(name: &str, end: &End) -> Result<(), Failed> {
     let place = tempfile::tempdir()?;
     let granted = place.path().join("granted");
     std::fs::create_dir(&granted)?;
     std::fs::write(granted.join("inside"), "inside")?;
     std::fs::write(place.path().join("outside"), "outside")?;
     std::os::unix::fs::symlink(place.path().join("outside"), granted.join("link"))?;
-    let output = crate::child(deed.name, &granted.to_string_lossy())?;
+    let output = crate::child(name, &granted.to_string_lossy())?;
     let said = String::from_utf8_lossy(&output.stdout);
-    let good = match deed.end {
+    let good = match *end {
         Says(text) => output.status.success() && said.contains(text),
         Signal(signal) => output.status.signal() == Some(signal),
         Exit(code) => output.status.code() == Some(code),
@@ -139,14 +176,20 @@ pub(crate) fn child(name: &str) {
     if let Some(serve) = crate::confined::CHILDREN.iter().find(|(child, _)| *child == name) {
         return (serve.1)();
     }
-    let deed = TABLE.iter().find(|deed| deed.name == name).expect("the deed is in the table");
     let granted = std::env::var(crate::ABOUT).expect("the parent says what is granted");
     let granted = Path::new(&granted);
-    let said = match enter(deed, granted).map_err(Error::other).and_then(|()| (deed.act)(granted)) {
-        Ok(()) => "done".into(),
-        Err(error) => error.to_string(),
+    let done = if let Some(alone) = name.strip_prefix(crate::layers::ALONE) {
+        crate::layers::child(alone, granted)
+    } else if let Some(rule) = name.strip_prefix(crate::rules::RULE) {
+        crate::rules::child(rule, granted)
+    } else {
+        let mut all = TABLE.iter().chain(crate::serving::TABLE);
+        let deed = all.find(|deed| deed.name == name).expect("the deed is in a table");
+        crate::serving::prepare(deed.name);
+        enter(deed, granted).map_err(Error::other).and_then(|()| (deed.act)(granted))
     };
     // Not by way of a panic: a write that fails must not look like a deed that failed.
+    let said = done.map_or_else(|error| error.to_string(), |()| "done".into());
     let _ = std::io::stdout().write_all(said.as_bytes());
 }
 
@@ -160,7 +203,7 @@ fn enter(deed: &Deed, granted: &Path) -> Result<(), JailError> {
         "no_jail_without_seccomp" => without(libc::SYS_seccomp),
         "gaps_are_told_and_the_rest_holds" => {
             without(libc::SYS_landlock_create_ruleset);
-            return jail.enter_with_what_there_is(|lack| println!("gap: {lack}"));
+            return jail.enter_layers(&Layer::ALL, |lack| println!("gap: {lack}"));
         }
         _ => {}
     }
@@ -180,7 +223,7 @@ fn done(result: i64) -> Result<(), Error> {
     if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
-fn call(number: i64, [a, b, c, d, e, f]: [usize; 6]) -> Result<(), Error> {
+pub(crate) fn call(number: i64, [a, b, c, d, e, f]: [usize; 6]) -> Result<(), Error> {
     // SAFETY: the arguments are numbers, null, or a string that lives on; in the jail the call does nothing.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
     // A fork that succeeded would be two of us.
@@ -190,12 +233,12 @@ fn call(number: i64, [a, b, c, d, e, f]: [usize; 6]) -> Result<(), Error> {
     done(result)
 }
 
-fn exec() -> Result<(), Error> {
+pub(crate) fn exec() -> Result<(), Error> {
     use std::os::unix::process::CommandExt;
     Err(Command::new("/bin/true").exec())
 }
 
-fn parent() -> usize {
+pub(crate) fn parent() -> usize {
     std::os::unix::process::parent_id() as usize
 }
 
@@ -205,26 +248,35 @@ fn truncate(path: &Path) -> Result<(), Error> {
     done(unsafe { libc::truncate(path.as_ptr(), 0) }.into())
 }
 
-fn map(protection: i32, flags: i32) -> Result<(), Error> {
+pub(crate) fn map(protection: i32, flags: i32) -> Result<(), Error> {
     // SAFETY: a new mapping at an address the kernel chooses replaces nothing.
     let mapped = unsafe { libc::mmap(null_mut(), 4096, protection | libc::PROT_READ, flags, -1, 0) };
     if mapped == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
-fn reserve(bytes: usize) -> Result<(), Error> {
+pub(crate) fn reserve(bytes: usize) -> Result<(), Error> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: as above.
     let mapped = unsafe { libc::mmap(null_mut(), bytes, libc::PROT_READ, flags, -1, 0) };
     if mapped == libc::MAP_FAILED { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
-fn hold(bytes: usize) {
+pub(crate) fn hold(bytes: usize) {
     std::mem::forget(std::hint::black_box(vec![1_u8; bytes]));
 }
 
-fn open_many(granted: &Path) -> Result<(), Error> {
+pub(crate) fn open_many(granted: &Path) -> Result<(), Error> {
     let open = || File::open(granted.join("inside"));
     std::iter::repeat_with(open).take(100).collect::<Result<Vec<_>, _>>().map(drop)
+}
+
+pub(crate) fn make_executable() -> Result<(), Error> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping at an address the kernel chooses replaces nothing; nothing runs in it.
+    unsafe {
+        let page = libc::mmap(null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+        done(libc::mprotect(page, 4096, libc::PROT_READ | libc::PROT_EXEC).into())
+    }
 }
 
 /// Whether a limit cannot be raised beyond this.
@@ -246,7 +298,7 @@ fn ignore_xcpu() {
     unsafe { libc::signal(libc::SIGXCPU, libc::SIG_IGN) };
 }
 
-fn spin() -> Result<(), Error> {
+pub(crate) fn spin() -> Result<(), Error> {
     for i in 0_u64.. {
         std::hint::black_box(i);
     }

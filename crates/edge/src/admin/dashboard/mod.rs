@@ -20,7 +20,6 @@ mod pages;
 mod session;
 mod trial;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -45,7 +44,7 @@ use crate::store::SiteKey;
 pub(super) struct Dashboard {
     sessions: Sessions,
     /// Where sites answer.
-    listen: SocketAddr,
+    port: u16,
 }
 
 /// A request for a page.
@@ -56,8 +55,8 @@ struct Visit<'a> {
 }
 
 impl Dashboard {
-    pub(super) fn new(listen: SocketAddr) -> Dashboard {
-        Dashboard { sessions: Sessions::new(), listen }
+    pub(super) fn new(port: u16) -> Dashboard {
+        Dashboard { sessions: Sessions::new(), port }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A module is dropped in and becomes a version; a site is asked, and its answer shown.
 
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
@@ -9,7 +10,7 @@ use hyper::client::conn::http1;
 use hyper::header::{self, HeaderName};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 use super::charts::duration;
 use super::pages::{Answer, Ask, StageRow, TryPage};
@@ -19,10 +20,15 @@ use crate::admin::reply::{Failure, ReplyBody};
 use crate::admin::site::{begin_deploy, told_in_lines, upload};
 use crate::admin::{Asked, query};
 use crate::config::ByteCount;
+use crate::connection;
 use crate::deploy::{self, Order, Progress};
-use crate::limits::{DASHBOARD_ANSWER_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_TEXT_BYTES_MAX, TRIAL_TIMEOUT};
+use crate::limits::{
+    DASHBOARD_ANSWER_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_TEXT_BYTES_MAX, RESPONSE_BUFFER_BYTES,
+    TRIAL_TIMEOUT,
+};
 use crate::logs;
 use crate::name::Name;
+use crate::server::SiteAnswer;
 use crate::store::SiteKey;
 
 /// What the form begins with.
@@ -138,21 +144,21 @@ async fn asked(visit: &Visit<'_>, visitor: &Visitor, name: &str, ask: Ask) -> Re
     visit.site_page(visitor, name, ask, Some(answer)).await
 }
 
-/// As any client would: on the address where sites answer.
+/// As any client would, on a connection within this process: it may be jailed, and then it can open no other.
 async fn exchange(
     visit: &Visit<'_>,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-    let mut to = visit.dashboard.listen;
-    if to.ip().is_unspecified() {
-        to.set_ip(if to.is_ipv4() {
-            std::net::Ipv4Addr::LOCALHOST.into()
-        } else {
-            std::net::Ipv6Addr::LOCALHOST.into()
-        });
-    }
     let began = Instant::now();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(TcpStream::connect(to).await?)).await?;
+    let (ours, theirs) = tokio::io::duplex(RESPONSE_BUFFER_BYTES);
+    let (stay, stop) = watch::channel(false);
+    let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let (answer, port) = (SiteAnswer(visit.server.clone()), visit.dashboard.port);
+    tokio::spawn(async move {
+        connection::serve_stream(theirs, remote, port, stop, answer).await;
+        drop(stay);
+    });
+    let (mut sender, connection) = http1::handshake(TokioIo::new(ours)).await?;
     tokio::spawn(connection);
     let response = sender.send_request(request).await?;
     let (parts, body) = response.into_parts();

@@ -1,0 +1,232 @@
+//! A server in its jail does all that one outside does: it deploys, serves, opens TLS, reads its configuration and its
+//! certificates again, rolls back, and starts again from its state.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use selvedge_edge::client::{Client, Name, Progress};
+
+const SELVEDGE: &str = env!("CARGO_BIN_EXE_selvedge");
+/// A line that does not come in this time does not come.
+const LINE_MAX: Duration = Duration::from_secs(60);
+
+/// A server with a configuration of its own, and what it says.
+struct Server {
+    child: Child,
+    lines: Receiver<String>,
+    site: String,
+    secure: String,
+    admin: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has usually ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    fn start(config: &Path, options: &[&str]) -> Server {
+        let mut command = Command::new(SELVEDGE);
+        command.arg("serve").arg(config).args(options).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (tell, lines) = channel();
+        let said = BufReader::new(child.stderr.take().unwrap()).lines();
+        std::thread::spawn(move || said.map_while(Result::ok).for_each(|line| drop(tell.send(line))));
+        let mut server = Server { child, lines, site: String::new(), secure: String::new(), admin: String::new() };
+        let address = |line: String, mark: &str| {
+            let (_, address) = line.split_once(mark).unwrap_or_else(|| panic!("{line}"));
+            address.split([':', ',']).take(2).collect::<Vec<_>>().join(":")
+        };
+        server.site = address(server.says("on http://"), "on http://");
+        server.secure = address(server.says("on https://"), "on https://");
+        server.admin = address(server.says("admin on http://"), "admin on http://");
+        server
+    }
+
+    /// The next line that contains this.
+    fn says(&self, part: &str) -> String {
+        let mut before = Vec::new();
+        loop {
+            match self.lines.recv_timeout(LINE_MAX) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => before.push(line),
+                Err(_) => panic!("it does not say {part:?} but {before:#?}"),
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// What a site answers in plain text.
+    fn get(&self, path: &str) -> String {
+        answer(TcpStream::connect(&self.site).unwrap(), path)
+    }
+
+    /// The same by TLS, if it shows this certificate.
+    fn get_securely(&self, trusted: &CertificateDer<'static>) -> String {
+        let mut roots = RootCertStore::empty();
+        roots.add(trusted.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let name = ServerName::try_from("site.localhost").unwrap();
+        let connection = ClientConnection::new(Arc::new(client), name).unwrap();
+        answer(rustls::StreamOwned::new(connection, TcpStream::connect(&self.secure).unwrap()), "/")
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&format!("http://{}", self.admin), None).unwrap()
+    }
+}
+
+fn answer(mut stream: impl Read + Write, path: &str) -> String {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: site.localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // A connection that breaks off says what it said before.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A program that answers with a text.
+fn program(text: &str) -> String {
+    format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 0) "\10\00\00\00\20\00\00\00")
+            (data (i32.const 16) "Content-Type: text/plain\n\n{text:<6}")
+            (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#
+    )
+}
+
+/// Deploys; the last that is told.
+fn deploy(server: &Server, module: String) -> Progress {
+    let mut last = None;
+    let name = Name::new("site").unwrap();
+    let client = server.client();
+    wait(client.deploy(&name, &[], module.into_bytes(), |progress| last = Some(progress))).unwrap();
+    last.unwrap()
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+/// A directory with a configuration and a certificate, and beside it one for the state.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> (Place, CertificateDer<'static>) {
+        let place = Place(tempfile::tempdir().unwrap());
+        std::fs::create_dir(place.at("etc")).unwrap();
+        let certificate = place.certify("etc");
+        place.configure("etc", "30s");
+        (place, certificate)
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Replaces certificate and key in a directory.
+    fn certify(&self, directory: &str) -> CertificateDer<'static> {
+        let made = rcgen::generate_simple_self_signed(vec!["site.localhost".into()]).unwrap();
+        for (name, text) in [("site.pem", made.cert.pem()), ("site.key", made.signing_key.serialize_pem())] {
+            let new = self.at(directory).join(".new");
+            std::fs::write(&new, text).unwrap();
+            std::fs::rename(new, self.at(directory).join(name)).unwrap();
+        }
+        made.cert.der().clone()
+    }
+
+    /// Replaces the configuration: certificates are in this directory.
+    fn configure(&self, certificates: &str, wall: &str) {
+        let (state, certificates) = (self.at("state"), self.at(certificates));
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nstate = {state:?}\nslots = 8\n[limits]\nwall = {wall:?}\n\
+             [tls]\nlisten = \"127.0.0.1:0\"\ncertificates = [{{ certificate = {:?}, key = {:?} }}]\n",
+            certificates.join("site.pem"),
+            certificates.join("site.key"),
+        );
+        std::fs::write(self.at("etc/.new"), text).unwrap();
+        std::fs::rename(self.at("etc/.new"), self.at("etc/edge.toml")).unwrap();
+    }
+}
+
+/// Every thread of a process has this in its status.
+fn each_thread_has(process: u32, line: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    threads.flatten().all(|thread| std::fs::read_to_string(thread.path().join("status")).unwrap().contains(line))
+}
+
+#[test]
+fn a_jailed_server_does_what_one_outside_does() {
+    let (place, old) = Place::new();
+    let server = Server::start(&place.at("etc/edge.toml"), &[]);
+    let said = server.says("jailed: ");
+    assert!(said.contains(&place.at("state").display().to_string()) && said.contains("etc"), "{said}");
+    for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t000000000000000"] {
+        assert!(each_thread_has(server.child.id(), line), "{line}");
+    }
+    assert!(matches!(deploy(&server, program("one")), Progress::Deployed { version: 1, .. }));
+    assert!(server.get("/").ends_with("one   "), "{}", server.get("/"));
+    assert!(server.get_securely(&old).ends_with("one   "));
+    assert!(matches!(deploy(&server, program("two")), Progress::Deployed { version: 2, .. }));
+    assert!(server.get("/").ends_with("two   "));
+    // The compiler answers from another jail, by way of the broker.
+    let refused = deploy(&server, "(module (func (result i32)))".into());
+    assert!(matches!(&refused, Progress::Failed { message, .. } if message.contains("type mismatch")), "{refused:?}");
+    wait(server.client().rollback(&Name::new("site").unwrap(), None)).unwrap();
+    assert!(server.get("/").ends_with("one   "));
+
+    // What is replaced in its directories is read again, what is elsewhere is not.
+    let new = place.certify("etc");
+    server.signal(Signal::SIGHUP);
+    server.says("the configuration was read again");
+    assert!(server.get_securely(&new).ends_with("one   "));
+    std::fs::create_dir(place.at("elsewhere")).unwrap();
+    place.certify("elsewhere");
+    place.configure("elsewhere", "20s");
+    let said = server.says("the configuration stays as it was");
+    assert!(said.contains("elsewhere/site.pem") && said.contains("restart it"), "{said}");
+    place.configure("etc", "20s");
+    server.says("the configuration was read again");
+    assert!(server.get_securely(&new).ends_with("one   "));
+
+    stop(server);
+    let server = Server::start(&place.at("etc/edge.toml"), &["--jail-gaps"]);
+    server.says("jailed: ");
+    assert!(server.get("/").ends_with("one   "));
+    assert!(matches!(deploy(&server, program("three")), Progress::Deployed { version: 3, .. }));
+    stop(server);
+}
+
+fn stop(mut server: Server) {
+    server.signal(Signal::SIGTERM);
+    server.says("stopping");
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_server_that_is_not_jailed_says_so() {
+    let (place, _) = Place::new();
+    let server = Server::start(&place.at("etc/edge.toml"), &["--unjailed"]);
+    server.says("warning: neither the server nor compilers are jailed, as --unjailed asks");
+    assert!(each_thread_has(server.child.id(), "Seccomp:\t0") || each_thread_has(std::process::id(), "Seccomp:\t2"));
+    assert!(matches!(deploy(&server, program("one")), Progress::Deployed { version: 1, .. }));
+    stop(server);
+}

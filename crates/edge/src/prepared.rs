@@ -1,0 +1,70 @@
+//! What a server opens before it serves: addresses, certificates, what is kept, and room for instances.
+//!
+//! No thread is started and nothing of a stranger is read meanwhile, so that whoever jails the process does it between
+//! [`prepare`] and [`Prepared::start`].
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use selvedge_runtime::{Limits, Pool, PoolLimits};
+
+use crate::config::Config;
+use crate::error::EdgeError;
+use crate::limits::MEMORY_BYTES_MAX;
+use crate::store::DiskStore;
+use crate::tls::Tls;
+
+/// A server that listens, and lets nobody in yet.
+pub struct Prepared {
+    pub(crate) config: Config,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) listen: TcpListener,
+    pub(crate) secure: Option<TcpListener>,
+    pub(crate) admin: TcpListener,
+    pub(crate) store: DiskStore,
+    /// For files of deploys under way, on the disk of the store.
+    pub(crate) scratch: PathBuf,
+    pub(crate) pool: Pool,
+    pub(crate) processors: usize,
+}
+
+/// Opens what a server needs.
+///
+/// # Errors
+/// If the configuration does not hold, an address is taken, or what is kept cannot be opened.
+pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
+    config.check()?;
+    let system = |error: &dyn std::fmt::Display| EdgeError::System(error.to_string());
+    let tls = config.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
+    let plain = listen(config.listen, "listen").await?;
+    let secure = match &config.tls {
+        Some(tls) => Some(listen(tls.listen, "tls.listen").await?),
+        None => None,
+    };
+    let admin = listen(config.admin, "admin").await?;
+    let store = DiskStore::open(&config.state)?;
+    let scratch = config.state.join("scratch");
+    // What a process that was killed has left.
+    let _ = std::fs::remove_dir_all(&scratch);
+    std::fs::create_dir_all(&scratch).map_err(|error| system(&error))?;
+    let limits = Limits { memory_bytes_max: MEMORY_BYTES_MAX, ..Limits::default() };
+    let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots) });
+    let pool = pool.map_err(|error| system(&error))?;
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    Ok(Prepared { config, tls, listen: plain, secure, admin, store, scratch, pool, processors })
+}
+
+/// A socket that any executor can wait for.
+async fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, EdgeError> {
+    let listener = tokio::net::TcpListener::bind(address).await.and_then(tokio::net::TcpListener::into_std);
+    listener.map_err(|source| EdgeError::Listen { address, what, source })
+}
+
+impl Prepared {
+    /// How many processors there are for it: what says so may be out of a jail's sight.
+    pub fn processors(&self) -> usize {
+        self.processors
+    }
+}
