@@ -139,12 +139,14 @@ impl Slots {
         }
     }
 
-    /// Forgets everything below: a callee has been there.
+    /// Forgets everything below: a callee may have been there, or the host.
     pub(crate) fn forget_below(&mut self, at: i64) {
         let keep = ((self.top - at).max(0) / SLOT) as usize;
         self.chunks.truncate(keep.div_ceil(CHUNK));
         for nth in keep..self.chunks.len() * CHUNK {
-            if let Some(Some(cells)) = self.chunks.get_mut(nth / CHUNK) {
+            if let Some(Some(cells)) = self.chunks.get_mut(nth / CHUNK)
+                && cells[nth % CHUNK] != Cell::SECRET
+            {
                 own(cells, &mut self.spent)[nth % CHUNK] = Cell::SECRET;
             }
         }

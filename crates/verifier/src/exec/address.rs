@@ -57,6 +57,12 @@ impl Exec<'_, '_> {
         ensure(lo <= self.frame_end(), Rule::Frame, "the stack pointer would rise into the caller's frame")
     }
 
+    /// What lies below the stack pointer the host may overwrite at any time: where guest code was stopped, say.
+    pub(super) fn forget_below_stack_pointer(&mut self) {
+        let rsp = self.state.rsp();
+        self.state.frame.forget_below(rsp);
+    }
+
     /// Just above the last parameter on the stack.
     pub(super) fn frame_end(&self) -> i64 {
         8 + self.own_stack_bytes()

@@ -127,6 +127,7 @@ impl Exec<'_, '_> {
         self.frame_range(at, 8)?;
         let cell = self.state.frame.read(at, 8);
         self.state.regs[RSP] = Cell::new(Value::Ptr(Ptr::exact(Region::Frame, at + 8)));
+        self.forget_below_stack_pointer();
         self.write_register((register, 8), cell)
     }
 

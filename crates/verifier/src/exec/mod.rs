@@ -160,6 +160,9 @@ impl Exec<'_, '_> {
             self.check_stack_pointer(new.value)?;
         }
         self.state.regs[register] = new;
+        if register == crate::state::reg::RSP {
+            self.forget_below_stack_pointer();
+        }
         Ok(())
     }
 

@@ -191,3 +191,13 @@
     shl rcx, 5
     lea rax, [rdi + rcx - 64]
     jmp .back
+
+# a pointer that was below the stack pointer for a while, where the host puts where the code was stopped
+> refused: no pointer that the code may use
+    push rdi
+    add rsp, 8
+    nop
+    sub rsp, 8
+    pop rdi
+    mov eax, [rdi]                  ! memory
+    ret

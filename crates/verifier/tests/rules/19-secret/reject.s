@@ -410,3 +410,14 @@
     cmp qword [rsp + 16], 0
     sete al
     .leave 88
+
+# a number that was below the stack pointer for a while
+> refused: the flags say something
+    push rsi
+    pop rcx
+    sub rsp, 8
+    pop rdx
+    mov eax, 1
+    test edx, edx
+    sete al
+    ret
