@@ -58,6 +58,7 @@ mod refill;
 mod scheduler;
 mod state;
 mod store;
+mod stretch;
 mod suspend;
 mod symbols;
 mod table;

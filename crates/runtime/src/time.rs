@@ -2,14 +2,15 @@
 //!
 //! CPU time is what the kernel counts for the thread while it runs one of the store's calls, host functions
 //! included; what the store waits for, and what others do meanwhile, is not in it. It is added up over suspensions,
-//! threads and calls. Who has such a limit pays two questions to the kernel each time a call begins or goes on.
+//! threads and calls. It is an upper bound, and a close one: [`crate::stretch`] says how close, and why.
 
 use std::time::{Duration, Instant};
 
-use selvedge_native::{CpuClock, Interruption, NativeError};
+use selvedge_native::{Interruption, NativeError};
 
 use crate::core::Core;
 use crate::store::Store;
+use crate::stretch::Stretch;
 use crate::ticker::{self, Alarm, Watch};
 
 /// How long the calls of one store may run. Limits are kept to within some two milliseconds, and hold wherever
@@ -64,8 +65,8 @@ pub(crate) struct Time {
     watched: bool,
     wall_until: Option<Instant>,
     used: Duration,
-    /// While it is watched, if it has a limit on CPU time: what its thread had used when that began.
-    since: Option<Duration>,
+    /// While it is watched, if it has a limit on CPU time.
+    stretch: Option<Stretch>,
 }
 
 impl Time {
@@ -115,11 +116,11 @@ impl Core {
             return Err(over);
         }
         time.watched = true;
-        time.since = time.limits.cpu.map(|_| CpuClock::this_thread());
+        time.stretch = time.limits.cpu.map(|_| Stretch::begin(now));
         let left = time.limits.cpu.map(|max| max - time.used);
         ticker::begin(Watch {
             handle: self.arena.interrupt_handle(),
-            cpu_until: time.since.zip(left).and_then(|(since, left)| since.checked_add(left)),
+            cpu_until: time.stretch.zip(left).and_then(|(stretch, left)| stretch.until(left)),
             wall_until: time.wall_until,
             slice_until: slice.and_then(|slice| now.checked_add(slice)),
         });
@@ -130,8 +131,8 @@ impl Core {
         ticker::end();
         self.arena.end_watch();
         self.time.watched = false;
-        if let Some(since) = self.time.since.take() {
-            self.time.used += CpuClock::this_thread().saturating_sub(since);
+        if let Some(stretch) = self.time.stretch.take() {
+            self.time.used += stretch.end();
         }
     }
 
@@ -154,7 +155,8 @@ impl<T: 'static> Store<T> {
         Ok(())
     }
 
-    /// CPU time of its calls so far, counted while it has a limit on that.
+    /// CPU time of its calls so far, counted while it has a limit on that: what they used, and for each time that one
+    /// ran or went on up to a tenth of a millisecond more, or if that took longer, up to one millisecond.
     pub fn cpu_time(&self) -> Duration {
         self.inner.core.time.used
     }
