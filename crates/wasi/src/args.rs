@@ -15,11 +15,30 @@ pub(crate) struct Strings {
 }
 
 impl Strings {
-    /// Adds a string, given in pieces. Whoever takes all makes sure that they fit and have no zero bytes.
+    /// Adds a string, given in pieces. Whoever takes all makes sure that they fit, and have no zero bytes.
+    #[inline]
     pub(crate) fn push(&mut self, pieces: &[&[u8]]) {
         self.starts.push(self.bytes.len() as u32);
         pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
         self.bytes.push(0);
+    }
+
+    /// Makes room for so many more, of so many bytes in all.
+    pub(crate) fn reserve(&mut self, strings: usize, bytes: usize) {
+        self.starts.reserve(strings);
+        self.bytes.reserve(bytes);
+    }
+
+    /// A string that has a zero byte, if there is one. Looked for in all at once: most have none.
+    pub(crate) fn with_zero(&self) -> Option<&[u8]> {
+        let zeros = self.bytes.iter().map(|byte| usize::from(*byte == 0)).sum::<usize>();
+        if zeros == self.starts.len() {
+            return None;
+        }
+        let ends = self.starts.iter().skip(1).copied().chain([self.bytes.len() as u32]);
+        let mut strings =
+            self.starts.iter().zip(ends).map(|(start, end)| &self.bytes[*start as usize..end as usize - 1]);
+        strings.find(|string| string.contains(&0))
     }
 
     /// Whether they are no longer than [`STRINGS_BYTES_MAX`], and no more than fit.
@@ -83,5 +102,19 @@ mod tests {
         assert_eq!(strings.get(&mut mem, GuestPtr::new(13), GuestPtr::new(0)), Err(Errno::Fault));
         assert_eq!(strings.sizes(&mut mem, GuestPtr::new(0), GuestPtr::new(22)), Err(Errno::Fault));
         assert_eq!(mem, before);
+    }
+
+    #[test]
+    fn zero_bytes_are_found() {
+        for (all, expected) in [
+            (&[][..], None),
+            (&[&b""[..], b"a", b""], None),
+            (&[b"a", b"b\0c", b"d\0"], Some(&b"b\0c"[..])),
+            (&[b"", b"\0"], Some(b"\0")),
+        ] {
+            let mut strings = Strings::default();
+            all.iter().for_each(|string| strings.push(&[*string]));
+            assert_eq!(strings.with_zero(), expected, "{all:?}");
+        }
     }
 }

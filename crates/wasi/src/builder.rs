@@ -98,9 +98,7 @@ enum Preopen {
 impl WasiBuilder {
     /// Adds an argument. The first is the program's name.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> WasiBuilder {
-        let bytes = arg.as_ref().as_bytes();
-        self.check_string(bytes.contains(&0), bytes);
-        self.args.push(&[bytes]);
+        self.args.push(&[arg.as_ref().as_bytes()]);
         self
     }
 
@@ -116,12 +114,18 @@ impl WasiBuilder {
     }
 
     /// As [`WasiBuilder::env`], for a builder that stays where it is.
+    #[inline]
     pub fn set_env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
         let (name, value) = (name.as_ref().as_bytes(), value.as_ref().as_bytes());
-        if name.is_empty() || name.contains(&b'=') || name.contains(&0) || value.contains(&0) {
-            self.check_string(true, &[name, b"=", value].concat());
+        if name.is_empty() || name.contains(&b'=') {
+            self.note_bad_name(&[name, b"=", value].concat());
         }
         self.env.push(&[name, b"=", value]);
+    }
+
+    /// Makes room for so many more environment variables, of so many bytes in all: for builders that are in a hurry.
+    pub fn reserve_env(&mut self, variables: usize, bytes: usize) {
+        self.env.reserve(variables, bytes);
     }
 
     /// Adds environment variables.
@@ -130,18 +134,21 @@ impl WasiBuilder {
     }
 
     /// Connects stdin; at first it is [`Stdio::Null`].
+    #[inline]
     pub fn stdin(mut self, stdio: Stdio) -> WasiBuilder {
         self.stdio[0] = stdio;
         self
     }
 
     /// Connects stdout; at first it is [`Stdio::Null`].
+    #[inline]
     pub fn stdout(mut self, stdio: Stdio) -> WasiBuilder {
         self.stdio[1] = stdio;
         self
     }
 
     /// Connects stderr; at first it is [`Stdio::Null`].
+    #[inline]
     pub fn stderr(mut self, stdio: Stdio) -> WasiBuilder {
         self.stdio[2] = stdio;
         self
@@ -233,15 +240,36 @@ impl WasiBuilder {
     /// # Errors
     /// If something given before cannot be.
     pub fn build(&self) -> Result<Wasi, BuildError> {
-        if let Some(bad) = &self.bad_string {
-            return Err(BuildError::BadString(bad.clone()));
-        }
+        self.check()?;
+        self.with_strings(self.args.clone(), self.env.clone())
+    }
+
+    /// As [`WasiBuilder::build`], for a builder that is not needed any more: arguments and environment are not copied.
+    ///
+    /// # Errors
+    /// As [`WasiBuilder::build`].
+    pub fn build_once(mut self) -> Result<Wasi, BuildError> {
+        self.check()?;
+        let (args, env) = (std::mem::take(&mut self.args), std::mem::take(&mut self.env));
+        self.with_strings(args, env)
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
         if !self.args.fit() || !self.env.fit() {
             return Err(BuildError::StringsTooLong);
         }
+        let with_zero = || self.args.with_zero().or_else(|| self.env.with_zero());
+        let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        match self.bad_string.clone().or_else(|| with_zero().map(lossy)) {
+            Some(bad) => Err(BuildError::BadString(bad)),
+            None => Ok(()),
+        }
+    }
+
+    fn with_strings(&self, args: Strings, env: Strings) -> Result<Wasi, BuildError> {
         Ok(Wasi {
-            args: self.args.clone(),
-            env: self.env.clone(),
+            args,
+            env,
             table: self.table()?,
             meter: Meter::new(self.quotas),
             time: Time::new(self.clocks),
@@ -251,10 +279,9 @@ impl WasiBuilder {
         })
     }
 
-    fn check_string(&mut self, bad: bool, bytes: &[u8]) {
-        if bad && self.bad_string.is_none() {
-            self.bad_string = Some(String::from_utf8_lossy(bytes).into_owned());
-        }
+    #[cold]
+    fn note_bad_name(&mut self, variable: &[u8]) {
+        self.bad_string.get_or_insert_with(|| String::from_utf8_lossy(variable).into_owned());
     }
 
     fn table(&self) -> Result<Table, BuildError> {

@@ -122,9 +122,12 @@ pub(crate) struct Table {
     descriptors_max: u32,
 }
 
+/// Descriptors that every instance has.
+const STANDARD: usize = 3;
+
 impl Table {
     pub(crate) fn new(descriptors_max: u32) -> Table {
-        Table { slots: Vec::new(), lowest_free: 0, descriptors_max }
+        Table { slots: Vec::with_capacity(STANDARD), lowest_free: 0, descriptors_max }
     }
 
     /// Adds a descriptor under the lowest free number.

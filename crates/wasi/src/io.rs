@@ -2,6 +2,7 @@
 //!
 //! Data goes between the host's kernel and guest memory without a copy, in one system call for all buffers.
 
+use std::borrow::Cow;
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
@@ -118,7 +119,8 @@ impl Wasi {
         let mut written = self.pending.moved_bytes;
         loop {
             let before = written;
-            match self.write_some(mem, fd, after(&all, before)) {
+            let rest = if before == 0 { Cow::Borrowed(&*all) } else { Cow::Owned(after(&all, before)) };
+            match self.write_some(mem, fd, rest) {
                 Ok(bytes) => written += bytes,
                 // What was taken before a failure is told; the failure comes with the next call.
                 Err(Stop::Errno(_)) if before > 0 => break,
@@ -135,12 +137,15 @@ impl Wasi {
     }
 
     /// Writes what can be written of some buffers, and is allowed.
-    fn write_some(&mut self, mem: &[u8], fd: u32, mut buffers: Vec<Range<usize>>) -> Attempt<usize> {
+    fn write_some(&mut self, mem: &[u8], fd: u32, mut buffers: Cow<'_, [Range<usize>]>) -> Attempt<usize> {
         let descriptor = self.table.get(fd, Rights::FD_WRITE)?;
         let bytes_max = if descriptor.takes_all() { PIECE_BYTES } else { u64::MAX };
-        let allowed = self.meter.allow(descriptor, total(&buffers).min(bytes_max), None)?;
-        shorten(&mut buffers, allowed);
-        let written = descriptor.write(fd, &gather(mem, &buffers))?;
+        let wanted = total(&buffers);
+        let allowed = self.meter.allow(descriptor, wanted.min(bytes_max), None)?;
+        if allowed.bytes < wanted {
+            shorten(buffers.to_mut(), allowed);
+        }
+        let written = gather(mem, &buffers, |slices| descriptor.write(fd, slices))?;
         self.meter.count(allowed, written);
         Ok(written)
     }
@@ -160,7 +165,7 @@ impl Wasi {
         check(mem, done)?;
         let allowed = self.meter.allow(descriptor, total(&buffers), Some(offset))?;
         shorten(&mut buffers, allowed);
-        let written = rustix::io::pwritev(file, &gather(mem, &buffers), offset)?;
+        let written = gather(mem, &buffers, |slices| rustix::io::pwritev(file, slices, offset))?;
         self.meter.count(allowed, written);
         Ok(done.write(mem, &count(written))?)
     }

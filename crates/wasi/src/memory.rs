@@ -86,14 +86,24 @@ pub(crate) fn after(buffers: &[Range<usize>], mut filled: usize) -> Vec<Range<us
     rest.collect()
 }
 
-/// The buffers of a write. They may overlap.
-pub(crate) fn gather<'m>(mem: &'m [u8], buffers: &[Range<usize>]) -> Vec<IoSlice<'m>> {
+/// Buffers of a write that need no list on the heap.
+const FEW: usize = 2;
+
+/// Lets `write` have the buffers of a write. They may overlap.
+pub(crate) fn gather<'m, R>(mem: &'m [u8], buffers: &[Range<usize>], write: impl FnOnce(&[IoSlice<'m>]) -> R) -> R {
     let slice = |range: &Range<usize>| {
         let bytes = &mem[range.clone()];
         touch(bytes);
         IoSlice::new(bytes)
     };
-    buffers.iter().map(slice).collect()
+    if buffers.len() > FEW {
+        return write(&buffers.iter().map(slice).collect::<Vec<_>>());
+    }
+    let mut few = [IoSlice::new(&[]); FEW];
+    for (place, range) in few.iter_mut().zip(buffers) {
+        *place = slice(range);
+    }
+    write(&few[..buffers.len()])
 }
 
 /// Lets `read` fill buffers and returns how much it did. Buffers that lie in order and apart are filled where

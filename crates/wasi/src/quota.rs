@@ -120,7 +120,7 @@ pub(crate) struct Meter {
 /// A write that is allowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowed {
-    bytes: u64,
+    pub(crate) bytes: u64,
     /// Where a file that counts ends now, and where the write begins.
     file: Option<FileEnd>,
 }

@@ -124,7 +124,7 @@ impl Wasi {
         shorten(&mut buffers, allowed);
         let mut no_control = SendAncillaryBuffer::default();
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let sent = rustix::net::sendmsg(socket, &gather(mem, &buffers), &mut no_control, flags);
+        let sent = gather(mem, &buffers, |slices| rustix::net::sendmsg(socket, slices, &mut no_control, flags));
         let sent = socket.or_wait(fd, own_flags, Direction::Write, sent)?;
         self.meter.count(allowed, sent);
         Ok(done.write(mem, &(sent as u32))?)
