@@ -27,6 +27,18 @@ pub(crate) enum Fault {
     ResponseBodyLimit,
 }
 
+/// What an exchange has come to.
+pub(crate) enum Standing {
+    /// Something went wrong that explains all else.
+    Faulty(Fault),
+    /// There is the beginning of a head, with this wrong about it.
+    Unfinished(String),
+    /// There is or was a head.
+    Answered,
+    /// There is nothing.
+    Silent,
+}
+
 /// The head of a response.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -80,9 +92,15 @@ impl Exchange {
         self.lock().unfinished = Some(why);
     }
 
-    /// What is wrong with the head that never was complete, if there is a beginning.
-    pub(crate) fn unfinished(&self) -> Option<String> {
-        self.lock().unfinished.clone()
+    /// How things stand when the guest has ended.
+    pub(crate) fn standing(&self) -> Standing {
+        let state = self.lock();
+        match (&state.fault, &state.unfinished, state.had_head) {
+            (Some(fault), _, _) => Standing::Faulty(fault.clone()),
+            (None, Some(why), _) => Standing::Unfinished(why.clone()),
+            (None, None, true) => Standing::Answered,
+            (None, None, false) => Standing::Silent,
+        }
     }
 
     /// Whether the response can begin.
@@ -91,14 +109,16 @@ impl Exchange {
         state.head.is_some() && state.fault.is_none()
     }
 
-    /// Whether the guest's head was complete at some time.
-    pub(crate) fn had_head(&self) -> bool {
-        self.lock().had_head
-    }
-
     /// The head, once.
     pub(crate) fn take_head(&self) -> Option<Head> {
         self.lock().head.take()
+    }
+
+    /// The head and all of the body of a guest that has ended, once.
+    pub(crate) fn take_whole(&self) -> Option<(Head, Bytes)> {
+        let mut state = self.lock();
+        let head = state.head.take()?;
+        Some((head, std::mem::take(&mut state.body).into()))
     }
 
     /// Takes as much of a body as there is room for.

@@ -18,7 +18,7 @@ use selvedge_runtime::CallError;
 
 use crate::admission::Admission;
 use crate::connection::CutOff;
-use crate::exchange::{Exchange, Fault, Head};
+use crate::exchange::{Exchange, Fault, Head, Standing};
 use crate::guest::{Ending, Used};
 use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
 use crate::logs::{self, Event};
@@ -94,11 +94,14 @@ impl Running {
 
     /// What an ending means: a fault of the exchange explains what came of it.
     fn judge(&self, ending: Ending) -> Result<(), Refusal> {
-        if let Some(fault) = self.exchange.fault() {
-            return Err(self.refusal(fault));
-        }
+        let answered = match self.exchange.standing() {
+            Standing::Faulty(fault) => return Err(self.refusal(fault)),
+            Standing::Unfinished(why) => Err(Refusal::BadHead(why)),
+            Standing::Silent => Err(Refusal::NoResponse),
+            Standing::Answered => Ok(()),
+        };
         match ending.result {
-            Ok(()) | Err(CallError::Exit(0)) => self.judge_head(),
+            Ok(()) | Err(CallError::Exit(0)) => answered,
             Err(CallError::WallTimeExceeded(_)) => Err(Refusal::WallTime(self.limits.wall)),
             Err(CallError::CpuTimeExceeded(_)) => Err(Refusal::CpuTime(self.limits.cpu)),
             Err(_) if ending.memory_refused => Err(Refusal::Memory(self.limits.memory)),
@@ -108,15 +111,6 @@ impl Running {
                 Err(Refusal::Trap { reason: trap.code.to_string(), backtrace })
             }
             Err(other) => Err(Refusal::Internal(logs::message(&other.to_string()))),
-        }
-    }
-
-    /// Whether a guest that ended well has answered.
-    fn judge_head(&self) -> Result<(), Refusal> {
-        match self.exchange.unfinished() {
-            Some(why) => Err(Refusal::BadHead(why)),
-            None if self.exchange.had_head() => Ok(()),
-            None => Err(Refusal::NoResponse),
         }
     }
 
@@ -228,8 +222,7 @@ struct Streaming {
 
 /// The whole response of a guest that has ended.
 pub(crate) fn whole(ticket: Ticket, running: Running) -> Response<ResponseBody> {
-    let Some(head) = running.exchange.take_head() else { return refused(ticket, &Refusal::NoResponse) };
-    let body = running.exchange.take_body();
+    let Some((head, body)) = running.exchange.take_whole() else { return refused(ticket, &Refusal::NoResponse) };
     ended(ticket, running, head, body)
 }
 

@@ -70,8 +70,9 @@ async fn answer(
         log: GuestLog::new(site.log.clone(), ticket.id.clone(), gate.limits.log),
     };
     let guest = acquire(server, &deployment, call)?;
-    let ends = Instant::now() + gate.limits.wall.0;
-    let guest = Fair::new(guest, server.turns.clone(), site.tenant.clone(), ends);
+    let now = Instant::now();
+    let ends = now + gate.limits.wall.0;
+    let guest = Fair::new(guest, server.turns.clone(), site.tenant.clone(), now, ends);
     let cut_off = peer.cut_off_at(ends.into());
     let mut running = Running::new(guest, exchange, gate.limits, Some(cut_off), admission);
     let progress = poll_fn(|context| running.poll_head(context)).await;
@@ -146,9 +147,8 @@ fn resolve(site: &Site) -> Result<Arc<Deployment>, Refusal> {
     site.pick().ok_or(Refusal::NoVersion)
 }
 
-fn origin(peer: &Peer, host: Host, prefix_bytes: usize, id: &Arc<str>) -> Origin {
-    let Peer { remote, local_port, secure, .. } = *peer;
-    Origin { request_id: id.clone(), remote, local_port, secure, host, prefix_bytes }
+fn origin(peer: &Arc<Peer>, host: Host, prefix_bytes: usize, id: &Arc<str>) -> Origin {
+    Origin { request_id: id.clone(), peer: peer.clone(), host, prefix_bytes }
 }
 
 fn acquire(server: &Shared, deployment: &Deployment, call: Call) -> Result<Guest, Refusal> {

@@ -13,13 +13,14 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use selvedge_runtime::Pool;
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::AdminAnswer;
 use crate::admission::Gate;
 use crate::config::{Config, TenantConfig, TokenHash};
-use crate::connection::{Answer, Door, Peer, accept};
+use crate::connection::{self, Answer, Door, Peer, accept};
 use crate::deploy::{self, Compile};
 use crate::error::EdgeError;
 use crate::guest::Interface;
@@ -356,6 +357,16 @@ impl Server {
     /// How many sites are served, and how many of them are ready.
     pub fn health(&self) -> Health {
         self.shared.health()
+    }
+
+    /// Serves a connection in plain text that came by another way than the server's own doors: by a Unix socket, for
+    /// example. `remote` is what its programs are told. How many there may be at once is the embedder's to bound.
+    pub fn serve_stream<S>(&self, stream: S, remote: SocketAddr) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (stop, answer) = (self.stop.subscribe(), SiteAnswer(self.shared.clone()));
+        connection::serve_stream(stream, remote, self.listen.port(), stop, answer)
     }
 
     /// How many instances are at work.

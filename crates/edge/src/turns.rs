@@ -161,6 +161,8 @@ pub(crate) struct Fair {
     tenant: Arc<Tenant>,
     /// When its time is over: to be told so it needs no turn.
     ends: Instant,
+    /// When it was made, until it is polled: clocks are looked at seldom.
+    began: Option<Instant>,
     /// Whether it needs a turn to go on.
     needs_turn: bool,
     /// Where it stands in line for one.
@@ -173,8 +175,9 @@ pub(crate) struct Fair {
 const LONG: Duration = Duration::from_nanos(SLICE.as_nanos() as u64 / 2);
 
 impl Fair {
-    pub(crate) fn new(guest: Guest, turns: Arc<Turns>, tenant: Arc<Tenant>, ends: Instant) -> Fair {
-        Fair { guest, turns, tenant, ends, needs_turn: false, place: None, has_turn: false }
+    /// A guest that is about to run, and may until `ends`.
+    pub(crate) fn new(guest: Guest, turns: Arc<Turns>, tenant: Arc<Tenant>, now: Instant, ends: Instant) -> Fair {
+        Fair { guest, turns, tenant, ends, began: Some(now), needs_turn: false, place: None, has_turn: false }
     }
 
     /// Leaves the line until it is polled again. Whoever does not poll it when it is woken must call this: a turn that
@@ -206,9 +209,13 @@ impl Future for Fair {
             this.step_aside();
         }
         this.has_turn = takes_turn;
-        let began = Instant::now();
+        let first = this.began.take();
+        let began = first.unwrap_or_else(Instant::now);
         let poll = this.guest.as_mut().poll(context);
-        let took = began.elapsed();
+        let took = match &poll {
+            Poll::Ready(ending) if first.is_some() => ending.used.cpu,
+            _ => began.elapsed(),
+        };
         // Whoever waits for its client after so long asks for a turn too early, and gives it back at once.
         this.needs_turn = poll.is_pending() && took >= LONG;
         let again = Some(context.waker()).filter(|_| this.needs_turn);

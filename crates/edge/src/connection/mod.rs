@@ -31,10 +31,18 @@ use crate::tls::Tls;
 /// What is known of a request's connection.
 pub(crate) struct Peer {
     pub(crate) remote: SocketAddr,
-    pub(crate) local_port: u16,
     /// Whether it is by TLS.
     pub(crate) secure: bool,
+    /// What programs are told of it at each request.
+    pub(crate) shown: Shown,
     overdue: Arc<Overdue>,
+}
+
+/// Both ends of a connection as text.
+pub(crate) struct Shown {
+    pub(crate) remote_address: String,
+    pub(crate) remote_port: String,
+    pub(crate) local_port: String,
 }
 
 /// When the time of the request that is answered now is over.
@@ -56,6 +64,15 @@ impl Overdue {
 }
 
 impl Peer {
+    pub(crate) fn new(remote: SocketAddr, local_port: u16, secure: bool, overdue: Arc<Overdue>) -> Peer {
+        let shown = Shown {
+            remote_address: remote.ip().to_string(),
+            remote_port: remote.port().to_string(),
+            local_port: local_port.to_string(),
+        };
+        Peer { remote, secure, shown, overdue }
+    }
+
     /// Ends the connection, or the stream of it, a little after this time, if its client then takes nothing of what a guest has for
     /// it: the guest, which waits, would never be asked again. Until what is returned is dropped.
     pub(crate) fn cut_off_at(&self, at: Instant) -> CutOff {

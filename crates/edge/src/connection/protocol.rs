@@ -4,9 +4,12 @@
 //! there is no upgrade from HTTP/1.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -42,7 +45,7 @@ struct Ends {
 impl Ends {
     fn peer(self, overdue: Arc<Overdue>) -> Arc<Peer> {
         let Ends { remote, local_port, secure } = self;
-        Arc::new(Peer { remote, local_port, secure, overdue })
+        Arc::new(Peer::new(remote, local_port, secure, overdue))
     }
 }
 
@@ -116,7 +119,7 @@ async fn beginning(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>>
     Ok(first)
 }
 
-async fn http1<S>(first: Vec<u8>, stream: S, ends: Ends, mut stop: watch::Receiver<bool>, answer: impl Answer)
+async fn http1<S>(first: Vec<u8>, stream: S, ends: Ends, stop: watch::Receiver<bool>, answer: impl Answer)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -128,12 +131,31 @@ where
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-    let mut connection = std::pin::pin!(builder.serve_connection(Stalling::new(first, stream, overdue), service));
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    let mut connection = pin!(builder.serve_connection(Stalling::new(first, stream, overdue), service));
+    if until(connection.as_mut(), stop).await.is_none() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
-    let _ = connection.await;
+}
+
+/// What a future comes to, or none if the server is told to stop before. That is looked at as seldom as can be: the
+/// future is polled for each request.
+async fn until<F: Future>(mut future: Pin<&mut F>, mut stop: watch::Receiver<bool>) -> Option<F::Output> {
+    let seen = stop.clone();
+    let mut stopped = pin!(stop.wait_for(|stop| *stop));
+    let mut woken: Option<Waker> = None;
+    poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        let is_woken = woken.as_ref().is_some_and(|waker| waker.will_wake(context.waker()));
+        if is_woken && matches!(seen.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        woken = Some(context.waker().clone());
+        stopped.as_mut().poll(context).map(|_| None)
+    })
+    .await
 }
 
 async fn http2<S>(first: Vec<u8>, stream: S, ends: Ends, mut stop: watch::Receiver<bool>, answer: impl Answer)
@@ -158,7 +180,7 @@ where
     builder.max_pending_accept_reset_streams(STREAMS_RESET_MAX as usize);
     builder.max_local_error_reset_streams(STREAMS_RESET_MAX as usize);
     let stream = Stalling::new(first, stream, Arc::default());
-    let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+    let mut connection = pin!(builder.serve_connection(stream, service));
     let stopped = tokio::select! {
         _ = connection.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => true,
@@ -174,8 +196,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::pin::{Pin, pin};
-    use std::task::{Context, Poll, Waker};
+    use std::task::Context;
     use std::time::Duration;
 
     use hyper::body::{Body, Bytes, Frame};

@@ -1,7 +1,7 @@
 //! The stages that deal with one module or artifact, and what is done with those that are kept already.
 
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
 use selvedge_runtime::{LoadError, Module};
 
 use super::record_of;
+use crate::connection::Peer;
 use crate::error::EdgeError;
 use crate::exchange::Exchange;
 use crate::guest::{Call, Origin, Program};
@@ -77,8 +78,9 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Arc<dyn P
     let guest = program
         .start(&server.pool, first_request(site, &exchange))
         .map_err(|error| EdgeError::Unfit(error.to_string()))?;
-    let ends = Instant::now() + gate.limits.wall.0;
-    let guest = Fair::new(guest, server.turns.clone(), site.tenant.clone(), ends);
+    let now = Instant::now();
+    let ends = now + gate.limits.wall.0;
+    let guest = Fair::new(guest, server.turns.clone(), site.tenant.clone(), now, ends);
     let mut running = Running::new(guest, exchange.clone(), gate.limits, None, admission);
     if let Progress::Ended(end) = poll_fn(|context| running.poll_head(context)).await {
         end.map_err(failed)?;
@@ -97,9 +99,7 @@ fn first_request(site: &Arc<Site>, exchange: &Exchange) -> Call {
     let (parts, ()) = request.body(()).expect("it is well formed").into_parts();
     let origin = Origin {
         request_id: "check".into(),
-        remote: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-        local_port: 0,
-        secure: false,
+        peer: Arc::new(Peer::new((Ipv4Addr::LOCALHOST, 0).into(), 0, false, Arc::default())),
         host: Host::new("localhost").expect("it is a name"),
         prefix_bytes: 0,
     };

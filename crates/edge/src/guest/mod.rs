@@ -15,6 +15,7 @@ use hyper::http::request::Parts;
 use selvedge_runtime::{CallError, InstantiateError, Module, NativeError, Pool};
 use thiserror::Error;
 
+use crate::connection::Peer;
 use crate::exchange::Exchange;
 use crate::limits::SiteLimits;
 use crate::logs::GuestLog;
@@ -46,10 +47,7 @@ pub(crate) struct Call {
 /// Where a request came from, and to.
 pub(crate) struct Origin {
     pub(crate) request_id: Arc<str>,
-    pub(crate) remote: std::net::SocketAddr,
-    pub(crate) local_port: u16,
-    /// Whether it came by TLS.
-    pub(crate) secure: bool,
+    pub(crate) peer: Arc<Peer>,
     /// The host that was asked for, without a port.
     pub(crate) host: Host,
     /// How much of the path is the site's prefix.

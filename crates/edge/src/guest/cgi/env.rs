@@ -5,14 +5,18 @@
 //! passed on, since the server itself authenticates no clients.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write};
 
+use hyper::Version;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 
+use crate::connection::Peer;
 use crate::guest::Origin;
 
 const SOFTWARE: &str = concat!("selvedge/", env!("CARGO_PKG_VERSION"));
+
+/// Variables that are no headers, at most.
+pub(super) const COUNT: usize = 24;
 
 /// Headers that are the connection's, or have a variable of their own, or are dangerous as one.
 const NOT_PASSED: [HeaderName; 10] = [
@@ -40,16 +44,16 @@ pub(super) fn environment(parts: &Parts, origin: &Origin, set: &mut dyn FnMut(&s
     let mut scratch = String::with_capacity(256);
     set("GATEWAY_INTERFACE", b"CGI/1.1");
     set("SERVER_SOFTWARE", SOFTWARE.as_bytes());
-    set("SERVER_PROTOCOL", shown(&mut scratch, format_args!("{:?}", parts.version)));
+    set("SERVER_PROTOCOL", protocol(parts.version));
     set("SERVER_NAME", origin.host.as_str().as_bytes());
-    set("SERVER_PORT", shown(&mut scratch, format_args!("{}", origin.local_port)));
+    let Peer { shown, secure, .. } = &*origin.peer;
+    set("SERVER_PORT", shown.local_port.as_bytes());
     set("REQUEST_METHOD", parts.method.as_str().as_bytes());
     set("UNIQUE_ID", origin.request_id.as_bytes());
-    let remote = shown(&mut scratch, format_args!("{}", origin.remote.ip()));
-    set("REMOTE_ADDR", remote);
-    set("REMOTE_HOST", remote);
-    set("REMOTE_PORT", shown(&mut scratch, format_args!("{}", origin.remote.port())));
-    if origin.secure {
+    set("REMOTE_ADDR", shown.remote_address.as_bytes());
+    set("REMOTE_HOST", shown.remote_address.as_bytes());
+    set("REMOTE_PORT", shown.remote_port.as_bytes());
+    if *secure {
         set("HTTPS", b"on");
     }
     target(parts, origin, &mut scratch, set);
@@ -61,10 +65,18 @@ pub(super) fn environment(parts: &Parts, origin: &Origin, set: &mut dyn FnMut(&s
     headers(parts, &mut scratch, set);
 }
 
-fn shown<'s>(scratch: &'s mut String, value: fmt::Arguments<'_>) -> &'s [u8] {
+fn protocol(version: Version) -> &'static [u8] {
+    match version {
+        Version::HTTP_10 => b"HTTP/1.0",
+        Version::HTTP_2 => b"HTTP/2.0",
+        _ => b"HTTP/1.1",
+    }
+}
+
+/// Several texts as one.
+fn joined<'s>(scratch: &'s mut String, texts: &[&str]) -> &'s [u8] {
     scratch.clear();
-    // Writing to a string cannot fail.
-    let _ = scratch.write_fmt(value);
+    texts.iter().for_each(|text| scratch.push_str(text));
     scratch.as_bytes()
 }
 
@@ -76,13 +88,13 @@ fn target(parts: &Parts, origin: &Origin, scratch: &mut String, set: &mut dyn Fn
     // As the server has understood it: in HTTP/2, and where the target is a whole URL, the header says nothing.
     let authority = parts.uri.authority().map(|authority| authority.as_str()).or(named);
     let authority = authority.unwrap_or(origin.host.as_str());
-    let scheme = if origin.secure { "https" } else { "http" };
+    let scheme = if origin.peer.secure { "https://" } else { "http://" };
     set("REQUEST_URI", whole.as_bytes());
     set("SCRIPT_NAME", script.as_bytes());
     set("PATH_INFO", &decoded(path));
     set("X_RAW_PATH_INFO", path.as_bytes());
-    set("X_MATCHED_ROUTE", shown(scratch, format_args!("{script}/...")));
-    set("X_FULL_URL", shown(scratch, format_args!("{scheme}://{authority}{whole}")));
+    set("X_MATCHED_ROUTE", joined(scratch, &[script, "/..."]));
+    set("X_FULL_URL", joined(scratch, &[scheme, authority, whole]));
     set("QUERY_STRING", parts.uri.query().unwrap_or_default().as_bytes());
     set("HTTP_HOST", authority.as_bytes());
 }
@@ -149,6 +161,8 @@ fn decoded(path: &str) -> Cow<'_, [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::name::Host;
 
@@ -157,15 +171,8 @@ mod tests {
     }
 
     fn origin_below(prefix_bytes: usize) -> Origin {
-        let remote = "192.0.2.1:5".parse().unwrap();
-        Origin {
-            request_id: "id".into(),
-            remote,
-            local_port: 80,
-            secure: true,
-            host: Host::new("a.example").unwrap(),
-            prefix_bytes,
-        }
+        let peer = Peer::new("192.0.2.1:5".parse().unwrap(), 80, true, Arc::default());
+        Origin { request_id: "id".into(), peer: Arc::new(peer), host: Host::new("a.example").unwrap(), prefix_bytes }
     }
 
     fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {

@@ -34,16 +34,19 @@ pub(crate) struct Parser {
 impl Parser {
     /// Takes more of what was written: how much of it is the head's, and the head, once it is complete.
     pub(crate) fn feed(&mut self, more: &[u8]) -> Result<(usize, Option<Head>), HeadError> {
-        for (at, byte) in more.iter().enumerate() {
-            self.bytes.push(*byte);
-            if *byte == b'\n' && is_complete(&self.bytes) {
-                return Ok((at + 1, Some(parse(&self.bytes)?)));
-            }
-            if self.bytes.len() >= CGI_HEAD_BYTES_MAX {
-                return Err(HeadError::TooLong);
-            }
+        let room = CGI_HEAD_BYTES_MAX.saturating_sub(self.bytes.len());
+        let Some(end) = end(&self.bytes, &more[..more.len().min(room)]) else {
+            self.bytes.extend_from_slice(&more[..more.len().min(room)]);
+            return if more.len() < room { Ok((more.len(), None)) } else { Err(HeadError::TooLong) };
+        };
+        // Most heads come in one piece.
+        if self.bytes.is_empty()
+            && let Ok(head) = parse(&more[..end])
+        {
+            return Ok((end, Some(head)));
         }
-        Ok((more.len(), None))
+        self.bytes.extend_from_slice(&more[..end]);
+        Ok((end, Some(parse(&self.bytes)?)))
     }
 
     /// What is wrong with what was written, if the program has ended: the first line that is none, or the end.
@@ -55,9 +58,19 @@ impl Parser {
     }
 }
 
-/// Whether its last line is empty.
-fn is_complete(bytes: &[u8]) -> bool {
-    matches!(bytes, b"\n" | b"\r\n") || bytes.ends_with(b"\n\n") || bytes.ends_with(b"\n\r\n")
+/// How much of `more`, which follows `before`, is the head's: up to the first line that is empty.
+fn end(before: &[u8], more: &[u8]) -> Option<usize> {
+    let byte_before = |at: usize, count: usize| match at.checked_sub(count) {
+        Some(at) => more.get(at),
+        None => before.len().checked_sub(count - at).and_then(|at| before.get(at)),
+    };
+    let begins_line = |byte: Option<&u8>| byte.is_none_or(|byte| *byte == b'\n');
+    let is_empty = |at: usize| match byte_before(at, 1) {
+        Some(b'\r') => begins_line(byte_before(at, 2)),
+        other => begins_line(other),
+    };
+    let mut line_ends = more.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    line_ends.find(|at| is_empty(*at)).map(|at| at + 1)
 }
 
 /// Fields of the connection.

@@ -30,16 +30,18 @@ use crate::upload::Upload;
 
 /// Of WebAssembly.
 const PAGE_BYTES: u64 = 64 << 10;
+/// Room for the variables of most requests.
+const ENVIRONMENT_BYTES: usize = 1 << 10;
 
 /// The interface.
 pub(crate) struct Cgi {
-    linker: Linker<Wasi>,
+    linker: Linker<Box<Wasi>>,
 }
 
 impl Cgi {
     pub(crate) fn new() -> Cgi {
         let mut linker = Linker::new();
-        selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Wasi| wasi);
+        selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Box<Wasi>| wasi);
         Cgi { linker }
     }
 }
@@ -59,7 +61,8 @@ impl Interface for Cgi {
 }
 
 struct CgiProgram {
-    pre: InstancePre<Wasi>,
+    /// In a box: a store is moved several times until it runs.
+    pre: InstancePre<Box<Wasi>>,
     /// What an instance has at its start.
     memory_bytes: u64,
 }
@@ -71,7 +74,7 @@ impl Program for CgiProgram {
         if self.memory_bytes > bytes_max {
             return Err(StartError::Memory { bytes: self.memory_bytes, bytes_max });
         }
-        let wasi = system_interface(call)?;
+        let wasi = Box::new(system_interface(call)?);
         let (mut store, instance) = pool.instantiate(&self.pre, wasi)?;
         store.set_memory_bytes_max(bytes_max);
         let start = instance.typed_func::<(), ()>(&store, "_start")?;
@@ -80,7 +83,7 @@ impl Program for CgiProgram {
     }
 }
 
-async fn run(mut store: Store<Wasi>, start: TypedFunc<(), ()>) -> Ending {
+async fn run(mut store: Store<Box<Wasi>>, start: TypedFunc<(), ()>) -> Ending {
     let result = start.call_async(&mut store, ()).await;
     let used = Used { cpu: store.cpu_time(), memory_bytes: store.memory_bytes() };
     Ending { result, memory_refused: store.memory_limit_reached(), used }
@@ -89,6 +92,7 @@ async fn run(mut store: Store<Wasi>, start: TypedFunc<(), ()>) -> Ending {
 /// What the program sees of the world.
 fn system_interface(call: Call) -> Result<Wasi, StartError> {
     let mut builder = Wasi::builder().args(env::arguments(&call.parts));
+    builder.reserve_env(env::COUNT + call.parts.headers.len(), ENVIRONMENT_BYTES);
     env::environment(&call.parts, &call.origin, &mut |name, value| builder.set_env(name, OsStr::from_bytes(value)));
     if let Some(body) = call.body {
         let upload = Upload::new(body, call.limits.request_body.0, call.exchange.clone());
@@ -96,7 +100,7 @@ fn system_interface(call: Call) -> Result<Wasi, StartError> {
     }
     let out =
         Output { parser: Some(Parser::default()), exchange: call.exchange, bytes_max: call.limits.response_body.0 };
-    Ok(builder.stdout(Stdio::writer(out)).stderr(Stdio::writer(call.log)).build()?)
+    Ok(builder.stdout(Stdio::writer(out)).stderr(Stdio::writer(call.log)).build_once()?)
 }
 
 /// A program's stdout.
