@@ -10,12 +10,14 @@
 //!         └► used up ─► line of its tenant ─► turn ─► slice ─► …
 //! ```
 //!
+//! Before each turn the executor looks at the sockets.
+//!
 //! Time is virtual: what a tenant does not use is not saved up. Not here: how long a slice is (the runtime's), and
 //! how much a tenant may use altogether (its limits).
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -165,6 +167,8 @@ pub(crate) struct Fair {
     began: Option<Instant>,
     /// Whether it needs a turn to go on.
     needs_turn: bool,
+    /// Whether what has become ready during its slice goes first.
+    gives_way: bool,
     /// Where it stands in line for one.
     place: Option<u64>,
     /// Whether it has one now.
@@ -177,7 +181,17 @@ const LONG: Duration = Duration::from_nanos(SLICE.as_nanos() as u64 / 2);
 impl Fair {
     /// A guest that is about to run, and may until `ends`.
     pub(crate) fn new(guest: Guest, turns: Arc<Turns>, tenant: Arc<Tenant>, now: Instant, ends: Instant) -> Fair {
-        Fair { guest, turns, tenant, ends, began: Some(now), needs_turn: false, place: None, has_turn: false }
+        Fair {
+            guest,
+            turns,
+            tenant,
+            ends,
+            began: Some(now),
+            needs_turn: false,
+            gives_way: false,
+            place: None,
+            has_turn: false,
+        }
     }
 
     /// Leaves the line until it is polled again. Whoever does not poll it when it is woken must call this: a turn that
@@ -204,6 +218,11 @@ impl Future for Fair {
         let this = self.get_mut();
         let takes_turn = this.needs_turn && Instant::now() < this.ends;
         if takes_turn {
+            // An executor looks for what has become ready elsewhere when it has no task to run, or after some dozens
+            // of them: for as many slices others would wait. Who yields is woken after it has looked.
+            if std::mem::take(&mut this.gives_way) {
+                ready!(pin!(tokio::task::yield_now()).poll(context));
+            }
             ready!(this.poll_turn(context.waker()));
         } else {
             this.step_aside();
@@ -218,6 +237,7 @@ impl Future for Fair {
         };
         // Whoever waits for its client after so long asks for a turn too early, and gives it back at once.
         this.needs_turn = poll.is_pending() && took >= LONG;
+        this.gives_way = this.needs_turn;
         let again = Some(context.waker()).filter(|_| this.needs_turn);
         this.has_turn = false;
         if takes_turn {
@@ -244,6 +264,7 @@ impl Drop for Fair {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::guest::Used;
 
     fn tenant(name: &str, weight: u32) -> Tenant {
         let text = format!("[tenants.{name}]\nweight = {weight}\n");
@@ -334,5 +355,53 @@ mod tests {
         let state = turns.lock();
         let line = &state.lines[&a.name];
         assert_eq!((state.free, state.given.len(), line.turns, line.waiting.len()), (1, 0, 0, 0));
+    }
+
+    /// Computes for a slice at each poll, so many times; at the fifth it writes to a socket.
+    struct Toils {
+        slices: Arc<AtomicU32>,
+        until: u32,
+        socket: std::os::unix::net::UnixStream,
+    }
+
+    impl Future for Toils {
+        type Output = Ending;
+
+        fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ending> {
+            let began = Instant::now();
+            while began.elapsed() < SLICE {}
+            let slices = self.slices.fetch_add(1, Ordering::Relaxed) + 1;
+            if slices == 5 {
+                std::io::Write::write_all(&mut self.socket, b"x").unwrap();
+            }
+            if slices < self.until {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Ending { result: Ok(()), memory_refused: false, used: Used::default() })
+        }
+    }
+
+    #[test]
+    fn sockets_are_looked_at_between_slices() {
+        // An executor that looks by itself only when it has nothing to do.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().event_interval(1_000_000).build().unwrap();
+        let seen = runtime.block_on(async {
+            let (mine, other) = std::os::unix::net::UnixStream::pair().unwrap();
+            other.set_nonblocking(true).unwrap();
+            let slices = Arc::<AtomicU32>::default();
+            let (socket, count) = (tokio::net::UnixStream::from_std(other).unwrap(), slices.clone());
+            let reader = tokio::spawn(async move {
+                socket.readable().await.unwrap();
+                count.load(Ordering::Relaxed)
+            });
+            let guest: Guest = Box::pin(Toils { slices, until: 50, socket: mine });
+            let (turns, now) = (Arc::new(Turns::new(1)), Instant::now());
+            let ends = now + Duration::from_secs(3_600);
+            drop(tokio::spawn(Fair::new(guest, turns, Arc::new(tenant("a", 1)), now, ends)).await.unwrap());
+            reader.await.unwrap()
+        });
+        assert!((5..=7).contains(&seen), "what came in slice 5 was seen after {seen}");
     }
 }
