@@ -10,9 +10,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::copy::CRATE;
 
-/// What a test takes at most, and by how much longer than without changes: then it hangs, which is noticed.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Seconds of CPU time that a test may take, and how many times what it takes without changes: then it hangs, which is
+/// noticed. Of time that passes, which other programs lengthen, there is enough.
+const CPU_SECONDS: u64 = 5;
 const TIMES: u32 = 10;
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A test of the copy.
 pub struct Test {
@@ -34,9 +36,9 @@ pub fn all(root: &Path, copy: &Path) -> Result<Vec<Test>> {
         for name in String::from_utf8_lossy(&list.stdout).lines().filter_map(|line| line.strip_suffix(": test")) {
             let trace = directory.path().join(format!("{}", tests.len()));
             let mut test =
-                Test { program: program.clone(), name: name.to_owned(), took: PATIENCE, reached: HashSet::new() };
+                Test { program: program.clone(), name: name.to_owned(), took: Duration::ZERO, reached: HashSet::new() };
             let begun = Instant::now();
-            let mut command = test.command(&own);
+            let mut command = test.command(&own, PATIENCE.as_secs());
             command.env("SELVEDGE_REACHED", &trace);
             ensure!(test.passes(command)?, "{name} fails without any change");
             test.took = begun.elapsed();
@@ -79,32 +81,33 @@ impl Test {
         if !self.reached.contains(&number) {
             return Ok(false);
         }
-        let mut command = self.command(&root.join(CRATE));
+        let mut command = self.command(&root.join(CRATE), CPU_SECONDS + (TIMES * self.took).as_secs());
         command.env("SELVEDGE_MUTANT", number.to_string());
         self.passes(command).map(|passes| !passes)
     }
 
-    fn command(&self, krate: &Path) -> Command {
-        // A change may make it want all the memory there is.
+    fn command(&self, krate: &Path, cpu_seconds: u64) -> Command {
+        // A change may make it want all the memory there is, or never end.
+        let limited = format!("ulimit -v 8000000; ulimit -t {cpu_seconds}; exec \"$0\" --exact \"$1\"");
         let mut command = Command::new("sh");
-        command.args(["-c", "ulimit -v 8000000; exec \"$0\" --exact \"$1\""]).arg(&self.program).arg(&self.name);
+        command.args(["-c", &limited]).arg(&self.program).arg(&self.name);
         command.current_dir(krate).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
     fn passes(&self, command: Command) -> Result<bool> {
-        match wait(command, PATIENCE.max(TIMES * self.took))? {
+        match wait(command)? {
             Some(status) if status.code() == Some(127) => bail!("{} cannot run", self.program.display()),
             status => Ok(status.is_some_and(|status| status.success())),
         }
     }
 }
 
-/// Waits for it, but no longer than this.
-fn wait(mut command: Command, patience: Duration) -> Result<Option<ExitStatus>> {
+/// Waits for it, but not for ever.
+fn wait(mut command: Command) -> Result<Option<ExitStatus>> {
     let mut child = command.spawn().context("running a test")?;
     let begun = Instant::now();
-    while begun.elapsed() < patience {
+    while begun.elapsed() < PATIENCE {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
