@@ -34,7 +34,8 @@
 //!     and all results of the function's type in place. The same holds for tail calls, whose callee returns
 //!     instead.
 //! 17. *Stack.* Nothing is touched more than [`STACK_UNCHECKED_BYTES_MAX`] below the entry's stack pointer unless
-//!     that was compared with the limit, and no call is made below what was compared.
+//!     that was compared with the limit, and no call is made below what was compared. Nor does the stack pointer go
+//!     there: the host may write below it, whenever it stops the code.
 //!
 //! **Memory**
 //!
@@ -42,7 +43,7 @@
 //! 7. *Heap* accesses lie in their memory's reservation and guard. Bounds come from widths of numbers and from
 //!    conditional moves, never from branches: they hold under misprediction.
 //! 8. *Frame* accesses lie at known places between the stack pointer and the end of the function's
-//!    parameters on the stack; or in the area for results.
+//!    parameters on the stack; or in the area for results. What was below the stack pointer is forgotten.
 //! 9. *Context* fields are read at their offset and width ([`selvedge_contract::vmctx::Field`]); only
 //!    mutable globals are written, no wider than they are, and the meter by metered code.
 //! 10. *Table* entries are read, never written, through an index that is bounded by the table's.

@@ -297,11 +297,8 @@ impl<'a> Exec<'_, 'a> {
         let end = rsp + RETURN_BYTES + i64::from(callee.stack_bytes);
         ensure(end == self.frame_end(), Rule::Return, "the callee would not remove what our caller passed")?;
         self.arguments(callee, rsp + RETURN_BYTES)?;
-        ensure(
-            callee.results == own.results,
-            Rule::Return,
-            "the callee's results are not where our caller looks for them",
-        )?;
+        let same = callee.results == own.results && callee.area_bytes == own.area_bytes;
+        ensure(same, Rule::Return, "the callee's results are not where our caller looks for them")?;
         if own.area_bytes > 0 {
             let area = self.state.regs[Convention::AREA].value == Value::Ptr(Ptr::exact(Region::Area, 0));
             ensure(area, Rule::Arguments, "the callee is not given our caller's area for results")?;

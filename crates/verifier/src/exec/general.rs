@@ -83,7 +83,7 @@ impl Exec<'_, '_> {
 
     /// An entry of the jump table at a known place, by an index that is known to be small.
     fn jump_entry(&mut self, size: usize) -> Checked<Option<Value>> {
-        let indexed = self.insn.memory_index_scale() == JUMP_ENTRY;
+        let indexed = self.insn.op1_kind() == OpKind::Memory && self.insn.memory_index_scale() == JUMP_ENTRY;
         let (Some((base, 8)), Some((index, 8))) = (general(self.insn.memory_base()), general(self.insn.memory_index()))
         else {
             return Ok(None);
@@ -235,6 +235,7 @@ impl Exec<'_, '_> {
         }
         let entry = self.walk.trap(self.at);
         let listed = matches!(entry, Some(TrapCode::IntegerDivisionByZero | TrapCode::IntegerOverflow));
+        // So its operand is in no memory: what may fault otherwise has another entry.
         ensure(listed, Rule::Trap, "it may fault, but the trap table does not call it a division")?;
         let divisor = usize::from(self.read_as(0, size)?.value.readable()) >= size;
         let high = usize::from(self.read_register((RDX, size)).value.readable()) >= size;

@@ -153,7 +153,7 @@ impl Exec<'_, '_> {
         let old = self.state.regs[register].value;
         let new = match size {
             8 => cell,
-            4 => Cell { value: cell.value.truncate(4), ..cell },
+            4 => Cell { value: cell.value.truncate(4), id: if cell.value.num().hi <= mask(4) { cell.id } else { 0 } },
             _ => Cell::new(merge(old, cell.value, size)),
         };
         if register == crate::state::reg::RSP {

@@ -94,6 +94,7 @@ impl Exec<'_, '_> {
         let b = self.read_as(1, size)?;
         let same = self.register(0).is_some() && self.insn.op0_register() == self.insn.op1_register();
         self.state.flags = match a.value {
+            // All of it: fewer bytes are a number.
             Value::RawContext(_) if same => Flags::Test(a),
             _ if usize::from(a.value.readable().min(b.value.readable())) >= size => Flags::Plain,
             _ => Flags::Secret,
@@ -219,7 +220,7 @@ impl Exec<'_, '_> {
             _ => return,
         };
         let enough = matches!(relation, Relation::Below | Relation::AtMost | Relation::Equal);
-        if let Some(at) = place.is_exact().filter(|_| enough) {
+        if let Some(at) = place.is_exact().filter(|_| enough && place.to == Region::Frame) {
             self.state.compared = self.state.compared.min(at - limit);
         }
     }
@@ -245,7 +246,8 @@ fn union(a: Value, b: Value) -> Value {
     }
 }
 
-/// A value that stands in this relation to another. They were compared as a whole: both can be read.
+/// A value that stands in this relation to another. They were compared as a whole: both can be read. A bound is of eight
+/// bytes: what a comparison of fewer reads was cut to a number.
 fn at_most(value: Value, relation: Relation, other: Value) -> Value {
     let Value::Num(num) = value else { return value };
     let less = match relation {

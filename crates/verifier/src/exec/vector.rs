@@ -76,6 +76,10 @@ impl Exec<'_, '_> {
         if self.insn.code().encoding() == EncodingKind::EVEX && !list::may_be_evex(mnemonic) {
             return self.denied();
         }
+        // Nothing here knows of lanes that are left out. Prefixes that say so are refused before.
+        if self.insn.has_op_mask() || self.insn.is_broadcast() {
+            return self.denied();
+        }
         self.check_alignment(shape)?;
         match shape {
             Shape::Move | Shape::MoveAligned => self.move_whole(),
@@ -163,7 +167,9 @@ impl Exec<'_, '_> {
 
     fn store_vector(&mut self, bytes: usize) -> Checked {
         let Some(number) = self.vector_number(1) else { return self.denied() };
-        self.store_wide(bytes, self.state.vectors[number].shown)
+        let size = self.insn.memory_size().size();
+        ensure(size == bytes, Rule::Instruction, "a store of this width is not on the list")?;
+        self.store_wide(size, self.state.vectors[number].shown)
     }
 
     fn move_whole(&mut self) -> Checked {
@@ -240,7 +246,7 @@ impl Exec<'_, '_> {
     fn idiom(&mut self) -> Option<bool> {
         let (first, last) = (self.sources().start, self.insn.op_count() - 1);
         let name = self.vector_name(last);
-        if name != self.vector_name(first) {
+        if name == 0 || name != self.vector_name(first) {
             return None;
         }
         match self.insn.mnemonic() {

@@ -30,15 +30,18 @@
 # the stack pointer by a constant that was shifted to the top
     mov eax, -1
     shl rax, 32
-    add rsp, rax
-    sub rsp, rax
+    lea rcx, [rsp + rax]
+    sub rcx, rax
+    mov rsp, rcx
     mov eax, esi
     ret
 
 # the stack pointer by a constant of four bytes
     xor eax, eax
     add eax, -8
-    sub rsp, rax
-    add rsp, rax
+    mov rcx, rsp
+    sub rcx, rax
+    add rcx, rax
+    mov rsp, rcx
     mov eax, esi
     ret

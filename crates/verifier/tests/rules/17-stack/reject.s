@@ -135,3 +135,11 @@
     jmp @on_stack
 .deep:
     ud2                             ! stack
+
+# a stack pointer far below what was compared, where nothing is touched
+> refused: deeper than it was compared
+    sub rsp, 0x100000
+    nop
+    add rsp, 0x100000
+    mov eax, esi
+    ret
