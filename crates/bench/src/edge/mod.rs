@@ -4,6 +4,7 @@
 //! take turns, so that a disturbance of the machine meets all. Requests and answers are the same bytes but for what an
 //! id makes different; a C program answers, in a fresh instance for each request.
 
+mod in_process;
 mod load;
 mod noise;
 mod process;
@@ -12,9 +13,10 @@ mod saturation;
 mod serve;
 mod sites;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use selvedge_edge::client::{Client, Host, Name, Progress};
 
@@ -34,7 +36,7 @@ pub(crate) struct Edge {
     /// Fewer and shorter runs, and fewer sites: a first look, not a result.
     #[arg(long)]
     quick: bool,
-    /// Measure only this: saturated and latency (together), sites, noise; may be repeated.
+    /// Measure only this: in_process, saturated and latency (together), sites, noise; may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Connections that ask at once.
@@ -65,6 +67,9 @@ pub(crate) fn run(options: &Edge) -> Result<()> {
     }
     let bed = Bed::new()?;
     cores.generate()?;
+    if options.wants("in_process") {
+        in_process::measure(&mut report, options, &bed)?;
+    }
     if options.wants("saturated") || options.wants("latency") {
         saturation::measure(&mut report, options, &cores, &bed)?;
     }
@@ -100,17 +105,26 @@ impl Bed {
 
     /// Starts a server of our own; its state is kept under a name, `more` is added to its configuration.
     fn ours(&self, cores: &Cores, pinned: bool, name: &str, more: &str) -> Result<Server> {
+        Server::start(cores, pinned, Kind::Ours, Some(self.config(name, more)?))
+    }
+
+    /// The configuration of a server of our own.
+    fn config(&self, name: &str, more: &str) -> Result<PathBuf> {
         let (state, config) = (self.place.path().join(name), self.place.path().join(name).with_extension("toml"));
         let listen = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"";
         std::fs::write(&config, format!("{listen}\nstate = {:?}\n{more}", state.display().to_string()))?;
-        Server::start(cores, pinned, Kind::Ours, Some(config))
+        Ok(config)
     }
 }
 
 /// Deploys a module as a site, at a host of the same name.
 fn deploy(server: &Server, token: Option<&str>, site: &str, module: Vec<u8>) -> Result<()> {
-    let admin = server.admin.map(|admin| format!("http://{admin}")).unwrap_or_default();
-    let client = Client::new(&admin, token.map(str::to_string))?;
+    deploy_to(server.admin.context("the server has an admin API")?, token, site, module)
+}
+
+/// The same, at an admin API.
+fn deploy_to(admin: SocketAddr, token: Option<&str>, site: &str, module: Vec<u8>) -> Result<()> {
+    let client = Client::new(&format!("http://{admin}"), token.map(str::to_string))?;
     let (name, host) = (Name::new(site)?, Host::new(site)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut last = None;

@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use clap::{Args, ValueEnum};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &ServerArgs) -> Result<()> {
 
 /// Keeps something until the standard input ends.
 async fn until_told<T>(kept: T) -> Result<()> {
-    let told = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    let told = tokio::task::spawn_blocking(|| std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()));
     told.await??;
     drop(kept);
     Ok(())
@@ -112,15 +112,18 @@ async fn native() -> Result<SocketAddr> {
         while let Ok((stream, _)) = listener.accept().await {
             // Without it small responses may wait for an acknowledgement.
             let _ = stream.set_nodelay(true);
-            tokio::spawn(async move {
-                let mut builder = http1::Builder::new();
-                builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(32 << 10);
-                // How it ends is the client's affair.
-                let _ = builder.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
-            });
+            tokio::spawn(native_connection(TokioIo::new(stream)));
         }
     });
     Ok(address)
+}
+
+/// One of its connections.
+pub(super) async fn native_connection(stream: impl Read + Write + Unpin) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(32 << 10);
+    // How it ends is the client's affair.
+    let _ = builder.serve_connection(stream, service_fn(answer)).await;
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

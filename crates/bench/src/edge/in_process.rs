@@ -1,0 +1,139 @@
+//! A request without sockets and without other threads: what the server itself costs, beside hyper alone.
+//!
+//! A connection in memory asks again as soon as it was answered. What is left out is the same for every server: the
+//! kernel's work, and waking up.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use anyhow::{Result, ensure};
+use hyper_util::rt::TokioIo;
+use selvedge_edge::{CompileCommand, Config};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::{Builder, Runtime};
+
+use super::load::request;
+use super::serve;
+use super::{Bed, Edge, deploy_to, read};
+use crate::measure::{Sampler, interleaved, thread_cpu};
+use crate::report::{Figure, Report};
+
+const HOST: &str = "loop";
+const PATH: &str = "/some/page";
+
+pub(super) fn measure(report: &mut Report, options: &Edge, bed: &Bed) -> Result<()> {
+    let (runs, requests) = options.pick((11, 200_000), (3, 50_000));
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let config = bed.config("loop", "")?;
+    let compiler = CompileCommand::new(std::env::current_exe()?, ["edge-compile"]);
+    let server = runtime.block_on(selvedge_edge::start(Config::read(&config)?, Arc::new(compiler)))?;
+    deploy_to(server.admin(), None, HOST, read(&bed.hello)?)?;
+    let ours = || per_request_us(&runtime, requests, |stream| server.serve_stream(stream, peer()));
+    let native = || per_request_us(&runtime, requests, |stream| serve::native_connection(TokioIo::new(stream)));
+    let medians = interleaved(&mut [Box::new(ours) as Sampler<'_>, Box::new(native)], runs)?;
+    report.add(Figure::new("edge/in_process/cpu".into(), Some(medians[0]), None, "us", runs).with_native(medians[1]));
+    Ok(())
+}
+
+fn peer() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 40_000).into()
+}
+
+/// CPU time of this thread for each request, in microseconds.
+fn per_request_us<F: Future>(runtime: &Runtime, requests: u64, serve: impl Fn(Again) -> F) -> Result<f64> {
+    let answered = Answered::default();
+    let stream = Again { request: request(HOST, PATH), left: requests, asked: false, answered: answered.clone() };
+    let (took, ()) = thread_cpu(|| {
+        runtime.block_on(turning(serve(stream)));
+        Ok(())
+    })?;
+    let (fine, all) = answered.counts();
+    ensure!(fine == requests && all == requests, "of {requests} requests {fine} were answered well and {all} in all");
+    Ok(took.as_nanos() as f64 / 1e3 / requests as f64)
+}
+
+/// Polls again whatever is pending: nothing here waits for anything.
+async fn turning<F: Future>(future: F) {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        context.waker().wake_by_ref();
+        polled.map(drop)
+    })
+    .await;
+}
+
+/// What was answered: how often well, and how often.
+#[derive(Clone, Default)]
+struct Answered(Arc<[AtomicU64; 2]>);
+
+impl Answered {
+    fn add(&self, fine: bool) {
+        self.0[0].fetch_add(fine.into(), Ordering::Relaxed);
+        self.0[1].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> (u64, u64) {
+        (self.0[0].load(Ordering::Relaxed), self.0[1].load(Ordering::Relaxed))
+    }
+}
+
+/// A client that asks the same again and again, and then closes.
+struct Again {
+    request: Vec<u8>,
+    left: u64,
+    asked: bool,
+    answered: Answered,
+}
+
+impl AsyncRead for Again {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.asked {
+            return Poll::Pending;
+        }
+        if this.left > 0 {
+            this.left -= 1;
+            this.asked = true;
+            buffer.put_slice(&this.request);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Again {
+    /// Answers are small and come in one piece.
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.asked = false;
+        this.answered.add(bytes.starts_with(b"HTTP/1.1 200 "));
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.asked = false;
+        this.answered.add(parts.first().is_some_and(|first| first.starts_with(b"HTTP/1.1 200 ")));
+        Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
