@@ -44,8 +44,7 @@ pub(crate) fn prove_all(
         let code_bytes = facts.records.iter().map(|record| u64::from(record.text_len)).sum();
         return Ok(Proof { functions: count, code_bytes, counts: total.counts });
     }
-    total.refusals.sort_by_key(|refusal| refusal.offset);
-    total.refusals.truncate(REFUSALS_MAX);
+    total.cut();
     let names = index.names(artifact);
     for refusal in &mut total.refusals {
         let imports = facts.imports.len() as u32;
@@ -84,6 +83,12 @@ impl Outcome {
         }
     }
 
+    /// Leaves the first refusals, in order.
+    fn cut(&mut self) {
+        self.refusals.sort_by_key(|refusal| refusal.offset);
+        self.refusals.truncate(REFUSALS_MAX);
+    }
+
     fn add(&mut self, other: Outcome) {
         self.counts.add(other.counts);
         self.refused += other.refused;
@@ -97,5 +102,29 @@ impl Counts {
         self.steps += other.steps;
         self.heap_accesses += other.heap_accesses;
         self.indirect_calls += other.indirect_calls;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rule;
+
+    #[test]
+    fn the_first_refusals_of_all_threads_are_left() {
+        let refusal = |offset| Refusal {
+            function: None,
+            name: None,
+            offset,
+            instruction: String::new(),
+            before: Vec::new(),
+            rule: Rule::Bytes,
+            detail: String::new(),
+            state: String::new(),
+        };
+        let mut outcome = Outcome { refusals: (0..150).rev().map(refusal).collect(), ..Outcome::default() };
+        outcome.cut();
+        let offsets: Vec<u32> = outcome.refusals.iter().map(|refusal| refusal.offset).collect();
+        assert_eq!(offsets, (0..REFUSALS_MAX as u32).collect::<Vec<_>>());
     }
 }

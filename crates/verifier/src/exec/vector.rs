@@ -237,7 +237,7 @@ impl Exec<'_, '_> {
         if self.insn.op_kind(last) == OpKind::Immediate8 { last - 1 } else { last }
     }
 
-    /// The constant at the end.
+    /// The constant at the end; 0 if there is none.
     fn constant(&self) -> usize {
         self.insn.immediate8().into()
     }
@@ -305,9 +305,6 @@ impl Exec<'_, '_> {
     }
 
     fn extract(&mut self, bytes: usize) -> Checked {
-        if bytes == 16 {
-            return self.lane_to_general(16, 0);
-        }
         let nth = self.constant() % (16 / bytes);
         self.lane_to_general(bytes, nth)
     }

@@ -150,6 +150,11 @@
     movd [rdi], xmm7                ! memory
     insertps xmm8, xmm0, 0x0e
     movups [rdi], xmm8              ! memory
+    sub rsp, 8
+    mov [rsp], eax
+    insertps xmm9, [rsp], 0x40
+    movd [rdi], xmm9                ! memory
+    add rsp, 8
     ret
 
 # the last result in the area for results
