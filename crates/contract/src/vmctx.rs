@@ -273,10 +273,9 @@ impl VmLayout {
         }
     }
 
-    /// Bytes below the context pointer that change while an instance lives, tables' entries left out: globals and
-    /// the sizes in definitions.
-    pub fn changeable_bytes(&self) -> u32 {
-        self.tables.unsigned_abs()
+    /// Offset of the cells of all the module's own globals, and how many bytes they are.
+    pub fn globals(&self) -> (i32, u32) {
+        (self.globals, self.globals_count * GLOBAL_BYTES)
     }
 
     /// Bytes below the context pointer, tables included: a multiple of [`CONTEXT_ALIGN`].

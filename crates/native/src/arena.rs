@@ -1,7 +1,6 @@
 //! The slots of one store: instances linked to each other, one stack, one fate.
 
-use std::any::{Any, TypeId};
-use std::ops::Range;
+use std::any::TypeId;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -78,19 +77,26 @@ pub struct HostFunctions<H: Host>(pub Box<[Option<HostFunction<H>>]>);
 #[derive(Debug)]
 pub struct Arena {
     id: u64,
-    stack_bytes: u64,
+    /// Their addresses are read by the signal handler, through [`Control`].
     slots: Vec<Slot>,
-    /// Addresses of the slots, read by the signal handler through [`Control`].
-    ranges: Vec<Range<u64>>,
-    /// Keeps the host functions in each slot's import slots.
-    hosts: Vec<Option<Arc<dyn Any + Send + Sync>>>,
-    /// The kind of host they are for; `None` before there are some.
-    host_kind: Option<TypeId>,
+    /// The kind of host that their host functions are for; [`Nobody`] before there are some.
+    host_kind: TypeId,
     control: Arc<Control>,
-    /// Where the first slot comes from, and the pages it is known to touch.
-    pool: Option<(Arc<Pool>, Vec<u64>)>,
+    /// Where the first slot is to come from.
+    origin: Option<Box<Origin>>,
+    stack_bytes: u32,
     /// Whether a table's entry or size was set.
     tables_changed: bool,
+}
+
+/// Host functions are not for this kind of host: there are none yet.
+struct Nobody;
+
+/// Where a slot comes from: a pool, and the pages it is known to touch.
+#[derive(Debug)]
+struct Origin {
+    pool: Arc<Pool>,
+    profile: Vec<u64>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -108,13 +114,11 @@ impl Arena {
         }
         Ok(Arena {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            stack_bytes: stack_bytes.next_multiple_of(HOST_PAGE_BYTES),
             slots: Vec::new(),
-            ranges: Vec::new(),
-            hosts: Vec::new(),
-            host_kind: None,
+            host_kind: TypeId::of::<Nobody>(),
             control: Arc::new(Control::new()),
-            pool: None,
+            origin: None,
+            stack_bytes: stack_bytes.next_multiple_of(HOST_PAGE_BYTES) as u32,
             tables_changed: false,
         })
     }
@@ -126,7 +130,7 @@ impl Arena {
     /// As [`Arena::new`].
     pub fn in_pool(pool: &Arc<Pool>, profile: Vec<u64>) -> Result<Arena, NativeError> {
         let mut arena = Arena::new(ArenaLimits { stack_bytes: pool.limits().stack_bytes })?;
-        arena.pool = Some((pool.clone(), profile));
+        arena.origin = Some(Box::new(Origin { pool: pool.clone(), profile }));
         Ok(arena)
     }
 
@@ -159,12 +163,13 @@ impl Arena {
         if !std::mem::take(&mut state.used) && !self.tables_changed {
             return Ok(Recycled { tables_are_null: false });
         }
-        (state.parked, state.values, state.panic) = (None, None, None);
+        (state.parked, state.may_park, state.panic) = (None, false, None);
         slot.recycle()?;
         let tables_are_null = std::mem::take(&mut self.tables_changed);
         if tables_are_null {
             slot.clear_tables();
         }
+        self.write_header(SlotId(0));
         Ok(Recycled { tables_are_null })
     }
 
@@ -206,36 +211,43 @@ impl Arena {
         if first {
             // Most arenas have one instance only, and there may be a million.
             self.slots.reserve_exact(1);
-            self.ranges.reserve_exact(1);
-            self.hosts.reserve_exact(1);
         }
-        let slot = match &mut self.pool {
-            Some((pool, profile)) if first => {
-                let profile = std::mem::take(profile);
+        let slot = match self.origin.as_deref() {
+            Some(Origin { pool, profile }) => {
                 let space = pool.take().ok_or(NativeError::PoolExhausted { slots: pool.limits().slots })?;
-                Slot::pooled(code, space, self.stack_bytes, &profile)?
+                Slot::pooled(code, space, self.stack_bytes.into(), profile)?
             }
-            _ => Slot::new(code, if first { self.stack_bytes } else { 0 })?,
+            None => Slot::new(code, if first { self.stack_bytes.into() } else { 0 })?,
         };
+        self.origin = None;
         let id = SlotId(self.slots.len() as u32);
-        self.ranges.push(slot.range());
+        self.slots.push(slot);
         // SAFETY: the arena is borrowed mutably, so the state is ours.
         let state = unsafe { &mut *self.control.state() };
         if first {
-            state.set_stack(slot.stack());
+            state.set_stack(self.slots[0].stack());
         }
-        state.set_ranges(&self.ranges);
-        slot.write(header::STACK_LIMIT, state.stack().start + STACK_RESERVE_BYTES as u64);
+        state.set_slots(&self.slots);
+        self.write_header(id);
+        self.unlink_functions(id);
+        Ok(id)
+    }
+
+    /// Writes the header of an instance's context: nothing has run, nothing is metered yet.
+    fn write_header(&self, id: SlotId) {
+        let slot = self.slot(id);
+        slot.write(header::STACK_LIMIT, self.state().stack().start + STACK_RESERVE_BYTES as u64);
         slot.write(header::HOST_CALL, switch::host_call_address());
         slot.write(header::BUILTIN, switch::builtin_address());
         slot.write(header::RAISE, switch::raise_address());
         slot.write(header::ACTIVATION, Arc::as_ptr(&self.control) as u64);
         slot.write(header::FUNCREF_BASE, FuncRefBits::base(id.0));
         slot.write(header::INSTANCE, u64::from(id.0));
-        self.slots.push(slot);
-        self.hosts.push(None);
-        self.unlink_functions(id);
-        Ok(id)
+        slot.write(header::METER, 0);
+        if slot.code().index().contract.metered {
+            slot.write(header::METER_LIMIT, 0);
+            slot.write(header::METER_WANTED, 0);
+        }
     }
 
     /// Until it is linked, an imported function is the stub that traps.
@@ -306,7 +318,7 @@ impl Arena {
     /// Whether the host functions in the slots are for this kind of host.
     #[inline]
     pub(crate) fn host_is<H: Host>(&self) -> bool {
-        self.host_kind.is_none_or(|kind| kind == TypeId::of::<H>())
+        self.host_kind == TypeId::of::<H>() || self.host_kind == TypeId::of::<Nobody>()
     }
 
     fn code_address(&self, target: FunctionTarget) -> u64 {
@@ -331,7 +343,7 @@ impl Arena {
     pub fn link_hosts<H: Host>(&mut self, slot: SlotId, hosts: &Arc<HostFunctions<H>>) {
         assert!(self.host_is::<H>(), "an arena has one kind of host");
         // A guest that waits keeps the address of the host function that is asked again.
-        assert!(self.hosts[slot.0 as usize].is_none() || !self.is_parked(), "an instance is linked before it runs");
+        assert!(self.slot(slot).hosts().is_none() || !self.is_parked(), "an instance is linked before it runs");
         assert_eq!(hosts.0.len(), self.code(slot).import_count() as usize, "every import is looked at");
         for (import, host) in (0..).zip(&hosts.0) {
             let Some(host) = host else {
@@ -349,8 +361,8 @@ impl Arena {
                 slot.write(at + import_function::CTX, slot.context().wrapping_add_signed(at.into()));
             }
         }
-        self.host_kind = Some(TypeId::of::<H>());
-        self.hosts[slot.0 as usize] = Some(hosts.clone());
+        self.host_kind = TypeId::of::<H>();
+        self.slots[slot.0 as usize].set_hosts(hosts.clone());
     }
 
     /// Address of the host thunk that stands for the import whose slot is at an address; 0 if none is there.
@@ -366,7 +378,7 @@ impl Arena {
 
     /// The host functions that an instance was linked with.
     pub fn hosts<H: Host>(&self, slot: SlotId) -> Option<&HostFunctions<H>> {
-        self.hosts[slot.0 as usize].as_ref()?.downcast_ref()
+        self.slot(slot).hosts()?.downcast_ref()
     }
 
     fn write_function(&mut self, slot: SlotId, import: u32, target: FunctionTarget) {

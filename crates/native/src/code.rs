@@ -1,7 +1,7 @@
 //! Published code: text mapped executable, with the index that explains it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use selvedge_contract::artifact::{ArtifactIndex, FunctionRecord, TextCounts, TextFunction};
 use selvedge_contract::types::FuncType;
@@ -19,6 +19,8 @@ pub struct Code {
     counts: TextCounts,
     /// Type of each imported function.
     imports: Vec<u32>,
+    /// The globals of a new instance, once there was one whose slot is used again ([`Code::share_globals`]).
+    globals: OnceLock<Arc<[u8]>>,
 }
 
 impl Code {
@@ -45,7 +47,7 @@ impl Code {
         let imports = imports.collect::<Option<Vec<_>>>();
         let imports = imports.ok_or(NativeError::Functions("an import has an undeclared type"))?;
         let text = TextMapping::new(&file, index.text())?;
-        Ok(Arc::new(Code { text, imports, counts, index, file }))
+        Ok(Arc::new(Code { text, imports, counts, index, file, globals: OnceLock::new() }))
     }
 
     /// What the artifact is made of.
@@ -62,6 +64,12 @@ impl Code {
     pub fn text_offset_of(&self, pc: u64) -> Option<u32> {
         let offset = pc.checked_sub(self.text.base())?;
         (offset < self.index.text().len() as u64).then_some(offset as u32)
+    }
+
+    /// Keeps what the globals of a new instance are, once for all instances that begin with the same.
+    pub(crate) fn share_globals(&self, bytes: &[u8]) -> Arc<[u8]> {
+        let shared = self.globals.get_or_init(|| bytes.into());
+        if **shared == *bytes { shared.clone() } else { bytes.into() }
     }
 
     pub(crate) fn file(&self) -> &ArtifactFile {

@@ -3,13 +3,14 @@
 use std::cell::UnsafeCell;
 use std::mem::offset_of;
 use std::ops::{Deref, DerefMut, Range};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::RawValue;
 use crate::interrupt::Signal;
 use crate::registers::Registers;
+use crate::slot::Slot;
 
 /// Why guest code was left; the stubs return it from [`crate::switch::enter`].
 pub(crate) mod reason {
@@ -46,11 +47,9 @@ pub(crate) struct Control {
     signal: Signal,
     /// Woken by a request, for whoever waits while guest code is suspended.
     waker: Mutex<Option<Waker>>,
-    /// Whose it is. Changed under the lock alone.
-    whose: AtomicU8,
 }
 
-/// Whose [`Control::waker`] is.
+/// Whose [`Control::waker`] is: [`Signal::whose`].
 mod whose {
     pub(super) const NOBODYS: u8 = 0;
     pub(super) const ANYBODYS: u8 = 1;
@@ -75,22 +74,28 @@ pub(crate) struct State {
     pub(crate) direct: u64,
     /// A raised trap's code.
     pub(crate) trap_code: u32,
+    /// Parameters and results of an entry that may be parked: so many, at the top of the stack.
+    pub(crate) values_len: u32,
+    /// Whether such an entry is under way.
+    pub(crate) may_park: bool,
     /// Whether something was entered or changed since the arena was sealed or recycled.
     pub(crate) used: bool,
-    /// Where guest code is that can go on later.
-    pub(crate) parked: Option<Parked>,
     /// Guest code was left before it was reached.
     pub(crate) unreached: bool,
     /// Guest code that has used up its meter is parked, where it can be.
     pub(crate) parks_at_meter: bool,
-    /// Parameters and results of an entry that may be suspended: at one address, whoever resumes it.
-    pub(crate) values: Option<Box<[RawValue]>>,
+    slots_len: u32,
+    slots: *const Slot,
+    /// Where guest code is that can go on later.
+    pub(crate) parked: Option<Parked>,
     stack_low: u64,
     stack_high: u64,
-    ranges: *const Range<u64>,
-    ranges_len: usize,
-    pub(crate) panic: Option<Box<dyn std::any::Any + Send>>,
+    /// In two boxes: rare, and there may be a million who have none.
+    pub(crate) panic: Option<Box<Payload>>,
 }
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn std::any::Any + Send>;
 
 /// What each entry has of its own; a nested one puts it back.
 #[repr(C)]
@@ -117,8 +122,9 @@ pub(crate) struct Entry {
 pub(crate) enum Parked {
     /// Before its first instruction.
     Start(Start),
-    /// In a host call, which has no results yet.
-    HostCall(HostCall),
+    /// In a host call, which has no results yet: its `values` array, the [`Served`](crate::host::Served) that was called
+    /// (null if it is not asked again), and the context of its caller.
+    HostCall { values: *mut RawValue, count: u32, served: *const (), context: u64 },
     /// On the way back from a host call, which has its results.
     AfterCall,
     /// Anywhere in its code.
@@ -149,16 +155,6 @@ impl DerefMut for State {
     }
 }
 
-/// A host call and its `values` array.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HostCall {
-    pub(crate) values: *mut RawValue,
-    pub(crate) count: usize,
-    /// The [`Served`](crate::host::Served) that was called, and the context of its caller; null if it is not asked again.
-    pub(crate) served: *const (),
-    pub(crate) context: u64,
-}
-
 pub(crate) const HOST_RSP: usize = offset_of!(State, entry.host_rsp);
 pub(crate) const GUEST_RSP: usize = offset_of!(State, entry.guest_rsp);
 pub(crate) const GUEST_RBP: usize = offset_of!(State, entry.guest_rbp);
@@ -186,23 +182,19 @@ impl Control {
             pc: 0,
             direct: 0,
             trap_code: 0,
+            values_len: 0,
+            may_park: false,
             used: false,
-            parked: None,
             unreached: false,
             parks_at_meter: false,
-            values: None,
+            slots_len: 0,
+            slots: std::ptr::NonNull::dangling().as_ptr(),
+            parked: None,
             stack_low: 0,
             stack_high: 0,
-            ranges: std::ptr::null(),
-            ranges_len: 0,
             panic: None,
         };
-        Control {
-            state: UnsafeCell::new(state),
-            signal: Signal::default(),
-            waker: Mutex::new(None),
-            whose: AtomicU8::new(whose::NOBODYS),
-        }
+        Control { state: UnsafeCell::new(state), signal: Signal::default(), waker: Mutex::new(None) }
     }
 
     /// The owner's part, for whoever may touch it.
@@ -215,7 +207,7 @@ impl Control {
     pub(crate) fn renew(&self) {
         self.signal.renew();
         // Whoever waits has to be asked for again; most often nobody did.
-        if self.whose.load(Ordering::Relaxed) != whose::NOBODYS {
+        if self.signal.whose.load(Ordering::Relaxed) != whose::NOBODYS {
             drop(self.take_waker());
         }
     }
@@ -229,14 +221,14 @@ impl Control {
     /// If the task is found here, whoever takes it does so later, and wakes it: no lock is needed then.
     #[inline]
     pub(crate) fn set_task(&self, waker: &Waker) {
-        if self.whose.load(Ordering::Acquire) != whose::THE_TASKS {
+        if self.signal.whose.load(Ordering::Acquire) != whose::THE_TASKS {
             self.set(waker, whose::THE_TASKS);
         }
     }
 
     /// Another task polls the call from now on.
     pub(crate) fn forget_task(&self) {
-        if self.whose.load(Ordering::Relaxed) == whose::THE_TASKS {
+        if self.signal.whose.load(Ordering::Relaxed) == whose::THE_TASKS {
             drop(self.take_waker());
         }
     }
@@ -246,7 +238,7 @@ impl Control {
         let new = waker.clone();
         let old = {
             let mut place = self.waker();
-            self.whose.store(whose, Ordering::Release);
+            self.signal.whose.store(whose, Ordering::Release);
             place.replace(new)
         };
         drop(old);
@@ -262,7 +254,7 @@ impl Control {
     /// Wakers run code of others when they are cloned, woken or dropped: never under the lock.
     fn take_waker(&self) -> Option<Waker> {
         let mut place = self.waker();
-        self.whose.store(whose::NOBODYS, Ordering::Release);
+        self.signal.whose.store(whose::NOBODYS, Ordering::Release);
         place.take()
     }
 
@@ -295,16 +287,21 @@ impl State {
         self.stack_low..self.stack_high
     }
 
-    /// Tells the signal handler which addresses belong to the arena. The slice must stay where it is until
-    /// the next call: the arena owns it.
-    pub(crate) fn set_ranges(&mut self, ranges: &[Range<u64>]) {
-        (self.ranges, self.ranges_len) = (ranges.as_ptr(), ranges.len());
+    /// Where the values of an entry that may be parked are.
+    pub(crate) fn values(&self) -> *mut RawValue {
+        (self.stack_high - u64::from(self.values_len) * size_of::<RawValue>() as u64) as *mut RawValue
+    }
+
+    /// Tells the signal handler which slots belong to the arena. They must stay where they are until the next call:
+    /// the arena owns them.
+    pub(crate) fn set_slots(&mut self, slots: &[Slot]) {
+        (self.slots, self.slots_len) = (slots.as_ptr(), slots.len() as u32);
     }
 
     /// Whether an address belongs to the arena. Async-signal-safe.
     pub(crate) fn owns(&self, address: u64) -> bool {
         // SAFETY: the arena owns the slice, tells us of every change, and outlives its control block's use.
-        let ranges = unsafe { std::slice::from_raw_parts(self.ranges, self.ranges_len) };
-        self.ranges_len > 0 && ranges.iter().any(|range| range.contains(&address))
+        let slots = unsafe { std::slice::from_raw_parts(self.slots, self.slots_len as usize) };
+        slots.iter().any(|slot| slot.range().contains(&address))
     }
 }

@@ -16,7 +16,7 @@ use selvedge_contract::types::ValType;
 use selvedge_contract::vmctx::{header, import_function};
 
 use crate::RawValue;
-use crate::control::{Control, HostCall};
+use crate::control::Control;
 use crate::host::{Address, Host, HostBody, HostVerdict, Served, slot_of, stop};
 
 const INTEGERS: usize = 5;
@@ -329,8 +329,7 @@ unsafe fn stop_direct(control: *const Control, slot: u64, called: std::thread::R
         Ok(HostVerdict::Suspend) => Err(Box::new("a host function of a fixed type cannot suspend its guest") as _),
         called => called,
     };
-    let (values, served) = (std::ptr::null_mut(), std::ptr::null());
-    stop(state, called, HostCall { values, count: 0, served, context: 0 })
+    stop(state, called, None)
 }
 
 #[cfg(test)]

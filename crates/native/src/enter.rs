@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use selvedge_contract::artifact::TextFunction;
+use selvedge_contract::limits::STACK_RESERVE_BYTES;
 use selvedge_contract::trap::TrapCode;
 
 use crate::RawValue;
@@ -103,7 +104,7 @@ pub struct Callable {
     entry: u64,
     code: u64,
     context: u64,
-    values: usize,
+    values: u32,
     shape: Shape,
 }
 
@@ -117,7 +118,7 @@ impl Arena {
         }
         let record = code.record(function)?;
         let ty = code.index().contract.types.get(record.ty as usize)?;
-        let (values, shape) = (value_count(ty), Shape::of(&ty.params, &ty.results));
+        let (values, shape) = (value_count(ty) as u32, Shape::of(&ty.params, &ty.results));
         let entry = code.address(TextFunction::Entry(record.ty))?;
         let (code, context) = (code.address(function)?, slot.context());
         Some(Callable { arena: self.id(), entry, code, context, values, shape })
@@ -127,7 +128,7 @@ impl Arena {
     /// by way of another host function.
     pub fn can_suspend(&self) -> bool {
         let state = self.state();
-        state.depth == 1 && state.values.is_some()
+        state.depth == 1 && state.may_park
     }
 
     /// Whether a call is parked, to go on by [`proceed`].
@@ -137,7 +138,7 @@ impl Arena {
 
     /// Whether a call waits in a host call, which has no results yet.
     pub fn is_suspended(&self) -> bool {
-        matches!(self.state().parked, Some(Parked::HostCall(_)))
+        matches!(self.state().parked, Some(Parked::HostCall { .. }))
     }
 
     /// The values of the host call that the suspended guest waits in: its parameters, to be overwritten with its
@@ -146,10 +147,10 @@ impl Arena {
     /// # Panics
     /// If no call is suspended.
     pub fn suspended_values(&mut self) -> &mut [RawValue] {
-        let Some(Parked::HostCall(call)) = self.state().parked else { panic!("a call is suspended") };
+        let Some(Parked::HostCall { values, count, .. }) = self.state().parked else { panic!("a call is suspended") };
         // SAFETY: the array lies in the frame of the suspended guest, on this arena's stack, mapped and used by
         // nobody until the guest goes on, which needs the arena mutably.
-        unsafe { std::slice::from_raw_parts_mut(call.values, call.count) }
+        unsafe { std::slice::from_raw_parts_mut(values, count as usize) }
     }
 
     /// The host call that the suspended guest waits in goes on, until [`Arena::pause_host_call`]: what it calls runs
@@ -176,10 +177,10 @@ impl Arena {
     /// Gives up a call that is parked: it never goes on. Returns its return addresses, innermost first.
     pub fn abandon(&mut self) -> Vec<u64> {
         let state = self.state_mut();
-        state.values = None;
+        state.may_park = false;
         match state.parked.take() {
             None | Some(Parked::Start(_)) => return Vec::new(),
-            Some(Parked::HostCall(_) | Parked::AfterCall) => state.stopped_while_suspended(),
+            Some(Parked::HostCall { .. } | Parked::AfterCall) => state.stopped_while_suspended(),
             Some(Parked::Anywhere(registers)) => (state.pc, state.guest_rbp) = (registers.pc, registers.frame()),
         }
         let mut frames = frames(state, state.stack().end);
@@ -225,9 +226,9 @@ impl Arena {
 /// are for another kind of host.
 #[inline]
 pub fn enter_callable<H: Host>(view: &mut H::View<'_>, callable: &Callable, values: &mut [RawValue]) -> Exit {
-    assert!(values.len() >= callable.values, "every parameter and result has its slot");
+    assert!(values.len() >= callable.values as usize, "every parameter and result has its slot");
     let arena = H::arena(view);
-    if arena.state().values.is_some() && arena.state().depth == 0 {
+    if arena.state().may_park && arena.state().depth == 0 {
         arena.abandon();
     }
     let Callable { entry, code, context, .. } = *callable;
@@ -240,21 +241,36 @@ pub fn enter_callable<H: Host>(view: &mut H::View<'_>, callable: &Callable, valu
 }
 
 /// Calls a function as [`enter_callable`], but so that it may be parked: suspended by host functions, or preempted
-/// ([`crate::InterruptHandle::preempt`]). The results are in [`take_values`] when it has returned.
+/// ([`crate::InterruptHandle::preempt`]). `values` has the parameters, and room for the results: [`take_results`] has them
+/// when it has returned. All lie on the guest's stack meanwhile.
 ///
 /// # Panics
 /// As [`enter_callable`]; and within a host call of the same arena.
-pub fn start<H: Host>(view: &mut H::View<'_>, callable: &Callable, values: Box<[RawValue]>) -> Exit {
-    assert!(values.len() >= callable.values, "every parameter and result has its slot");
-    let arena = H::arena(view);
+pub fn start<H: Host>(view: &mut H::View<'_>, callable: &Callable, values: &[RawValue]) -> Exit {
+    if park_start::<H>(H::arena(view), callable, values) { proceed::<H>(view) } else { exhausted() }
+}
+
+/// Parks a call before its first instruction: [`proceed`] begins it, as [`start`] does. Says whether there is room on its
+/// stack for the values.
+///
+/// # Panics
+/// As [`start`].
+pub fn park_start<H: Host>(arena: &mut Arena, callable: &Callable, values: &[RawValue]) -> bool {
+    assert!(values.len() >= callable.values as usize, "every parameter and result has its slot");
     check::<H>(arena, callable);
     assert!(arena.state().depth == 0, "a call that may be suspended is the outermost");
     arena.abandon();
     let Callable { entry, code, context, .. } = *callable;
     let state = arena.state_mut();
-    state.values = Some(values);
+    let stack = state.stack();
+    if size_of_val(values) as u64 + STACK_RESERVE_BYTES as u64 > stack.end - stack.start {
+        return false;
+    }
+    (state.values_len, state.may_park, state.used) = (values.len() as u32, true, true);
+    // SAFETY: the values fit the stack, which is aligned for them, mapped, and used by nobody: the arena's last call is over.
+    unsafe { state.values().copy_from_nonoverlapping(values.as_ptr(), values.len()) };
     state.parked = Some(Parked::Start(Start { entry, context, code }));
-    proceed::<H>(view)
+    true
 }
 
 /// Goes on with a parked call, on whatever thread; if it waits in a host call, that call's results are in
@@ -267,7 +283,7 @@ pub fn proceed<H: Host>(view: &mut H::View<'_>) -> Exit {
     let arena = H::arena(view);
     assert!(arena.host_is::<H>() && arena.state().depth == 0, "a parked call goes on where it began");
     let state = arena.state_mut();
-    if !matches!(state.parked, Some(Parked::HostCall(_) | Parked::AfterCall)) {
+    if !matches!(state.parked, Some(Parked::HostCall { .. } | Parked::AfterCall)) {
         return proceed_elsewhere::<H>(view);
     }
     state.parked = None;
@@ -285,10 +301,12 @@ fn proceed_elsewhere<H: Host>(view: &mut H::View<'_>) -> Exit {
     let exit = match &mut parked {
         Parked::Start(Start { entry, context, code }) => {
             let (entry, context, code) = (*entry, *context, *code);
-            let values = state.values.as_mut().expect("a call that may be parked has values").as_mut_ptr();
-            // SAFETY: as in `enter_callable`, where `start` has checked; `values` is on the heap and kept by the
-            // arena until the call has ended.
-            run::<H>(view, move |control, stack| unsafe { switch::enter(control, stack, entry, context, code, values) })
+            let values = state.values();
+            // SAFETY: as in `enter_callable`, where `park_start` has checked; `values` is at the top of the stack, and the
+            // guest below it.
+            run::<H>(view, move |control, _| unsafe {
+                switch::enter(control, values as u64, entry, context, code, values)
+            })
         }
         Parked::Anywhere(registers) => {
             registers.adopt_control();
@@ -296,7 +314,7 @@ fn proceed_elsewhere<H: Host>(view: &mut H::View<'_>) -> Exit {
             // SAFETY: as in `proceed`; the registers stay in their box until the guest is left again.
             run::<H>(view, |control, _| unsafe { switch::restore(control, registers) })
         }
-        Parked::HostCall(_) | Parked::AfterCall => unreachable!("`proceed` goes on with these"),
+        Parked::HostCall { .. } | Parked::AfterCall => unreachable!("`proceed` goes on with these"),
     };
     if H::arena(view).state().unreached { stays(H::arena(view), parked, exit) } else { exit }
 }
@@ -314,9 +332,15 @@ fn stays(arena: &mut Arena, parked: Parked, mut exit: Exit) -> Exit {
     exit
 }
 
-/// Takes the results of a call that [`start`] began and that has returned; `None` if there is none.
-pub fn take_values(arena: &mut Arena) -> Option<Box<[RawValue]>> {
-    if arena.is_parked() { None } else { arena.state_mut().values.take() }
+/// The results of a call that [`start`] began and that has returned, once; `None` if there is none. The parameters that
+/// are no results come after them.
+pub fn take_results(arena: &mut Arena) -> Option<&[RawValue]> {
+    let state = arena.state_mut();
+    if state.parked.is_some() || !std::mem::take(&mut state.may_park) {
+        return None;
+    }
+    // SAFETY: `park_start` has put so many values there, on the arena's stack, which nobody uses while it is borrowed.
+    Some(unsafe { std::slice::from_raw_parts(state.values(), state.values_len as usize) })
 }
 
 #[inline]
@@ -346,7 +370,7 @@ pub fn enter_direct<H: Host, V: ValueTypes, const N: usize>(
     check::<H>(arena, callable);
     let control: *const Control = Arc::as_ptr(arena.control());
     let state = arena.state();
-    let Some(here) = thread::ready().filter(|_| state.depth == 0 && state.values.is_none()) else {
+    let Some(here) = thread::ready().filter(|_| state.depth == 0 && !state.may_park) else {
         return by_array::<H, N>(view, callable, values);
     };
     let stack = state.stack().end;
@@ -402,7 +426,7 @@ fn run<H: Host>(view: &mut H::View<'_>, switch: impl FnOnce(*const c_void, u64) 
         return run_nested::<H>(view, control, here, switch);
     }
     let stack_top = state.stack().end;
-    let can_park = state.values.is_some() && registers::fit();
+    let can_park = state.may_park && registers::fit();
     let heeds = match (can_park, state.parks_at_meter) {
         (true, true) => Request::ANY | Request::AT_METER,
         (true, false) => Request::ANY,
@@ -456,7 +480,7 @@ fn left<H: Host>(view: &mut H::View<'_>, control: *const Control, stack_top: u64
     // SAFETY: as above; what borrowed the arena meanwhile no longer does.
     let state = unsafe { &mut *(*control).state() };
     let left = Left::new(state, stack_top, why);
-    state.values = None;
+    state.may_park = false;
     left.exit(H::arena(view))
 }
 

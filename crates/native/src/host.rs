@@ -18,7 +18,7 @@ use selvedge_contract::vmctx::header;
 use crate::RawValue;
 use crate::arena::{Arena, SlotId};
 use crate::code::value_count;
-use crate::control::{Control, HostCall, Parked, State, reason};
+use crate::control::{Control, Parked, Payload, State, reason};
 use crate::direct::{self, DirectTypes};
 use crate::switch;
 
@@ -232,15 +232,13 @@ unsafe extern "sysv64" fn serve<H: Host, B: Body<H>>(
         Ok(HostVerdict::Resume) => reason::RETURNED,
         // SAFETY: the control block outlives the call; nested entries have restored it.
         Ok(HostVerdict::Suspend) => unsafe {
-            let call = HostCall { values, count: body.values(), served: served.cast(), context };
-            (*(*control).state()).parked = Some(Parked::HostCall(call));
+            let count = body.values() as u32;
+            let call = Parked::HostCall { values, count, served: served.cast(), context };
+            (*(*control).state()).parked = Some(call);
             reason::SUSPENDED
         },
         // SAFETY: as above.
-        verdict => unsafe {
-            let call = HostCall { values, count: body.values(), served: served.cast(), context };
-            stop(&mut *(*control).state(), verdict, call)
-        },
+        verdict => unsafe { stop(&mut *(*control).state(), verdict, None) },
     }
 }
 
@@ -274,7 +272,7 @@ unsafe fn again<H: Host, B: Body<H>>(
 pub fn ask_again<H: Host>(view: &mut H::View<'_>) -> HostVerdict {
     let arena = H::arena(view);
     assert!(arena.host_is::<H>() && arena.state().depth == 1, "a host call goes on where it began");
-    let Some(Parked::HostCall(HostCall { values, served, context, .. })) = arena.state().parked else {
+    let Some(Parked::HostCall { values, served, context, .. }) = arena.state().parked else {
         panic!("a call is suspended")
     };
     assert!(!served.is_null(), "it waits in a host function");
@@ -310,19 +308,19 @@ pub(crate) unsafe extern "sysv64" fn serve_builtin<H: Host>(
         Ok(HostVerdict::Resume) => reason::RETURNED,
         // SAFETY: as in `serve`.
         served => unsafe {
-            let call = HostCall { values, count, served: std::ptr::null(), context };
-            stop(&mut *(*control).state(), served, call)
+            let call = Parked::HostCall { values, count: count as u32, served: std::ptr::null(), context };
+            stop(&mut *(*control).state(), served, Some(call))
         },
     }
 }
 
-/// A host call after which guest code does not simply go on.
+/// A host call after which guest code does not simply go on. `call` is where it is parked, if it may be suspended here.
 #[cold]
-pub(crate) fn stop(state: &mut State, served: Result<HostVerdict, Box<dyn Any + Send>>, call: HostCall) -> u32 {
+pub(crate) fn stop(state: &mut State, served: Result<HostVerdict, Payload>, call: Option<Parked>) -> u32 {
     match served {
         Ok(HostVerdict::Resume) => reason::RETURNED,
         Ok(HostVerdict::Suspend) => {
-            state.parked = Some(Parked::HostCall(call));
+            state.parked = call;
             reason::SUSPENDED
         }
         Ok(HostVerdict::Leave) => {
@@ -336,7 +334,7 @@ pub(crate) fn stop(state: &mut State, served: Result<HostVerdict, Box<dyn Any + 
         }
         Err(payload) => {
             state.stopped_in_host_call();
-            state.panic = Some(payload);
+            state.panic = Some(Box::new(payload));
             reason::HOST_PANICKED
         }
     }

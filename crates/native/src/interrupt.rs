@@ -16,7 +16,7 @@
 //! the others wait for the entry outside of it. A request to give way is void when the entry has ended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 use crate::control::Control;
 
@@ -75,6 +75,8 @@ pub(crate) struct Signal {
     word: AtomicU64,
     /// Thread that is inside [`crate::enter`], or 0.
     thread: AtomicI32,
+    /// Whose the control block's waker is. Changed under its lock alone.
+    pub(crate) whose: AtomicU8,
 }
 
 impl Signal {

@@ -1,11 +1,9 @@
 //! Guest code that was left and does not go on: where it was, and why.
 
-use std::any::Any;
-
 use selvedge_contract::trap::TrapCode;
 
 use crate::arena::Arena;
-use crate::control::{State, reason};
+use crate::control::{Payload, State, reason};
 use crate::enter::{Ending, Exit, Trap, before_breakpoint};
 
 /// Most return addresses collected for a backtrace.
@@ -19,7 +17,7 @@ pub(crate) struct Left {
     direct: u64,
     trap_code: u32,
     frames: Vec<u64>,
-    panic: Option<Box<dyn Any + Send>>,
+    panic: Option<Box<Payload>>,
 }
 
 impl Left {
@@ -56,7 +54,10 @@ impl Left {
             }
             reason::HOST_PANICKED => {
                 frames.insert(0, pc + 1);
-                Ending::HostPanicked { payload: self.panic.unwrap_or_else(|| Box::new("unknown")), frames }
+                Ending::HostPanicked {
+                    payload: self.panic.map_or_else(|| Box::new("unknown") as _, |payload| *payload),
+                    frames,
+                }
             }
             reason::HOST_LEFT => {
                 frames.insert(0, pc + 1);

@@ -50,7 +50,9 @@ pub use artifact_file::ArtifactFile;
 pub use clock::CpuClock;
 pub use code::Code;
 pub use direct::{Shape, ValueTypes};
-pub use enter::{Callable, Ending, Exhausted, Exit, Trap, enter_callable, enter_direct, proceed, start, take_values};
+pub use enter::{
+    Callable, Ending, Exhausted, Exit, Trap, enter_callable, enter_direct, park_start, proceed, start, take_results,
+};
 pub use error::NativeError;
 pub use handed_on::{HandOn, HandedOn};
 pub use host::{Host, HostBody, HostFunction, HostVerdict, ask_again};

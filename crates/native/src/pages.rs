@@ -12,7 +12,7 @@
 
 use std::ffi::c_void;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use selvedge_contract::limits::HOST_PAGE_BYTES;
 
@@ -41,12 +41,34 @@ pub(crate) struct Pages {
     stack: Range<u64>,
     /// Memory 0 at its initial size.
     memory: Range<u64>,
-    /// Hot pages, a bit each, counted from the bottom of the stack.
-    hot: Box<[AtomicU64]>,
+    /// Hot pages.
+    hot: Bits,
+    /// How many written pages the last scan left resident.
+    kept: AtomicU32,
     /// A [`Recycling`].
     way: AtomicU8,
-    /// How many written pages the last scan left resident.
-    kept: AtomicU64,
+}
+
+/// A bit for each page, counted from the bottom of the stack; most slots are small.
+#[derive(Debug)]
+enum Bits {
+    Few(AtomicU64),
+    Many(Box<[AtomicU64]>),
+}
+
+impl Bits {
+    /// So many words, the first of them set to these.
+    fn new(words: usize, first: &[u64]) -> Bits {
+        let word = |at: usize| AtomicU64::new(first.get(at).copied().unwrap_or(0));
+        if words <= 1 { Bits::Few(word(0)) } else { Bits::Many((0..words).map(word).collect()) }
+    }
+
+    fn words(&self) -> &[AtomicU64] {
+        match self {
+            Bits::Few(word) => std::slice::from_ref(word),
+            Bits::Many(words) => words,
+        }
+    }
 }
 
 impl Pages {
@@ -54,9 +76,8 @@ impl Pages {
     /// stack below the memory; they are mapped readable and writable, and may be marked.
     pub(crate) fn new(stack: Range<u64>, memory: Range<u64>, profile: &[u64], best: Recycling) -> Pages {
         let count = (memory.end.max(stack.end) - stack.start) / HOST_PAGE_BYTES;
-        let words = count.div_ceil(64) as usize;
-        let hot = (0..words).map(|word| AtomicU64::new(profile.get(word).copied().unwrap_or(0))).collect();
-        let pages = Pages { stack, memory, hot, way: AtomicU8::new(Recycling::Track as u8), kept: AtomicU64::new(0) };
+        let hot = Bits::new(count.div_ceil(64) as usize, profile);
+        let pages = Pages { stack, memory, hot, way: AtomicU8::new(Recycling::Track as u8), kept: AtomicU32::new(0) };
         if best < Recycling::Track || !pages.mark() {
             pages.untrack(best);
         }
@@ -106,12 +127,12 @@ impl Pages {
     /// Notes a page as hot that is open.
     pub(crate) fn set_hot(&self, page: u64) {
         let at = (page - self.stack.start) / HOST_PAGE_BYTES;
-        self.hot[at as usize / 64].fetch_or(1 << (at % 64), Ordering::Relaxed);
+        self.hot.words()[at as usize / 64].fetch_or(1 << (at % 64), Ordering::Relaxed);
     }
 
     /// Addresses of the hot pages, ascending.
     pub(crate) fn hot_pages(&self) -> impl Iterator<Item = u64> {
-        let words = self.hot.iter().zip(0u64..);
+        let words = self.hot.words().iter().zip(0u64..);
         words.flat_map(move |(word, at)| {
             let mut bits = word.load(Ordering::Relaxed);
             std::iter::from_fn(move || {
@@ -139,19 +160,22 @@ impl Pages {
     pub(crate) fn resident(&self) -> u64 {
         match self.way() {
             Recycling::Discard => 0,
-            Recycling::Scan => self.kept.load(Ordering::Relaxed),
-            Recycling::Track => self.hot.iter().map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum(),
+            Recycling::Scan => self.kept.load(Ordering::Relaxed).into(),
+            Recycling::Track => {
+                let words = self.hot.words().iter();
+                words.map(|word| u64::from(word.load(Ordering::Relaxed).count_ones())).sum()
+            }
         }
     }
 
     /// Notes how many pages a scan has left resident.
     pub(crate) fn set_kept(&self, pages: u64) {
-        self.kept.store(pages, Ordering::Relaxed);
+        self.kept.store(u32::try_from(pages).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     /// The hot pages as bits: what the next slot of the module begins with.
     pub(crate) fn profile(&self) -> Vec<u64> {
-        self.hot.iter().map(|word| word.load(Ordering::Relaxed)).collect()
+        self.hot.words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
     }
 
     /// Whether an address lies in the stack's pages.

@@ -183,7 +183,7 @@ impl Pool {
     pub(crate) fn take(self: &Arc<Pool>) -> Option<Space> {
         let index = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         let base = self.base + u64::from(index) * self.stride;
-        Some(Space { base, bytes: self.stride, home: Some((self.clone(), index)), image_runs: 0 })
+        Some(Space { base, bytes: self.stride, pool: Some(self.clone()), index, image_runs: 0 })
     }
 
     /// Takes back a slot, in which something was mapped or not.
@@ -245,35 +245,38 @@ pub(crate) fn open_page(address: u64) -> bool {
 pub(crate) struct Space {
     base: u64,
     bytes: u64,
-    home: Option<(Arc<Pool>, u32)>,
+    pool: Option<Arc<Pool>>,
+    /// Its number in the pool.
+    index: u32,
     /// Mappings of a memory image that count among [`IMAGE_RUNS`].
-    image_runs: u64,
+    image_runs: u32,
 }
 
 impl Space {
     /// Reserves address space.
     pub(crate) fn reserve(bytes: u64) -> Result<Space, NativeError> {
-        Ok(Space { base: reserve(bytes)?, bytes, home: None, image_runs: 0 })
+        Ok(Space { base: reserve(bytes)?, bytes, pool: None, index: 0, image_runs: 0 })
     }
 
     /// Whether what is inaccessible is marked, not mapped so.
     pub(crate) fn is_marked(&self) -> bool {
-        self.home.as_ref().is_some_and(|(pool, _)| pool.marked)
+        self.pool.as_ref().is_some_and(|pool| pool.marked)
     }
 
     /// The limits of the pool it is in.
     pub(crate) fn limits(&self) -> Option<&SlotLimits> {
-        self.home.as_ref().map(|(pool, _)| pool.limits())
+        self.pool.as_ref().map(|pool| pool.limits())
     }
 
     /// Whether a memory image may be mapped, in so many runs: the slots of all pools leave mappings to the rest of
     /// the process.
     pub(crate) fn may_map(&mut self, runs: u64) -> bool {
-        if self.home.is_none() {
+        if self.pool.is_none() {
             return true;
         }
+        let Ok(count) = u32::try_from(runs) else { return false };
         let counted = IMAGE_RUNS.fetch_add(runs, Ordering::Relaxed) + runs;
-        self.image_runs += runs;
+        self.image_runs = count;
         counted <= image_runs_max()
     }
 
@@ -283,14 +286,14 @@ impl Space {
 
     /// Lets the signal handler open pages of a pooled slot. They must stay until [`Space::hide`].
     pub(crate) fn show(&self, pages: &Pages) {
-        if let Some((pool, index)) = &self.home {
-            pool.pages[*index as usize].store(ptr::from_ref(pages).cast_mut(), Ordering::Release);
+        if let Some(pool) = &self.pool {
+            pool.pages[self.index as usize].store(ptr::from_ref(pages).cast_mut(), Ordering::Release);
         }
     }
 
     pub(crate) fn hide(&self) {
-        if let Some((pool, index)) = &self.home {
-            pool.pages[*index as usize].store(ptr::null_mut(), Ordering::Release);
+        if let Some(pool) = &self.pool {
+            pool.pages[self.index as usize].store(ptr::null_mut(), Ordering::Release);
         }
     }
 }
@@ -298,10 +301,10 @@ impl Space {
 impl Drop for Space {
     fn drop(&mut self) {
         self.hide();
-        match self.home.take() {
-            Some((pool, index)) => {
-                pool.give_back(index, self.image_runs > 0);
-                IMAGE_RUNS.fetch_sub(self.image_runs, Ordering::Relaxed);
+        match self.pool.take() {
+            Some(pool) => {
+                pool.give_back(self.index, self.image_runs > 0);
+                IMAGE_RUNS.fetch_sub(self.image_runs.into(), Ordering::Relaxed);
             }
             None => release(self.base, self.bytes),
         }

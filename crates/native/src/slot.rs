@@ -12,6 +12,7 @@
 //! What is inaccessible is not mapped so, or, in a slot of a pool of small ones, *marked* ([`crate::pages`]): then
 //! all slots of the pool are one mapping, however many there are.
 
+use std::any::Any;
 use std::ffi::c_void;
 use std::ops::Range;
 use std::sync::Arc;
@@ -53,12 +54,14 @@ pub(crate) struct Slot {
     pages: Option<Box<Pages>>,
     /// The context pointer.
     context: u64,
-    stack: Range<u64>,
     code: Arc<Code>,
+    /// Keeps the host functions in the import slots.
+    hosts: Option<Arc<dyn Any + Send + Sync>>,
     /// Memory 0 up to here was opened once; beyond its size it is marked.
     window: AtomicU64,
-    /// What the context's changeable part was when the instance was new; empty until [`Slot::seal`].
-    sealed: Box<[u8]>,
+    /// The globals when the instance was new; empty until [`Slot::seal`].
+    globals: Arc<[u8]>,
+    has_stack: bool,
     /// Whether the image was copied into the slot, not mapped.
     image_is_copied: bool,
 }
@@ -88,7 +91,7 @@ impl Slot {
         }
         let mut slot = Slot::set_up(code, stack_bytes, space)?;
         let memory = slot.context..slot.context + slot.initial_bytes(0);
-        let pages = Box::new(Pages::new(slot.stack.start..slot.stack_top(), memory, profile, slot.recycling()));
+        let pages = Box::new(Pages::new(slot.stack().start..slot.stack_top(), memory, profile, slot.recycling()));
         slot.space.show(&pages);
         slot.pages = Some(pages);
         slot.fill_image()?;
@@ -107,33 +110,33 @@ impl Slot {
     }
 
     fn set_up(code: Arc<Code>, stack_bytes: u64, space: Space) -> Result<Slot, NativeError> {
-        let base = space.range().start;
-        let context = base + Self::below(&code, stack_bytes);
-        let stack_low = base + STACK_GUARD_BYTES as u64;
-        let stack_end = if stack_bytes == 0 { stack_low } else { context - code.index().layout.context_bytes() };
+        let context = space.range().start + Self::below(&code, stack_bytes);
         let mut slot = Slot {
             pages: None,
             space,
             context,
-            stack: stack_low..stack_end,
             code,
+            hosts: None,
             window: AtomicU64::new(context),
-            sealed: Box::default(),
+            globals: Arc::default(),
+            has_stack: stack_bytes > 0,
             image_is_copied: false,
         };
         if slot.space.is_marked() && !pages::guard(slot.space.range()) {
             return Err(refused("protect a slot"));
         }
-        slot.open(slot.stack.start, slot.context - slot.stack.start)?;
+        let low = slot.stack().start;
+        slot.open(low, slot.context - low)?;
         slot.init_memories()?;
-        slot.init_tables();
+        slot.write_definitions();
         slot.window = AtomicU64::new(context + slot.initial_bytes(0));
         Ok(slot)
     }
 
     /// The page that has the top of the stack, and may have context: always open.
     fn stack_top(&self) -> u64 {
-        self.stack.end.saturating_sub(1).max(self.stack.start) & !(HOST_PAGE_BYTES - 1)
+        let stack = self.stack();
+        stack.end.saturating_sub(1).max(stack.start) & !(HOST_PAGE_BYTES - 1)
     }
 
     /// Size of a memory of a new instance; 0 if it has no such memory.
@@ -142,16 +145,28 @@ impl Slot {
     }
 
     fn init_memories(&mut self) -> Result<(), NativeError> {
-        for (defined, plan) in self.plans().iter().enumerate() {
-            let base = self.memory_base(defined);
-            let size = plan.ty.min_pages * WASM_PAGE_BYTES;
-            self.open(base, size)?;
-            let def = self.layout().memory_def(defined as u32);
-            self.write(def + memory_def::BASE, base);
-            self.write(def + memory_def::SIZE, size);
-            self.write(def + memory_def::BOUND, plan.reservation_bytes);
+        for defined in 0..self.plans().len() {
+            self.open(self.memory_base(defined), self.initial_bytes(defined))?;
         }
         self.init_image()
+    }
+
+    /// Writes what defines memories and tables, at their initial sizes.
+    fn write_definitions(&self) {
+        for (defined, plan) in self.plans().iter().enumerate() {
+            let def = self.layout().memory_def(defined as u32);
+            self.write(def + memory_def::BASE, self.memory_base(defined));
+            self.write(def + memory_def::SIZE, plan.ty.min_pages * WASM_PAGE_BYTES);
+            self.write(def + memory_def::BOUND, plan.reservation_bytes);
+        }
+        for (defined, plan) in (0..).zip(&self.code.index().contract.tables) {
+            let def = self.layout().table_def(defined);
+            let base = self.context.wrapping_add_signed(i64::from(self.layout().table_entries(defined)));
+            self.write(def + table_def::BASE, base);
+            self.write(def + table_def::SIZE, plan.ty.min);
+            self.write(def + table_def::BOUND, plan.entries_max);
+            self.write(def + table_def::OWNER, self.context);
+        }
     }
 
     /// Maps the memories' image, unless it is to be copied: that is cheaper for a few pages of a small slot, and all
@@ -211,18 +226,6 @@ impl Slot {
         &self.code.bytes()[at..at + (pages * HOST_PAGE_BYTES) as usize]
     }
 
-    fn init_tables(&self) {
-        for (defined, plan) in self.code.index().contract.tables.iter().enumerate() {
-            let defined = defined as u32;
-            let def = self.layout().table_def(defined);
-            let base = self.context.wrapping_add_signed(i64::from(self.layout().table_entries(defined)));
-            self.write(def + table_def::BASE, base);
-            self.write(def + table_def::SIZE, plan.ty.min);
-            self.write(def + table_def::BOUND, plan.entries_max);
-            self.write(def + table_def::OWNER, self.context);
-        }
-    }
-
     /// Makes part of the reservation readable and writable.
     fn open(&self, address: u64, bytes: u64) -> Result<(), NativeError> {
         if bytes == 0 {
@@ -278,7 +281,17 @@ impl Slot {
 
     /// The stack's addresses; empty but for an arena's first slot.
     pub(crate) fn stack(&self) -> Range<u64> {
-        self.stack.clone()
+        let low = self.space.range().start + STACK_GUARD_BYTES as u64;
+        low..if self.has_stack { self.context - self.layout().context_bytes() } else { low }
+    }
+
+    /// The host functions that its import slots lead to.
+    pub(crate) fn hosts(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.hosts.as_ref()
+    }
+
+    pub(crate) fn set_hosts(&mut self, hosts: Arc<dyn Any + Send + Sync>) {
+        self.hosts = Some(hosts);
     }
 
     /// Every address that belongs to the slot.
@@ -388,15 +401,20 @@ impl Slot {
         self.pages.as_deref()
     }
 
-    /// Remembers the context as it is: what [`Slot::recycle`] goes back to.
+    /// Remembers the globals as they are: what [`Slot::recycle`] goes back to.
     pub(crate) fn seal(&mut self) {
-        let bytes = self.layout().changeable_bytes() as usize;
-        // SAFETY: the context's last bytes are mapped, and no guest code runs: the slot is borrowed mutably.
-        self.sealed = unsafe { std::slice::from_raw_parts((self.context as *const u8).sub(bytes), bytes) }.into();
+        let globals = self.globals_address();
+        let bytes = self.layout().globals().1 as usize;
+        // SAFETY: the globals lie in the context, which is mapped, and no guest code runs: the slot is borrowed mutably.
+        self.globals = self.code.share_globals(unsafe { std::slice::from_raw_parts(globals, bytes) });
     }
 
-    /// Makes the slot what it was when it was sealed, tables excepted. Fails if the kernel refuses what it must do for
-    /// that; then the slot cannot be used again.
+    fn globals_address(&self) -> *mut u8 {
+        self.context.wrapping_add_signed(self.layout().globals().0.into()) as *mut u8
+    }
+
+    /// Makes the slot what it was when it was sealed, tables' entries and the context's header excepted. Fails if the
+    /// kernel refuses what it must do for that; then the slot cannot be used again.
     pub(crate) fn recycle(&mut self) -> Result<(), NativeError> {
         let grown = self.context + self.initial_bytes(0)..self.context + self.size_of_memory_0();
         self.shrink(grown)?;
@@ -412,9 +430,9 @@ impl Slot {
             Recycling::Discard => self.discard_all(pages)?,
         }
         self.reset_stack_top();
-        let bytes = self.sealed.len();
-        // SAFETY: the sealed bytes are those of the context's last part, which is mapped and which nobody uses now.
-        unsafe { std::ptr::copy_nonoverlapping(self.sealed.as_ptr(), (self.context as *mut u8).sub(bytes), bytes) };
+        self.write_definitions();
+        // SAFETY: as many bytes as there are globals, in the context, which is mapped and which nobody uses now.
+        unsafe { std::ptr::copy_nonoverlapping(self.globals.as_ptr(), self.globals_address(), self.globals.len()) };
         Ok(())
     }
 
@@ -454,7 +472,7 @@ impl Slot {
         let top = self.stack_top();
         // SAFETY: the page is open, and from there to the stack's end nothing lies but old frames; the slot is
         // borrowed mutably by way of its arena.
-        unsafe { (top as *mut u8).write_bytes(0, (self.stack.end - top) as usize) };
+        unsafe { (top as *mut u8).write_bytes(0, (self.stack().end - top) as usize) };
     }
 
     fn size_of_memory_0(&self) -> u64 {

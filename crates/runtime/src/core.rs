@@ -41,62 +41,67 @@ pub(crate) struct Place {
     pub(crate) defined: u32,
 }
 
-/// One instance.
-pub(crate) struct InstanceData {
-    pub(crate) module: Module,
-    /// Where each imported function is defined; `None` for the host's.
-    pub(crate) functions: Arc<[Option<FunctionTarget>]>,
+/// Where an instance's imports are defined. All instances with the same host functions share one.
+#[derive(Debug)]
+pub(crate) struct Linked {
+    /// Functions; `None` for the host's.
+    pub(crate) functions: Box<[Option<FunctionTarget>]>,
     pub(crate) memories: Box<[Place]>,
     pub(crate) tables: Box<[Place]>,
     pub(crate) globals: Box<[Place]>,
-    /// Segments the instance itself has dropped, on top of those that start dropped.
-    dropped_data: Vec<bool>,
-    dropped_elements: Vec<bool>,
+    /// Bytes of memory and elements of tables that the instance begins with.
+    pub(crate) initial: (u64, u64),
+}
+
+/// One instance.
+pub(crate) struct InstanceData {
+    pub(crate) module: Module,
+    pub(crate) linked: Arc<Linked>,
+    /// Most drop nothing: it is made when it is needed.
+    dropped: Option<Box<Dropped>>,
+}
+
+/// Segments an instance itself has dropped, on top of those that start dropped.
+#[derive(Default)]
+struct Dropped {
+    data: Vec<bool>,
+    elements: Vec<bool>,
 }
 
 impl InstanceData {
-    pub(crate) fn new(
-        module: Module,
-        functions: Arc<[Option<FunctionTarget>]>,
-        [memories, tables, globals]: [Box<[Place]>; 3],
-    ) -> InstanceData {
-        InstanceData {
-            module,
-            functions,
-            memories,
-            tables,
-            globals,
-            dropped_data: Vec::new(),
-            dropped_elements: Vec::new(),
-        }
+    pub(crate) fn new(module: Module, linked: Arc<Linked>) -> InstanceData {
+        InstanceData { module, linked, dropped: None }
     }
 
     /// Whether the guest dropped a data segment.
     pub(crate) fn data_is_dropped(&self, segment: u32) -> bool {
-        self.dropped_data.get(segment as usize).is_some_and(|dropped| *dropped)
+        self.dropped.as_ref().and_then(|dropped| dropped.data.get(segment as usize)).is_some_and(|dropped| *dropped)
     }
 
     /// Whether the guest dropped an element segment.
     pub(crate) fn element_is_dropped(&self, segment: u32) -> bool {
-        self.dropped_elements.get(segment as usize).is_some_and(|dropped| *dropped)
+        self.dropped.as_ref().and_then(|dropped| dropped.elements.get(segment as usize)).is_some_and(|dropped| *dropped)
     }
 
     /// No segment is dropped by the guest.
     fn renew(&mut self) {
-        self.dropped_data.clear();
-        self.dropped_elements.clear();
+        if let Some(dropped) = &mut self.dropped {
+            dropped.data.clear();
+            dropped.elements.clear();
+        }
     }
 
     pub(crate) fn drop_data(&mut self, segment: u32) {
-        mark(&mut self.dropped_data, segment, self.module.contract().data.len());
+        let count = self.module.contract().data.len();
+        mark(&mut self.dropped.get_or_insert_default().data, segment, count);
     }
 
     pub(crate) fn drop_element(&mut self, segment: u32) {
-        mark(&mut self.dropped_elements, segment, self.module.contract().elements.len());
+        let count = self.module.contract().elements.len();
+        mark(&mut self.dropped.get_or_insert_default().elements, segment, count);
     }
 }
 
-/// Most instances drop nothing: the list is made when it is needed.
 fn mark(dropped: &mut Vec<bool>, segment: u32, count: usize) {
     dropped.resize(count, false);
     if let Some(flag) = dropped.get_mut(segment as usize) {
@@ -111,13 +116,16 @@ fn place(imported: &[Place], slot: SlotId, index: u32, defined_count: usize) -> 
     }
 }
 
-/// A store without its data.
+/// A store without its data. There may be a million: what few need is in boxes, what many share is shared.
 pub(crate) struct Core {
     pub(crate) id: StoreId,
     pub(crate) arena: Arena,
     /// By slot number.
     pub(crate) instances: Vec<InstanceData>,
-    pub(crate) limits: Limits,
+    /// As they were at first; shared by all stores of a pool.
+    pub(crate) limits: Arc<Limits>,
+    /// [`Limits::memory_bytes_max`] as it is now.
+    pub(crate) memory_bytes_max: u64,
     pub(crate) memory_bytes: u64,
     pub(crate) table_elements: u64,
     /// A memory could not grow because of the store's limit.
@@ -128,31 +136,38 @@ pub(crate) struct Core {
     pub(crate) depth: u32,
     /// The error of the host function that has just ended a call.
     pub(crate) pending: Option<HostError>,
-    /// The type behind each signature id, once there are two modules.
-    signatures: HashMap<u64, FuncType>,
-    interned: usize,
+    /// Once there are two modules.
+    signatures: Option<Box<Signatures>>,
     /// Where it goes back to, if it is a pool's.
     pub(crate) home: Option<Home>,
     /// Recycling has left the tables null: they are filled before the next use.
     pub(crate) tables_are_null: bool,
 }
 
+/// The type behind each signature id.
+#[derive(Default)]
+struct Signatures {
+    types: HashMap<u64, FuncType>,
+    /// Of so many instances.
+    interned: usize,
+}
+
 impl Core {
-    pub(crate) fn new(arena: Arena, limits: Limits) -> Core {
+    pub(crate) fn new(arena: Arena, limits: Arc<Limits>) -> Core {
         Core {
             id: StoreId::next(),
             arena,
             instances: Vec::new(),
+            memory_bytes_max: limits.memory_bytes_max,
+            time: Time::begin(limits.time),
             limits,
             memory_bytes: 0,
             table_elements: 0,
             memory_refused: false,
             externs: ExternTable::default(),
-            time: Time::begin(limits.time),
             depth: 0,
             pending: None,
-            signatures: HashMap::new(),
-            interned: 0,
+            signatures: None,
             home: None,
             tables_are_null: false,
         }
@@ -160,14 +175,14 @@ impl Core {
 
     /// Makes a pooled core what it was when its instance was new.
     pub(crate) fn recycle(&mut self) -> Result<(), NativeError> {
-        let Some(home) = &self.home else { return Err(NativeError::NotPooled) };
-        (self.memory_bytes, self.table_elements) = home.accounted;
-        (self.limits.memory_bytes_max, self.memory_refused) = (home.memory_bytes_max(), false);
+        let [instance] = self.instances.as_mut_slice() else { return Err(NativeError::NotPooled) };
+        (self.memory_bytes, self.table_elements) = instance.linked.initial;
+        instance.renew();
+        (self.memory_bytes_max, self.memory_refused) = (self.limits.memory_bytes_max, false);
         self.tables_are_null |= self.arena.recycle()?.tables_are_null;
         self.pending = None;
         self.depth = 0;
         self.externs.clear();
-        self.instances.iter_mut().for_each(InstanceData::renew);
         Ok(())
     }
 
@@ -177,17 +192,17 @@ impl Core {
 
     pub(crate) fn memory_place(&self, slot: SlotId, index: u32) -> Option<Place> {
         let instance = self.instance(slot)?;
-        place(&instance.memories, slot, index, instance.module.contract().memories.len())
+        place(&instance.linked.memories, slot, index, instance.module.contract().memories.len())
     }
 
     pub(crate) fn table_place(&self, slot: SlotId, index: u32) -> Option<Place> {
         let instance = self.instance(slot)?;
-        place(&instance.tables, slot, index, instance.module.contract().tables.len())
+        place(&instance.linked.tables, slot, index, instance.module.contract().tables.len())
     }
 
     pub(crate) fn global_place(&self, slot: SlotId, index: u32) -> Option<Place> {
         let instance = self.instance(slot)?;
-        place(&instance.globals, slot, index, instance.module.contract().globals.len())
+        place(&instance.linked.globals, slot, index, instance.module.contract().globals.len())
     }
 
     pub(crate) fn memory_plan(&self, at: Place) -> &MemoryPlan {
@@ -214,7 +229,7 @@ impl Core {
         // Within the plan, which is within the reservation: this cannot overflow.
         let added = delta_pages * WASM_PAGE_BYTES;
         let total = self.memory_bytes.saturating_add(added);
-        if total > self.limits.memory_bytes_max {
+        if total > self.memory_bytes_max {
             self.memory_refused = true;
             return None;
         }
@@ -276,7 +291,7 @@ impl Core {
         match self.text_function(slot, function)? {
             TextFunction::ImportThunk(import) => {
                 let own = FunctionTarget { slot, function: TextFunction::ImportThunk(import) };
-                Some(instance.functions.get(import as usize).copied().flatten().unwrap_or(own))
+                Some(instance.linked.functions.get(import as usize).copied().flatten().unwrap_or(own))
             }
             function => Some(FunctionTarget { slot, function }),
         }
@@ -335,16 +350,14 @@ impl Core {
 
     /// Counts a new instance's memories and tables.
     pub(crate) fn account(&mut self, module: &Module) -> Result<(), LimitError> {
-        let contract = module.contract();
         if self.instances.len() as u64 >= u64::from(self.limits.instances_max) {
             return Err(LimitError::new(LimitKind::Instances, self.limits.instances_max));
         }
-        let pages: u64 = contract.memories.iter().map(|plan| plan.ty.min_pages).sum();
-        let bytes = self.memory_bytes.saturating_add(pages.saturating_mul(WASM_PAGE_BYTES));
-        if bytes > self.limits.memory_bytes_max {
-            return Err(LimitError::new(LimitKind::MemoryBytes, self.limits.memory_bytes_max));
+        let (bytes, elements) = initial(module);
+        let bytes = self.memory_bytes.saturating_add(bytes);
+        if bytes > self.memory_bytes_max {
+            return Err(LimitError::new(LimitKind::MemoryBytes, self.memory_bytes_max));
         }
-        let elements: u64 = contract.tables.iter().map(|plan| plan.ty.min).sum();
         let elements = self.table_elements.saturating_add(elements);
         if elements > self.limits.table_elements_max {
             return Err(LimitError::new(LimitKind::TableElements, self.limits.table_elements_max));
@@ -360,17 +373,20 @@ impl Core {
         if self.instances.is_empty() || self.instances.iter().any(known) {
             return Ok(());
         }
-        while self.interned < self.instances.len() {
-            let earlier = self.instances[self.interned].module.clone();
-            self.intern(&earlier)?;
-            self.interned += 1;
+        let Signatures { types, interned } = &mut **self.signatures.get_or_insert_default();
+        for earlier in &self.instances[*interned..] {
+            intern_types(types, &earlier.module.contract().types)?;
+            *interned += 1;
         }
-        self.intern(module)
+        intern_types(types, &module.contract().types)
     }
+}
 
-    fn intern(&mut self, module: &Module) -> Result<(), InstantiateError> {
-        intern_types(&mut self.signatures, &module.contract().types)
-    }
+/// Bytes of memory and elements of tables that an instance begins with.
+pub(crate) fn initial(module: &Module) -> (u64, u64) {
+    let contract = module.contract();
+    let pages: u64 = contract.memories.iter().map(|plan| plan.ty.min_pages).sum();
+    (pages.saturating_mul(WASM_PAGE_BYTES), contract.tables.iter().map(|plan| plan.ty.min).sum())
 }
 
 fn intern_types(signatures: &mut HashMap<u64, FuncType>, types: &[FuncType]) -> Result<(), InstantiateError> {

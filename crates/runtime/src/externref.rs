@@ -15,9 +15,12 @@ pub struct ExternRef {
     pub(crate) bits: u64,
 }
 
-/// The objects of one store.
+/// The objects of one store; most have none.
 #[derive(Default)]
-pub(crate) struct ExternTable {
+pub(crate) struct ExternTable(Option<Box<Objects>>);
+
+#[derive(Default)]
+struct Objects {
     slots: Vec<Slot>,
     free: Vec<u32>,
 }
@@ -30,52 +33,57 @@ struct Slot {
 impl ExternTable {
     /// Adds an object; its bits are `generation << 32 | (index + 1)`.
     pub(crate) fn insert(&mut self, object: Box<dyn Any + Send>, max: u32) -> Result<u64, LimitError> {
-        let index = match self.free.pop() {
+        let Objects { slots, free } = &mut **self.0.get_or_insert_default();
+        let index = match free.pop() {
             Some(index) => index,
-            None if self.slots.len() as u64 >= u64::from(max) => {
+            None if slots.len() as u64 >= u64::from(max) => {
                 return Err(LimitError::new(LimitKind::ExternRefs, max));
             }
             None => {
-                self.slots.push(Slot { generation: 0, object: None });
-                self.slots.len() as u32 - 1
+                slots.push(Slot { generation: 0, object: None });
+                slots.len() as u32 - 1
             }
         };
-        let slot = &mut self.slots[index as usize];
+        let slot = &mut slots[index as usize];
         slot.object = Some(object);
         Ok(u64::from(slot.generation) << 32 | (u64::from(index) + 1))
     }
 
     /// Drops all objects; references to them lead nowhere, nor to later ones.
     pub(crate) fn clear(&mut self) {
-        if !self.slots.is_empty() {
-            *self = ExternTable::default();
-        }
+        self.0 = None;
     }
 
+    pub(crate) fn get(&self, bits: u64) -> Option<&(dyn Any + Send)> {
+        let objects = self.0.as_ref()?;
+        objects.slots[objects.index(bits)?].object.as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, bits: u64) -> Option<&mut (dyn Any + Send)> {
+        let objects = self.0.as_mut()?;
+        let index = objects.index(bits)?;
+        objects.slots[index].object.as_deref_mut()
+    }
+
+    pub(crate) fn remove(&mut self, bits: u64) -> Option<Box<dyn Any + Send>> {
+        let objects = self.0.as_mut()?;
+        let index = objects.index(bits)?;
+        let slot = &mut objects.slots[index];
+        let object = slot.object.take()?;
+        // A slot whose generations are used up is not used again.
+        if let Some(next) = slot.generation.checked_add(1) {
+            slot.generation = next;
+            objects.free.push(index as u32);
+        }
+        Some(object)
+    }
+}
+
+impl Objects {
     fn index(&self, bits: u64) -> Option<usize> {
         let index = (bits as u32).checked_sub(1)? as usize;
         let slot = self.slots.get(index)?;
         (u64::from(slot.generation) == bits >> 32).then_some(index)
-    }
-
-    pub(crate) fn get(&self, bits: u64) -> Option<&(dyn Any + Send)> {
-        self.slots[self.index(bits)?].object.as_deref()
-    }
-
-    pub(crate) fn get_mut(&mut self, bits: u64) -> Option<&mut (dyn Any + Send)> {
-        let index = self.index(bits)?;
-        self.slots[index].object.as_deref_mut()
-    }
-
-    pub(crate) fn remove(&mut self, bits: u64) -> Option<Box<dyn Any + Send>> {
-        let index = self.index(bits)?;
-        let object = self.slots[index].object.take()?;
-        // A slot whose generations are used up is not used again.
-        if let Some(next) = self.slots[index].generation.checked_add(1) {
-            self.slots[index].generation = next;
-            self.free.push(index as u32);
-        }
-        Some(object)
     }
 }
 

@@ -1,6 +1,9 @@
 //! Functions, called dynamically or by Rust types.
 
+use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use selvedge_contract::types::{FuncType, ValType};
 use selvedge_native::{Callable, RawValue, Shape, SlotId, ValueTypes};
@@ -67,8 +70,9 @@ impl Func {
     /// As [`Func::call`].
     pub async fn call_async<T: 'static>(&self, store: &mut Store<T>, params: &[Val]) -> Result<Vec<Val>, CallError> {
         let (callable, results, values) = self.prepare(&store.inner.core, params)?;
-        let values = Running::new(store, callable, values.into()).await?;
-        Ok(self.values(&results, &values))
+        let mut running = Running::new(store, &callable, &values)?;
+        (&mut running).await?;
+        Ok(self.values(&results, running.results().0))
     }
 
     /// Checks parameters and puts them into slots; with the callable and the results' types.
@@ -162,17 +166,62 @@ impl<P: WasmParams, R: WasmResults> TypedFunc<P, R> {
     ///
     /// # Errors
     /// As the call ends.
-    pub async fn call_async<T: 'static>(&self, store: &mut Store<T>, params: P) -> Result<R, CallError> {
+    pub fn call_async<'a, T: 'static>(
+        &'a self,
+        store: &'a mut Store<T>,
+        params: P,
+    ) -> impl Future<Output = Result<R, CallError>> + use<'a, T, P, R> {
+        Call::New(self, store, params)
+    }
+
+    /// Begins a call that may be suspended.
+    fn begin<'a, T: 'static>(&self, store: &'a mut Store<T>, params: P) -> Result<Running<'a, T>, CallError> {
         store.inner.core.check(self.func.store)?;
-        let mut values: Box<[RawValue]> = vec![0; P::COUNT.max(R::COUNT)].into();
+        let mut values = [0; TYPED_VALUES_MAX];
         params.store(&mut values, self.func.store).ok_or(BadCall::WrongStore)?;
-        let values = Running::new(store, self.callable, values).await?;
-        Ok(R::load(&values, self.func.store))
+        Running::new(store, &self.callable, &values[..P::COUNT.max(R::COUNT)])
     }
 
     /// The function itself.
     pub fn func(&self) -> Func {
         self.func
+    }
+}
+
+/// What [`TypedFunc::call_async`] returns. By hand: there may be a million, and an `async` function would keep what it
+/// was given.
+enum Call<'a, T: 'static, P, R> {
+    New(&'a TypedFunc<P, R>, &'a mut Store<T>, P),
+    Running(Running<'a, T>),
+    Over,
+}
+
+// Nothing in it is pinned.
+impl<T: 'static, P, R> Unpin for Call<'_, T, P, R> {}
+
+impl<T: 'static, P: WasmParams, R: WasmResults> Future for Call<'_, T, P, R> {
+    type Output = Result<R, CallError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Call::Running(running) = &mut *self {
+            let polled = Pin::new(running).poll(cx);
+            return polled.map(|ended| self.end(ended));
+        }
+        let Call::New(func, store, params) = std::mem::replace(&mut *self, Call::Over) else {
+            panic!("a call that is over was polled")
+        };
+        *self = Call::Running(func.begin(store, params)?);
+        self.poll(cx)
+    }
+}
+
+impl<T: 'static, P: WasmParams, R: WasmResults> Call<'_, T, P, R> {
+    fn end(&mut self, ended: Result<(), CallError>) -> Result<R, CallError> {
+        let Call::Running(mut running) = std::mem::replace(self, Call::Over) else { unreachable!("it was polled") };
+        ended?;
+        let (values, store) = running.results();
+        Ok(R::load(values, store))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::backtrace::Backtrace;
 use crate::builtins::{Refusal, Span};
 use crate::call;
 use crate::context::{AsContextMut, ContextMut};
-use crate::core::{Core, InstanceData, Place};
+use crate::core::{Core, InstanceData, Linked, Place, initial};
 use crate::error::{CallError, InstantiateError, Trap};
 use crate::host::{InstanceHosts, StoreHost};
 use crate::instance::{Instance, Item};
@@ -22,16 +22,18 @@ pub(crate) struct Imports<T: 'static> {
     definitions: Vec<Definition<T>>,
     /// What instances get if all imports are host functions.
     hosts: InstanceHosts<T>,
-    targets: Arc<[Option<FunctionTarget>]>,
+    linked: Arc<Linked>,
     only_host_functions: bool,
 }
 
 impl<T: 'static> Imports<T> {
     pub(crate) fn new(module: &Module, definitions: Vec<Definition<T>>) -> Imports<T> {
         let hosts = host_functions(module, &definitions);
-        let targets = hosts.0.iter().map(|_| None).collect();
+        let functions = hosts.0.iter().map(|_| None).collect();
+        let [memories, tables, globals] = Default::default();
+        let linked = Linked { functions, memories, tables, globals, initial: initial(module) };
         let only_host_functions = definitions.iter().all(|d| matches!(d, Definition::Host(_)));
-        Imports { definitions, hosts, targets, only_host_functions }
+        Imports { definitions, hosts, linked: Arc::new(linked), only_host_functions }
     }
 
     pub(crate) fn definitions(&self) -> &[Definition<T>] {
@@ -42,28 +44,30 @@ impl<T: 'static> Imports<T> {
         self.only_host_functions
     }
 
-    /// Who provides each imported function in this store: the host, or an instance.
-    fn functions(&self, core: &Core, module: &Module) -> Functions<T> {
+    /// Who provides each import in this store: the host, or an instance.
+    fn link(&self, core: &Core, module: &Module) -> (InstanceHosts<T>, Arc<Linked>) {
         if self.only_host_functions {
-            return (self.hosts.clone(), self.targets.clone());
+            return (self.hosts.clone(), self.linked.clone());
         }
-        let positions = module.imported().functions.iter();
-        let (hosts, targets): (Vec<_>, Vec<_>) =
-            positions.map(|at| provider(core, &self.definitions[*at as usize])).unzip();
-        (Arc::new(HostFunctions(hosts.into())), targets.into())
+        let imported = module.imported();
+        let providers = imported.functions.iter().map(|at| provider(core, &self.definitions[*at as usize]));
+        let (hosts, targets): (Vec<_>, Vec<_>) = providers.unzip();
+        let linked = Linked {
+            functions: targets.into(),
+            memories: self.places(&imported.memories),
+            tables: self.places(&imported.tables),
+            globals: self.places(&imported.globals),
+            initial: initial(module),
+        };
+        (Arc::new(HostFunctions(hosts.into())), Arc::new(linked))
     }
 
-    /// Where the imported memories, tables and globals are defined.
-    fn places(&self, module: &Module) -> [Box<[Place]>; 3] {
-        let imported = module.imported();
-        [&imported.memories, &imported.tables, &imported.globals].map(|positions| {
-            let items = positions.iter().map(|at| &self.definitions[*at as usize]);
-            items.filter_map(Definition::place).collect()
-        })
+    /// Where the memories, tables or globals at these places among the imports are defined.
+    fn places(&self, positions: &[u32]) -> Box<[Place]> {
+        positions.iter().filter_map(|at| self.definitions[*at as usize].place()).collect()
     }
 }
 
-type Functions<T> = (InstanceHosts<T>, Arc<[Option<FunctionTarget>]>);
 type Provider<T> = (Option<selvedge_native::HostFunction<StoreHost<T>>>, Option<FunctionTarget>);
 
 fn provider<T: 'static>(core: &Core, definition: &Definition<T>) -> Provider<T> {
@@ -111,16 +115,15 @@ pub(crate) fn set_up<T: 'static>(
 ) -> Result<SlotId, InstantiateError> {
     core.intern_signatures(module)?;
     let slot = add_slot(core, module)?;
-    let (hosts, targets) = imports.functions(core, module);
-    let places = imports.places(module);
+    let (hosts, linked) = imports.link(core, module);
     core.arena.link_hosts(slot, &hosts);
-    link_functions(core, slot, &targets);
-    link_places(core, slot, &places);
+    link_functions(core, slot, &linked.functions);
+    link_places(core, slot, &linked);
     if core.instances.is_empty() {
         // Most stores have one instance only.
         core.instances.reserve_exact(1);
     }
-    core.instances.push(InstanceData::new(module.clone(), targets, places));
+    core.instances.push(InstanceData::new(module.clone(), linked));
     init_globals(core, slot, module)?;
     init_tables(core, slot, module)?;
     Ok(slot)
@@ -156,7 +159,7 @@ fn link_functions(core: &mut Core, slot: SlotId, targets: &[Option<FunctionTarge
     }
 }
 
-fn link_places(core: &mut Core, slot: SlotId, [memories, tables, globals]: &[Box<[Place]>; 3]) {
+fn link_places(core: &mut Core, slot: SlotId, Linked { memories, tables, globals, .. }: &Linked) {
     for (import, at) in (0..).zip(memories) {
         core.arena.link_memory(slot, import, at.slot, at.defined);
     }

@@ -39,7 +39,7 @@ use crate::limits::Limits;
 use crate::linker::InstancePre;
 use crate::module::Module;
 use crate::store::Store;
-use crate::time::{self, Time};
+use crate::time;
 
 /// What a pool has room for, and what each of its stores may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,6 +164,7 @@ impl std::fmt::Debug for Handle {
 struct Shared {
     slots: Arc<selvedge_native::Pool>,
     limits: PoolLimits,
+    store_limits: Arc<Limits>,
     /// By thread, by turns: what a thread puts back it takes first.
     shards: Box<[Arc<Shard>]>,
     common: Arc<Common>,
@@ -272,15 +273,6 @@ pub(crate) struct Home {
     pre: u64,
     /// Pages it kept when it was last put back.
     resident_pages: u64,
-    /// Bytes of memory and elements of tables of the new instance.
-    pub(crate) accounted: (u64, u64),
-}
-
-impl Home {
-    /// What its stores may use of memory, unless one is told otherwise.
-    pub(crate) fn memory_bytes_max(&self) -> u64 {
-        self.shared.limits.store.memory_bytes_max
-    }
 }
 
 impl Pool {
@@ -312,7 +304,8 @@ impl Pool {
             })
         };
         let shards = (0..count).map(shard).collect();
-        Ok(Pool(Arc::new(Handle(Arc::new(Shared { slots, limits, shards, common })))))
+        let store_limits = Arc::new(limits.store);
+        Ok(Pool(Arc::new(Handle(Arc::new(Shared { slots, limits, store_limits, shards, common })))))
     }
 
     /// Its limits.
@@ -373,7 +366,8 @@ fn start<T: 'static>(core: Box<Core>, pre: &InstancePre<T>, data: T) -> Result<(
     // From here on whatever fails gives it back to the pool.
     let mut core = Lease::new(core);
     core.id = StoreId::next();
-    core.time = Time::begin(core.limits.time);
+    let time = core.limits.time;
+    core.time.renew(time);
     if std::mem::take(&mut core.tables_are_null) {
         init_tables(&mut core, FIRST, pre.module())?;
         core.arena.tables_are_initial();
@@ -421,13 +415,12 @@ impl Shared {
     fn try_set_up<T: 'static>(self: &Arc<Shared>, pre: &InstancePre<T>) -> Result<Box<Core>, InstantiateError> {
         let profile = self.common.profiles().get(&pre.id()).cloned().unwrap_or_default();
         let arena = Arena::in_pool(&self.slots, profile)?;
-        let mut core = Box::new(Core::new(arena, self.limits.store));
+        let mut core = Box::new(Core::new(arena, self.store_limits.clone()));
         // Items of instances belong to other stores: only host functions pass.
         pre.imports().check(pre.module(), &core)?;
         set_up(&mut core, pre.module(), pre.imports())?;
         core.arena.seal();
-        let accounted = (core.memory_bytes, core.table_elements);
-        core.home = Some(Home { shared: self.clone(), pre: pre.id(), resident_pages: 0, accounted });
+        core.home = Some(Home { shared: self.clone(), pre: pre.id(), resident_pages: 0 });
         Ok(core)
     }
 
@@ -591,7 +584,7 @@ mod tests {
         let (mut idle, common) = (Idle::default(), Common::default());
         for pre in 0..10_000 {
             let arena = Arena::new(ArenaLimits::default()).unwrap();
-            idle.push(pre, 3, Box::new(Core::new(arena, Limits::default())));
+            idle.push(pre, 3, Box::new(Core::new(arena, Arc::default())));
             assert!(idle.pop(pre).is_some() && idle.pop(pre).is_none());
             common.remember(pre, vec![1]);
         }

@@ -1,6 +1,7 @@
 //! One isolated little world: data, limits, instances.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use selvedge_native::{Arena, ArenaLimits, InterruptHandle, NativeError};
 
@@ -32,7 +33,7 @@ impl<T: 'static> Store<T> {
                 waiting: None,
                 refill: None,
                 task: None,
-                core: Lease::new(Box::new(Core::new(arena, limits))),
+                core: Lease::new(Box::new(Core::new(arena, Arc::new(limits)))),
                 data,
             },
         })
@@ -53,9 +54,10 @@ impl<T: 'static> Store<T> {
         self.inner.data
     }
 
-    /// Its limits.
-    pub fn limits(&self) -> &Limits {
-        &self.inner.core.limits
+    /// Its limits, as they are now.
+    pub fn limits(&self) -> Limits {
+        let core = &self.inner.core;
+        Limits { memory_bytes_max: core.memory_bytes_max, time: core.time.limits(), ..*core.limits }
     }
 
     /// Size of all its memories together, in bytes.
@@ -66,7 +68,7 @@ impl<T: 'static> Store<T> {
     /// Changes [`Limits::memory_bytes_max`] from now on, for this store alone: the next one from the same pool has the
     /// pool's again. What is in use already stays.
     pub fn set_memory_bytes_max(&mut self, bytes: u64) {
-        self.inner.core.limits.memory_bytes_max = bytes;
+        self.inner.core.memory_bytes_max = bytes;
     }
 
     /// Whether a memory could not grow because of [`Limits::memory_bytes_max`].

@@ -26,18 +26,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
+use selvedge_contract::trap::TrapCode;
 use selvedge_native::{
-    Callable, Ending, Exit, HostVerdict, Interruption, RawValue, SlotId, ask_again, proceed, start, take_values,
+    Callable, Ending, Exit, HostVerdict, Interruption, RawValue, SlotId, ask_again, park_start, proceed, take_results,
 };
 
 use crate::backtrace::Backtrace;
 use crate::call;
 use crate::context::{AsContextMut, ContextMut, Inner};
-use crate::error::{CallError, HostError};
+use crate::core::StoreId;
+use crate::error::{CallError, HostError, Trap};
 use crate::host::{Caller, HostFunction, StoreHost, foreign_handle, refuse, too_few_values};
 use crate::refill::Refilled;
 use crate::store::Store;
-use crate::ticker::{self, Alarm};
+use crate::ticker;
 use crate::typed::{TYPED_VALUES_MAX, WasmResults, func_type};
 
 /// What a host function that may wait comes to; see [`crate::Linker::func_wrap_async`].
@@ -227,27 +229,32 @@ impl Wake for Unpark {
 /// A call that may be suspended, as a future. Dropped before its end, it gives the call up.
 pub(crate) struct Running<'a, T: 'static> {
     store: &'a mut Store<T>,
-    callable: Callable,
-    /// Parameters, until the call begins.
-    params: Option<Box<[RawValue]>>,
-    /// Set when it first waits, if its time is limited.
-    alarm: Option<Alarm>,
 }
 
 impl<'a, T: 'static> Running<'a, T> {
     /// A call with these parameters, in an array that has room for the results.
-    pub(crate) fn new(store: &'a mut Store<T>, callable: Callable, params: Box<[RawValue]>) -> Running<'a, T> {
-        Running { store, callable, params: Some(params), alarm: None }
+    pub(crate) fn new(
+        store: &'a mut Store<T>,
+        callable: &Callable,
+        params: &[RawValue],
+    ) -> Result<Running<'a, T>, CallError> {
+        let core = &mut *store.inner.core;
+        if park_start::<StoreHost<T>>(&mut core.arena, callable, params) {
+            return Ok(Running { store });
+        }
+        let (code, backtrace) = (TrapCode::StackOverflow, Backtrace::default());
+        Err(CallError::Trap(Trap { code, backtrace }))
     }
 
-    fn start(&mut self, params: Box<[RawValue]>) -> Result<Exit, Box<CallError>> {
-        let callable = self.callable;
-        call::counted(&mut self.store.as_context_mut(), |context| start::<StoreHost<T>>(context, &callable, params))
+    /// The results, once it has returned.
+    pub(crate) fn results(&mut self) -> (&[RawValue], StoreId) {
+        let core = &mut *self.store.inner.core;
+        (take_results(&mut core.arena).expect("a call has returned"), core.id)
     }
 
     /// What comes after an exit: the end, or that the guest gives way; `None` if it waits.
     #[inline]
-    fn after(&mut self, exit: Exit, cx: &Context<'_>) -> Option<Poll<Result<Box<[RawValue]>, CallError>>> {
+    fn after(&mut self, exit: Exit, cx: &Context<'_>) -> Option<Poll<Result<(), CallError>>> {
         let inner = &mut self.store.inner;
         match exit {
             Exit::Suspended => None,
@@ -259,7 +266,7 @@ impl<'a, T: 'static> Running<'a, T> {
                 cx.waker().wake_by_ref();
                 Some(Poll::Pending)
             }
-            Exit::Returned => Some(Poll::Ready(Ok(take_values(&mut inner.core.arena).expect("a call has ended")))),
+            Exit::Returned => Some(Poll::Ready(Ok(()))),
             Exit::Ended(ending) => Some(Poll::Ready(Err(call::ended(&mut inner.core, *ending)))),
         }
     }
@@ -391,7 +398,7 @@ impl<'a, T: 'static> Running<'a, T> {
 }
 
 impl<T: 'static> Future for Running<'_, T> {
-    type Output = Result<Box<[RawValue]>, CallError>;
+    type Output = Result<(), CallError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.store.inner.core.time.is_to_be_watched() || ticker::slice().is_some() {
@@ -404,35 +411,26 @@ impl<T: 'static> Future for Running<'_, T> {
 
 impl<T: 'static> Running<'_, T> {
     /// As [`Running::run`], with limits on time.
-    fn run_watched(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<[RawValue]>, CallError>> {
+    fn run_watched(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         let core = &mut self.store.inner.core;
         if let Err(by) = core.begin_watch(ticker::slice()) {
-            self.params = None;
             let frames = core.arena.abandon();
             return Poll::Ready(Err(call::interrupted(by, Backtrace::capture(core, None, &frames))));
         }
         let polled = self.run(cx);
         let core = &mut self.store.inner.core;
         core.end_watch();
-        let waits = core.arena.is_suspended() || self.is_refilling();
-        if waits && self.alarm.is_none() {
-            self.alarm = self.store.inner.core.alarm();
+        if core.arena.is_suspended() || self.is_refilling() {
+            self.store.inner.core.set_alarm();
         }
         polled
     }
 
     /// Runs the guest until it has ended, waits, or gives way: then it asks to be polled again, after others.
-    fn run(&mut self, cx: &mut Context<'_>) -> Poll<Result<Box<[RawValue]>, CallError>> {
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
         self.note_task(cx);
-        let (mut begun, mut asked) = (self.params.take().map(|params| self.start(params)), false);
+        let mut asked = false;
         loop {
-            if let Some(exit) = begun.take() {
-                match exit.map(|exit| self.after(exit, cx)) {
-                    Ok(None) => asked = true,
-                    Ok(Some(done)) => return done,
-                    Err(error) => return Poll::Ready(Err(*error)),
-                }
-            }
             let waited = if self.store.inner.core.arena.is_suspended() {
                 self.finish_wait(cx, asked)
             } else if self.is_refilling() {
@@ -445,7 +443,12 @@ impl<T: 'static> Running<'_, T> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(*error)),
                 Poll::Pending => return Poll::Pending,
             }
-            begun = Some(call::counted(&mut self.store.as_context_mut(), proceed::<StoreHost<T>>));
+            let exit = call::counted(&mut self.store.as_context_mut(), proceed::<StoreHost<T>>);
+            match exit.map(|exit| self.after(exit, cx)) {
+                Ok(None) => asked = true,
+                Ok(Some(done)) => return done,
+                Err(error) => return Poll::Ready(Err(*error)),
+            }
         }
     }
 
@@ -462,7 +465,7 @@ impl<T: 'static> Running<'_, T> {
 impl<T: 'static> Drop for Running<'_, T> {
     fn drop(&mut self) {
         self.store.inner.waiting = None;
-        self.alarm = None;
+        self.store.inner.core.stop_alarm();
         if let Some(refill) = &mut self.store.inner.refill {
             refill.give_up();
         }

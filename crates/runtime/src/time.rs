@@ -57,9 +57,13 @@ impl TimeLimits {
     }
 }
 
-/// A store's time.
+/// A store's time, if it was ever limited.
+#[derive(Debug)]
+pub(crate) struct Time(Option<Box<Counted>>);
+
+/// What is counted.
 #[derive(Default, Debug)]
-pub(crate) struct Time {
+struct Counted {
     limits: TimeLimits,
     any: bool,
     watched: bool,
@@ -67,21 +71,61 @@ pub(crate) struct Time {
     used: Duration,
     /// While it is watched, if it has a limit on CPU time.
     stretch: Option<Stretch>,
+    /// Set when a call first waits.
+    alarm: Option<Alarm>,
 }
 
 impl Time {
     /// Begins to count.
-    #[inline]
     pub(crate) fn begin(limits: TimeLimits) -> Time {
-        let any = limits.any();
-        let wall_until = limits.wall.and_then(|wall| Instant::now().checked_add(wall));
-        Time { limits, any, wall_until, ..Time::default() }
+        let mut time = Time(None);
+        time.renew(limits);
+        time
+    }
+
+    /// Begins anew.
+    #[inline]
+    pub(crate) fn renew(&mut self, limits: TimeLimits) {
+        if limits.any() {
+            **self.0.get_or_insert_default() = Counted::begin(limits);
+        } else {
+            self.0 = None;
+        }
     }
 
     /// Whether there is anything to watch that is not watched already.
     #[inline]
     pub(crate) fn is_to_be_watched(&self) -> bool {
-        self.any && !self.watched
+        self.0.as_ref().is_some_and(|counted| counted.any && !counted.watched)
+    }
+
+    pub(crate) fn limits(&self) -> TimeLimits {
+        self.0.as_ref().map_or(TimeLimits::NONE, |counted| counted.limits)
+    }
+
+    fn used(&self) -> Duration {
+        self.0.as_ref().map_or(Duration::ZERO, |counted| counted.used)
+    }
+}
+
+impl Counted {
+    fn begin(limits: TimeLimits) -> Counted {
+        let any = limits.any();
+        let wall_until = limits.wall.and_then(|wall| Instant::now().checked_add(wall));
+        Counted { limits, any, wall_until, ..Counted::default() }
+    }
+
+    /// What is to be watched from now on, or which limit is reached already.
+    fn watch(&mut self, now: Instant, watch: &mut Watch) -> Result<(), Interruption> {
+        if let Some(over) = self.over(now) {
+            return Err(over);
+        }
+        self.watched = true;
+        self.stretch = self.limits.cpu.map(|_| Stretch::begin(now));
+        let left = self.limits.cpu.map(|max| max - self.used);
+        watch.cpu_until = self.stretch.zip(left).and_then(|(stretch, left)| stretch.until(left));
+        watch.wall_until = self.wall_until;
+        Ok(())
     }
 
     fn over(&self, now: Instant) -> Option<Interruption> {
@@ -101,7 +145,7 @@ impl Core {
     /// Watches over a call that begins or goes on, until [`Core::end_watch`], or says which limit is reached already.
     /// `slice` is the thread's, for a store that has none of its own.
     pub(crate) fn begin_watch(&mut self, slice: Option<Duration>) -> Result<(), Interruption> {
-        self.watch(self.time.limits.slice.or(slice))
+        self.watch(self.time.limits().slice.or(slice))
     }
 
     /// As [`Core::begin_watch`], for a call that cannot be parked.
@@ -111,34 +155,42 @@ impl Core {
 
     fn watch(&mut self, slice: Option<Duration>) -> Result<(), Interruption> {
         let now = Instant::now();
-        let time = &mut self.time;
-        if let Some(over) = time.over(now) {
-            return Err(over);
-        }
-        time.watched = true;
-        time.stretch = time.limits.cpu.map(|_| Stretch::begin(now));
-        let left = time.limits.cpu.map(|max| max - time.used);
-        ticker::begin(Watch {
+        let mut watch = Watch {
             handle: self.arena.interrupt_handle(),
-            cpu_until: time.stretch.zip(left).and_then(|(stretch, left)| stretch.until(left)),
-            wall_until: time.wall_until,
+            cpu_until: None,
+            wall_until: None,
             slice_until: slice.and_then(|slice| now.checked_add(slice)),
-        });
+        };
+        if let Some(counted) = &mut self.time.0 {
+            counted.watch(now, &mut watch)?;
+        }
+        ticker::begin(watch);
         Ok(())
     }
 
     pub(crate) fn end_watch(&mut self) {
         ticker::end();
         self.arena.end_watch();
-        self.time.watched = false;
-        if let Some(stretch) = self.time.stretch.take() {
-            self.time.used += stretch.end();
+        let Some(counted) = &mut self.time.0 else { return };
+        counted.watched = false;
+        if let Some(stretch) = counted.stretch.take() {
+            counted.used += stretch.end();
         }
     }
 
-    /// Ends what waits when its time is over.
-    pub(crate) fn alarm(&self) -> Option<Alarm> {
-        Some(Alarm::new(self.time.wall_until?, self.arena.interrupt_handle()))
+    /// Ends what waits when its time is over, until [`Core::stop_alarm`].
+    pub(crate) fn set_alarm(&mut self) {
+        let Some(counted) = &mut self.time.0 else { return };
+        if let (None, Some(at)) = (&counted.alarm, counted.wall_until) {
+            counted.alarm = Some(Alarm::new(at, self.arena.interrupt_handle()));
+        }
+    }
+
+    /// Nothing waits any longer.
+    pub(crate) fn stop_alarm(&mut self) {
+        if let Some(counted) = &mut self.time.0 {
+            counted.alarm = None;
+        }
     }
 }
 
@@ -150,14 +202,15 @@ impl<T: 'static> Store<T> {
     pub fn set_time_limits(&mut self, limits: TimeLimits) -> Result<(), NativeError> {
         prepare(&limits)?;
         let time = &mut self.inner.core.time;
-        let used = time.used;
-        *time = Time { used, ..Time::begin(limits) };
+        let used = time.used();
+        let unlimited = !limits.any() && used.is_zero();
+        time.0 = (!unlimited).then(|| Box::new(Counted { used, ..Counted::begin(limits) }));
         Ok(())
     }
 
     /// CPU time of its calls so far, counted while it has a limit on that: what they used, and for each time that one
     /// ran or went on up to a tenth of a millisecond more, or if that took longer, up to one millisecond.
     pub fn cpu_time(&self) -> Duration {
-        self.inner.core.time.used
+        self.inner.core.time.used()
     }
 }
