@@ -16,7 +16,8 @@ use selvedge_contract::types::ValType;
 use selvedge_contract::vmctx::{header, import_function};
 
 use crate::RawValue;
-use crate::control::Control;
+use crate::arena::SlotId;
+use crate::control::{Control, Parked, State, reason};
 use crate::host::{Address, Host, HostBody, HostVerdict, Served, slot_of, stop};
 
 const INTEGERS: usize = 5;
@@ -311,9 +312,52 @@ unsafe fn serve<H: Host, B: HostBody<H>>(slot: u64, registers: Registers) -> (u6
     }));
     match called {
         Ok(HostVerdict::Resume) => (0, values[0] as u64),
+        // SAFETY: as below; the guest is stopped at its call.
+        Ok(HostVerdict::Suspend) if B::MAY_SUSPEND => unsafe {
+            (suspend(&mut *(*control).state(), slot, std::ptr::from_ref(served).cast(), &values[..B::VALUES]).into(), 0)
+        },
         // SAFETY: the control block outlives the call; nested entries have restored it.
         called => (unsafe { stop_direct(control, slot, called) }.into(), 0),
     }
+}
+
+/// Parks a call: its parameters go below the guest's frame, where its result will be, and below them its import slot.
+///
+/// # Safety
+/// As for [`serve_integer`], on its thread, before the stub goes on.
+#[inline]
+unsafe fn suspend(state: &mut State, slot: u64, served: *const (), params: &[RawValue]) -> u32 {
+    // Aligned, and with room for a result that nobody looks at.
+    let values = ((state.guest_rsp & !15) - size_of_val(params).max(16) as u64) as *mut RawValue;
+    // SAFETY: `guest_rsp` is that of the stub's frame, below which nothing is kept, and the stack's reserve has room; `slot`
+    // is one, whose owner lies there.
+    unsafe {
+        values.copy_from_nonoverlapping(params.as_ptr(), params.len());
+        let below = values.cast::<u64>().sub(1);
+        below.write(slot);
+        state.guest_rsp = below as u64;
+        let context = field(slot, import_function::OWNER);
+        state.parked = Some(Parked::HostCall { values, count: params.len() as u32, served, context });
+    }
+    reason::SUSPENDED
+}
+
+/// As [`crate::host::again`], for bodies whose values are passed in registers.
+///
+/// # Safety
+/// As there.
+pub(crate) unsafe fn again<H: Host, B: HostBody<H>>(
+    served: *const (),
+    view: &mut H::View<'_>,
+    slot: SlotId,
+    values: *mut RawValue,
+) -> HostVerdict {
+    // SAFETY: the caller's promise.
+    let (body, values) = unsafe {
+        let body = &(*served.cast::<Served<B>>()).body;
+        (body, std::slice::from_raw_parts_mut(values, B::VALUES))
+    };
+    body.call(view, slot, values)
 }
 
 /// A call after which guest code does not go on.

@@ -126,17 +126,20 @@ impl Arena {
 
     /// Whether the host function that runs now may suspend the guest: its call came from [`start`] directly, not
     /// by way of another host function.
+    #[inline]
     pub fn can_suspend(&self) -> bool {
         let state = self.state();
         state.depth == 1 && state.may_park
     }
 
     /// Whether a call is parked, to go on by [`proceed`].
+    #[inline]
     pub fn is_parked(&self) -> bool {
         self.state().parked.is_some()
     }
 
     /// Whether a call waits in a host call, which has no results yet.
+    #[inline]
     pub fn is_suspended(&self) -> bool {
         matches!(self.state().parked, Some(Parked::HostCall { .. }))
     }
@@ -146,6 +149,7 @@ impl Arena {
     ///
     /// # Panics
     /// If no call is suspended.
+    #[inline]
     pub fn suspended_values(&mut self) -> &mut [RawValue] {
         let Some(Parked::HostCall { values, count, .. }) = self.state().parked else { panic!("a call is suspended") };
         // SAFETY: the array lies in the frame of the suspended guest, on this arena's stack, mapped and used by
@@ -158,12 +162,14 @@ impl Arena {
     ///
     /// # Panics
     /// If no call is suspended.
+    #[inline]
     pub fn resume_host_call(&mut self) {
         assert!(self.is_suspended() && self.state().depth == 0, "a call is suspended");
         self.state_mut().depth = 1;
     }
 
     /// The host call has ended, or waits again.
+    #[inline]
     pub fn pause_host_call(&mut self) {
         self.state_mut().depth = 0;
     }
@@ -178,13 +184,16 @@ impl Arena {
     pub fn abandon(&mut self) -> Vec<u64> {
         let state = self.state_mut();
         state.may_park = false;
-        match state.parked.take() {
+        let direct = match state.parked.take() {
             None | Some(Parked::Start(_)) => return Vec::new(),
             Some(Parked::HostCall { .. } | Parked::AfterCall) => state.stopped_while_suspended(),
-            Some(Parked::Anywhere(registers)) => (state.pc, state.guest_rbp) = (registers.pc, registers.frame()),
-        }
-        let mut frames = frames(state, state.stack().end);
-        frames.insert(0, state.pc + 1);
+            Some(Parked::Anywhere(registers)) => {
+                (state.pc, state.guest_rbp) = (registers.pc, registers.frame());
+                None
+            }
+        };
+        let (mut frames, pc) = (frames(state, state.stack().end), state.pc);
+        frames.insert(0, direct.map_or(pc, |slot| self.host_thunk_at(slot)) + 1);
         frames
     }
 

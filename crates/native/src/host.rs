@@ -93,11 +93,14 @@ pub trait HostBody<H: Host>: Send + Sync + 'static {
     const PARAMS: &'static [ValType];
     /// Types of its results.
     const RESULTS: &'static [ValType];
+    /// Whether it may say [`HostVerdict::Suspend`].
+    const MAY_SUSPEND: bool = false;
     /// Slots in its `values` array.
     const VALUES: usize =
         if Self::PARAMS.len() > Self::RESULTS.len() { Self::PARAMS.len() } else { Self::RESULTS.len() };
 
-    /// Serves a call: parameters in, results out; never suspends it. Panics are caught and end the call.
+    /// Serves a call: parameters in, results out. Panics are caught and end the call. If it suspends its guest it is called
+    /// again with the same parameters.
     fn call(&self, view: &mut H::View<'_>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict;
 }
 
@@ -158,7 +161,7 @@ impl<H: Host> HostFunction<H> {
     pub fn typed<B: HostBody<H>>(body: B) -> HostFunction<H> {
         match direct::types::<H, B>() {
             Some(types) => {
-                let (entry, again) = (direct::entry::<H, B>(), Address(std::ptr::null()));
+                let (entry, again) = (direct::entry::<H, B>(), Address(direct::again::<H, B> as *const ()));
                 HostFunction::made(Served { entry, again, body }, B::VALUES, Some(types))
             }
             None => HostFunction::of(Static(body)),
@@ -351,9 +354,12 @@ impl State {
         }
     }
 
-    /// Notes where guest code is that a host call has suspended.
-    pub(crate) fn stopped_while_suspended(&mut self) {
-        self.stopped_at(self.guest_rsp + switch::SUSPENDED_BYTES);
+    /// Notes where guest code is that a host call has suspended. Returns the import's slot if that was a direct call.
+    pub(crate) fn stopped_while_suspended(&mut self) -> Option<u64> {
+        let saved = self.guest_rsp + switch::SUSPENDED_BYTES;
+        self.stopped_at(saved);
+        // SAFETY: `direct::suspend` has left it there, above what the stub saved; the guest is stopped.
+        (self.pc + 1 == switch::direct_proceed_address()).then(|| unsafe { (saved as *const u64).add(2).read() })
     }
 
     fn stopped_at(&mut self, saved: u64) {

@@ -25,7 +25,7 @@ impl Left {
     pub(crate) fn new(state: &mut State, stack_top: u64, why: u32) -> Left {
         match why {
             reason::STOPPED_BEFORE => (state.pc, state.guest_rbp) = (0, 0),
-            reason::STOPPED_AFTER_CALL => state.stopped_while_suspended(),
+            reason::STOPPED_AFTER_CALL => _ = state.stopped_while_suspended(),
             _ => {}
         }
         let frames = frames(state, stack_top);

@@ -10,7 +10,7 @@
 //! * `direct_call` is what an import's slot leads to if all values fit registers: guests and System V pass those
 //!   in the same ones, so that they stay where they are from the guest's call to the host function.
 //! * A host call that is to be finished later keeps the guest's callee-saved registers on the guest's stack and
-//!   leaves; `proceed` goes on from there, on whatever thread.
+//!   leaves; `proceed` goes on from there, on whatever thread. A direct call has left its values there, too.
 //! * `raise` is called by guest code for an explicit trap, and leaves.
 //!
 //! * `restore` goes on with code that was stopped at any instruction: it loads every register, and jumps there by
@@ -146,13 +146,25 @@ global_asm!(
     "pop r12",
     "pop rbx",
     "pop rbp",
-    "ret",
+    // Not `ret`, nor below: the processor would expect who called `proceed`, and be wrong.
+    "pop r11",
+    "jmp r11",
     "2:",
     "mov al, [rdi + {heeds}]",
     "test [rdi + {request}], al",
     "je 7b",
     "mov eax, {stopped_before}",
     "jmp selvedge_leave",
+    // What a suspended direct call goes on by: its result is the first of the values behind the import slot's address.
+    ".hidden selvedge_direct_proceed",
+    ".globl selvedge_direct_proceed",
+    "selvedge_direct_proceed:",
+    "mov rax, [rsp + 8]",
+    "movq xmm0, rax",
+    "mov rsp, rbp",
+    "pop rbp",
+    "pop r11",
+    "jmp r11",
     // What a direct call's results were kept by.
     "selvedge_results:",
     "movq xmm0, [rsp]",
@@ -290,7 +302,7 @@ global_asm!(
     "call [r10 + {entry}]",
     "pop rcx",
     "test eax, eax",
-    "jne selvedge_leave",
+    "jne 5f",
     // A result that is no float; where there is none, nobody looks.
     "mov rax, rdx",
     ".hidden selvedge_direct_resume",
@@ -324,6 +336,16 @@ global_asm!(
     "push rbp",
     "mov rbp, rsp",
     "mov eax, {stopped_after_call}",
+    "jmp selvedge_park",
+    "5:",
+    "cmp eax, {suspended}",
+    "jne selvedge_leave",
+    // What the call left on the guest's stack stays above: `selvedge_direct_proceed` finds it.
+    "mov rsp, [rcx + {guest_rsp}]",
+    "lea rdx, [rip + selvedge_direct_proceed]",
+    "push rdx",
+    "push rbp",
+    "mov rbp, rsp",
     "jmp selvedge_park",
     ".balign 16",
     // (context: rdi, index: esi, values: rdx)
@@ -390,6 +412,7 @@ unsafe extern "sysv64" {
     safe static selvedge_enter_direct_asked_end: u8;
     safe static selvedge_restore_armed: u8;
     safe static selvedge_restore_end: u8;
+    safe static selvedge_direct_proceed: u8;
     safe static selvedge_stop_after_call: u8;
     safe static selvedge_leave: u8;
     safe static selvedge_proceed_armed: u8;
@@ -471,10 +494,11 @@ pub(crate) unsafe fn enter_direct(
 #[inline]
 pub(crate) unsafe fn proceed(control: *const c_void) -> u32 {
     let why: u32;
-    // SAFETY: as in `enter`.
+    // SAFETY: as in `enter`. It is a call, made by a jump: the processor's stack of returns has the guest's call out in
+    // its place when the stub returns.
     unsafe {
         asm!(
-            "call {stub}", stub = sym selvedge_proceed, in("rdi") control,
+            "lea r11, [rip + 2f]", "push r11", "jmp {stub}", "2:", stub = sym selvedge_proceed, in("rdi") control,
             lateout("eax") why, out("r12") _, out("r13") _, out("r14") _, out("r15") _, clobber_abi("sysv64"),
         );
     }
@@ -510,6 +534,11 @@ pub(crate) fn host_call_address() -> u64 {
 /// Address of the stub for host calls whose values are passed in registers.
 pub(crate) fn direct_call_address() -> u64 {
     address(&selvedge_direct_call)
+}
+
+/// Where a suspended direct call goes on, which tells it from others.
+pub(crate) fn direct_proceed_address() -> u64 {
+    address(&selvedge_direct_proceed)
 }
 
 /// Address of the stub for builtins.

@@ -38,6 +38,12 @@ impl<T: 'static> HostFunction<T> {
         HostFunction { ty: Arc::new(ty), native: selvedge_native::HostFunction::<StoreHost<T>>::new(values, function) }
     }
 
+    /// A host function whose type is known to the Rust compiler.
+    pub(crate) fn of<B: HostBody<StoreHost<T>>>(body: B) -> HostFunction<T> {
+        let native = selvedge_native::HostFunction::<StoreHost<T>>::typed(body);
+        HostFunction { ty: Arc::new(FuncType::new(B::PARAMS, B::RESULTS)), native }
+    }
+
     pub(crate) fn ty(&self) -> &FuncType {
         &self.ty
     }
@@ -225,8 +231,7 @@ where
     R: 'static,
     F: IntoHostFunc<T, P, R>,
 {
-    let native = selvedge_native::HostFunction::<StoreHost<T>>::typed(Typed { function, marker: PhantomData });
-    HostFunction { ty: Arc::new(FuncType::new(F::PARAMS, F::RESULTS)), native }
+    HostFunction::of(Typed { function, marker: PhantomData })
 }
 
 fn dynamic<T, F>(ty: FuncType, function: F) -> HostFunction<T>

@@ -20,6 +20,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,8 +28,10 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use selvedge_contract::trap::TrapCode;
+use selvedge_contract::types::ValType;
 use selvedge_native::{
-    Callable, Ending, Exit, HostVerdict, Interruption, RawValue, SlotId, ask_again, park_start, proceed, take_results,
+    Callable, Ending, Exit, HostBody, HostVerdict, Interruption, RawValue, SlotId, ask_again, park_start, proceed,
+    take_results,
 };
 
 use crate::backtrace::Backtrace;
@@ -130,11 +133,32 @@ where
     R: WasmResults + 'static,
     F: Fn(Caller<'_, T>, &mut Context<'_>, P) -> Poll<Result<R, HostError>> + Send + Sync + 'static,
 {
-    HostFunction::new(func_type::<P, R>(), move |context: &mut ContextMut<'_, T>, slot, values: &mut [RawValue]| {
+    HostFunction::of(Polling { function, marker: PhantomData::<fn(P) -> R> })
+}
+
+/// An attempt.
+struct Polling<F, P, R> {
+    function: F,
+    marker: PhantomData<fn(P) -> R>,
+}
+
+impl<T, P, R, F> HostBody<StoreHost<T>> for Polling<F, P, R>
+where
+    T: 'static,
+    P: WasmResults + 'static,
+    R: WasmResults + 'static,
+    F: Fn(Caller<'_, T>, &mut Context<'_>, P) -> Poll<Result<R, HostError>> + Send + Sync + 'static,
+{
+    const PARAMS: &'static [ValType] = P::TYPES;
+    const RESULTS: &'static [ValType] = R::TYPES;
+    const MAY_SUSPEND: bool = true;
+
+    #[inline]
+    fn call(&self, context: &mut ContextMut<'_, T>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict {
         let attempt = |context: &mut ContextMut<'_, T>, waker: &Waker, values: &mut [RawValue]| {
             let store = context.inner.core.id;
             let params = P::load(values, store);
-            let polled = function(Caller::new(context, slot), &mut Context::from_waker(waker), params);
+            let polled = (self.function)(Caller::new(context, slot), &mut Context::from_waker(waker), params);
             polled.map(|done| done.and_then(|results| results.store(values, store).ok_or_else(foreign_handle)))
         };
         if values.len() < P::COUNT.max(R::COUNT) {
@@ -149,7 +173,7 @@ where
             Poll::Ready(Ok(())) => HostVerdict::Resume,
             Poll::Ready(Err(error)) => refuse(context, error),
         }
-    })
+    }
 }
 
 /// Makes attempts on this thread until one is ready, or an interruption comes, which the guest obeys when it goes on.

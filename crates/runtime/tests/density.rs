@@ -26,7 +26,7 @@ const GUEST: &str = r#"(module (import "host" "wait" (func $wait)) (memory 1 1)
         (i32.add (global.get $g) (i32.add (i32.load (i32.const 4)) (i32.load (i32.const 40000))))))"#;
 
 /// Two pages of memory, one for stack and context; beside them the page tables' and the host's own.
-const BYTES_EACH_MAX: u64 = 15_000;
+const BYTES_EACH_MAX: u64 = 13_800;
 
 type Parked = Pin<Box<dyn Future<Output = Result<i32, CallError>> + Send>>;
 

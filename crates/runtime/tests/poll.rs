@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use common::{Wakes, load, poll};
 use selvedge_runtime::{
-    CallError, Caller, HostError, Instance, Limits, Linker, Outcome, Pool, PoolLimits, Store, TrapCode, TypedFunc, Wait,
+    CallError, Caller, HostError, Instance, Limits, Linker, Outcome, Pool, PoolLimits, Store, TrapCode, TypedFunc,
+    V128, Val, Wait,
 };
 
 /// What the attempts of one store know.
@@ -269,4 +270,88 @@ fn a_call_that_is_given_up_leaves_the_store_and_its_pool_usable() {
         let mut call = Box::pin(f.call_async(&mut store, ()));
         let _ = poll(call.as_mut());
     }
+}
+
+/// As many values as fit registers, and one result of each kind.
+const MANY: &str = r#"(module
+    (import "host" "i32" (func $i32 (param i32 f64 i64 f32 i32 f32 f64 i64 f32 i32 f64 f32 f64) (result i32)))
+    (import "host" "i64" (func $i64 (param i64) (result i64)))
+    (import "host" "f32" (func $f32 (param f32) (result f32)))
+    (import "host" "f64" (func $f64 (param f64) (result f64)))
+    (import "host" "v128" (func $v128 (param v128) (result v128)))
+    (func $inner (export "inner") (param i32) (result i32) (local i64 i64 i64 i64)
+        (if (result i32) (i32.eqz (local.get 0))
+            (then (i32.const 1))
+            (else (i32.add (i32.const 1) (call $inner (i32.sub (local.get 0) (i32.const 1)))))))
+    (func (export "f") (result i64)
+        (i64.extend_i32_u (call $i32 (i32.const 1) (f64.const 2) (i64.const 3) (f32.const 4) (i32.const 5) (f32.const 6)
+            (f64.const 7) (i64.const 8) (f32.const 9) (i32.const 10) (f64.const 11) (f32.const 12) (f64.const 13)))
+        (call $i64 (i64.const 0x100000000))
+        (i64.trunc_f32_s (call $f32 (f32.const 0.5)))
+        (i64.trunc_f64_s (call $f64 (f64.const 0.25)))
+        (i64x2.extract_lane 1 (call $v128 (v128.const i64x2 1 1000000)))
+        (i64.add) (i64.add) (i64.add) (i64.add)))"#;
+
+/// Calls the guest, which uses the stack below the guest that waits, and makes another attempt.
+fn busy_attempt(caller: &mut Caller<'_, Attempts>, cx: &mut Context<'_>) -> Poll<()> {
+    let inner = caller.instance().typed_func::<i32, i32>(caller, "inner").unwrap();
+    assert_eq!(inner.call(caller, 50).unwrap(), 51);
+    let made = attempt(caller, cx);
+    if made.is_ready() {
+        caller.data_mut().made = 0;
+    }
+    made
+}
+
+#[test]
+fn values_of_every_kind_wait_unharmed_while_attempts_call_the_guest() {
+    type C<'a> = Caller<'a, Attempts>;
+    type Thirteen = (i32, f64, i64, f32, i32, f32, f64, i64, f32, i32, f64, f32, f64);
+    let mut linker = Linker::<Attempts>::new();
+    linker.func_wrap_poll("host", "i32", |mut c: C<'_>, cx: &mut Context<'_>, v: Thirteen| {
+        let first = (v.0, v.1, v.2, v.3, v.4, v.5, v.6);
+        assert_eq!(first, (1, 2.0, 3, 4.0, 5, 6.0, 7.0));
+        assert_eq!((v.7, v.8, v.9, v.10, v.11, v.12), (8, 9.0, 10, 11.0, 12.0, 13.0));
+        busy_attempt(&mut c, cx).map(|()| Ok(v.0 + v.9))
+    });
+    linker.func_wrap_poll("host", "i64", |mut c: C<'_>, cx: &mut Context<'_>, v: i64| {
+        busy_attempt(&mut c, cx).map(|()| Ok(v * 2))
+    });
+    linker.func_wrap_poll("host", "f32", |mut c: C<'_>, cx: &mut Context<'_>, v: f32| {
+        busy_attempt(&mut c, cx).map(|()| Ok(v * 200.0))
+    });
+    linker.func_wrap_poll("host", "f64", |mut c: C<'_>, cx: &mut Context<'_>, v: f64| {
+        busy_attempt(&mut c, cx).map(|()| Ok(v * 4000.0))
+    });
+    linker.func_wrap_poll("host", "v128", |mut c: C<'_>, cx: &mut Context<'_>, v: V128| {
+        busy_attempt(&mut c, cx).map(|()| Ok(V128(v.0 + (1 << 64))))
+    });
+    let module = load(MANY);
+    for needed in [0, 1, 9] {
+        let mut store = Store::new(Attempts { needed, ..Attempts::default() }, Limits::default()).unwrap();
+        let instance = linker.instantiate(&mut store, &module).unwrap();
+        let f = export(&store, instance, "f");
+        let mut call = pin!(f.call_async(&mut store, ()));
+        for _ in 0..5 * needed {
+            assert!(poll(call.as_mut()).is_pending());
+        }
+        let Poll::Ready(result) = poll(call) else { panic!("enough attempts were made") };
+        assert_eq!(result.unwrap(), 11 + 0x2_0000_0000 + 100 + 1000 + 1_000_001);
+    }
+}
+
+// The values of such a call lie on its stack.
+#[test]
+fn a_call_with_more_values_than_its_stack_holds_overflows_it() {
+    let guest = format!("(module (func (export \"f\") (param {})) (func (export \"g\")))", "i64 ".repeat(1000));
+    let limits = Limits { stack_bytes: 16 << 10, ..Limits::default() };
+    let mut store = Store::new((), limits).unwrap();
+    let instance = Linker::new().instantiate(&mut store, &load(&guest)).unwrap();
+    let f = instance.get_func(&store, "f").unwrap();
+    let Poll::Ready(Err(error)) = poll(pin!(f.call_async(&mut store, &[Val::I64(-1); 1000]))) else {
+        panic!("it ends")
+    };
+    assert_eq!(error.trap_code(), Some(TrapCode::StackOverflow));
+    let g = instance.get_func(&store, "g").unwrap();
+    assert!(matches!(poll(pin!(g.call_async(&mut store, &[]))), Poll::Ready(Ok(_))));
 }
