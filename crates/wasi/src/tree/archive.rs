@@ -58,7 +58,7 @@ fn range<R: std::io::Read>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{Content, ROOT};
+    use crate::tree::{Content, Contents, ROOT};
     use tar::{Builder, Header};
 
     fn header(entry_type: EntryType, size: u64) -> Header {
@@ -97,9 +97,9 @@ mod tests {
         let bytes: Arc<[u8]> = builder.into_inner().unwrap().into();
         let tree = read(&bytes).unwrap();
         let node = tree.node(tree.find(ROOT, format!("{long}name").as_bytes(), true).unwrap());
-        let Content::File(contents) = &node.content else { panic!("no file") };
-        assert!(bytes.as_ptr_range().contains(&contents.as_slice().as_ptr()));
-        assert_eq!((contents.as_slice(), node.links, node.mtime_ns), (&b"hello"[..], 2, 7_000_000_000));
+        let Content::File(Contents::Memory { all, range }) = &node.content else { panic!("no file in memory") };
+        assert!(Arc::ptr_eq(all, &bytes));
+        assert_eq!((&all[range.clone()], node.links, node.mtime_ns), (&b"hello"[..], 2, 7_000_000_000));
         assert_eq!(tree.find(ROOT, b"hard", true), tree.find(ROOT, format!("{long}name").as_bytes(), true));
         assert!(tree.find(ROOT, b"link/long", true).is_ok());
     }

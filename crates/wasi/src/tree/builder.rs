@@ -1,13 +1,15 @@
 //! Putting a tree together. Whatever could not be a file system is refused here, by the name of the entry.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::errno::Errno;
 use crate::limits::{NAME_BYTES_MAX, PATH_BYTES_MAX, TREE_BYTES_MAX, TREE_DEPTH_MAX, TREE_ENTRIES_MAX};
-use crate::tree::{Bytes, Content, Node, NodeId, ROOT, Tree};
+use crate::tree::{Content, Contents, Node, NodeId, ROOT, Tree};
 
 /// A tree cannot be. Whoever made the archive, or calls the builder, is to blame.
 #[derive(Debug, Error)]
@@ -69,8 +71,7 @@ pub struct TreeBuilder {
 #[derive(Debug)]
 enum Building {
     File {
-        bytes: Arc<[u8]>,
-        range: std::ops::Range<usize>,
+        contents: Contents,
         mtime_ns: u64,
         links: u64,
     },
@@ -99,6 +100,15 @@ impl TreeBuilder {
         let bytes = contents.into();
         let range = 0..bytes.len();
         self.add_file(path, bytes, range, 0)
+    }
+
+    /// Adds a file whose contents are a range of a file of the host. They are read whenever the guest reads, so nobody may
+    /// change them; where they are cut off, the guest's reads fail.
+    ///
+    /// # Errors
+    /// If there cannot be one of this name.
+    pub fn host_file(&mut self, path: &str, host: Arc<File>, range: Range<u64>) -> Result<&mut TreeBuilder, TreeError> {
+        self.add_contents(path, Contents::host(host, range), 0)
     }
 
     /// Adds a directory.
@@ -131,11 +141,15 @@ impl TreeBuilder {
         &mut self,
         path: &str,
         bytes: Arc<[u8]>,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         mtime_ns: u64,
     ) -> Result<&mut TreeBuilder, TreeError> {
-        self.take(range.len())?;
-        self.add(path, Building::File { bytes, range, mtime_ns, links: 1 })
+        self.add_contents(path, Contents::Memory { all: bytes, range }, mtime_ns)
+    }
+
+    fn add_contents(&mut self, path: &str, contents: Contents, mtime_ns: u64) -> Result<&mut TreeBuilder, TreeError> {
+        self.take(usize::try_from(contents.len()).unwrap_or(usize::MAX))?;
+        self.add(path, Building::File { contents, mtime_ns, links: 1 })
     }
 
     pub(super) fn add_link(&mut self, path: &str, target: &[u8], mtime_ns: u64) -> Result<&mut TreeBuilder, TreeError> {
@@ -266,9 +280,7 @@ impl Building {
 
     fn finish(self) -> Node {
         match self {
-            Building::File { bytes, range, mtime_ns, links } => {
-                Node { content: Content::File(Bytes { all: bytes, range }), mtime_ns, links }
-            }
+            Building::File { contents, mtime_ns, links } => Node { content: Content::File(contents), mtime_ns, links },
             Building::Link { target, mtime_ns } => Node { content: Content::Link(target), mtime_ns, links: 1 },
             Building::Directory { entries, mtime_ns, .. } => {
                 Node { content: Content::Directory(entries.into_iter().collect()), mtime_ns, links: 1 }

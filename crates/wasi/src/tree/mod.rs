@@ -9,20 +9,22 @@
 //! * Nothing of it changes once it is built, so positions in a directory and inode numbers stay.
 //! * A path is followed within the tree only, and beneath the directory it starts from: `..` and links that lead
 //!   out are `notcapable`, as in a real directory. No links form a loop: a tree that has one is not built.
-//! * Contents are not copied: a file of an archive is a range of the archive's bytes.
+//! * Contents are not copied: a file of an archive is a range of the archive's bytes, or of a file of the host, which is
+//!   read when the guest reads.
 //!
 //! Not here: what guests call; that is in [`opened`].
 
 mod archive;
 mod builder;
+mod contents;
 pub(crate) mod opened;
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 pub use builder::{TreeBuilder, TreeError};
 
+use self::contents::Contents;
 use crate::errno::{Answer, Errno};
 use crate::limits::{PATH_COMPONENTS_MAX, SYMLINKS_MAX};
 use crate::types::FileType;
@@ -45,23 +47,10 @@ pub(crate) struct Node {
 }
 
 enum Content {
-    File(Bytes),
+    File(Contents),
     Link(Box<[u8]>),
     /// Names, sorted, and what they name.
     Directory(Box<[(Box<[u8]>, NodeId)]>),
-}
-
-/// A range of bytes that others share.
-#[derive(Clone)]
-struct Bytes {
-    all: Arc<[u8]>,
-    range: Range<usize>,
-}
-
-impl Bytes {
-    fn as_slice(&self) -> &[u8] {
-        &self.all[self.range.clone()]
-    }
 }
 
 impl Node {
@@ -75,7 +64,7 @@ impl Node {
 
     fn size(&self) -> u64 {
         match &self.content {
-            Content::File(bytes) => bytes.range.len() as u64,
+            Content::File(contents) => contents.len(),
             Content::Link(target) => target.len() as u64,
             Content::Directory(entries) => entries.len() as u64,
         }

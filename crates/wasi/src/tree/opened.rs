@@ -59,16 +59,8 @@ impl Opened {
         if position > i64::MAX as u64 {
             return Err(Errno::Inval);
         }
-        let Content::File(bytes) = &self.tree.node(self.node).content else { return Err(Errno::Isdir) };
-        let from = bytes.as_slice();
-        let mut from = &from[from.len().min(usize::try_from(position).unwrap_or(usize::MAX))..];
-        let all = from.len();
-        for buffer in buffers {
-            let (now, later) = from.split_at(buffer.len().min(from.len()));
-            buffer[..now.len()].copy_from_slice(now);
-            from = later;
-        }
-        Ok(all - from.len())
+        let Content::File(contents) = &self.tree.node(self.node).content else { return Err(Errno::Isdir) };
+        contents.read_at(position, buffers)
     }
 
     /// Reads from the current position.
