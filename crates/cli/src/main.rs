@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 mod artifact;
+mod bundle;
 mod cache;
 mod disassemble;
 mod files;

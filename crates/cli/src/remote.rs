@@ -1,9 +1,10 @@
 //! What commands that speak with a server share: which one, and how.
 
 use std::future::Future;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use selvedge_edge::client::{Client, Name, NameError};
+use selvedge_edge::client::{Client, Name, NameError, Roots};
 
 /// Which server.
 #[derive(clap::Args)]
@@ -14,13 +15,20 @@ pub(crate) struct RemoteArgs {
     /// $SELVEDGE_TOKEN
     #[arg(long, value_name = "URL")]
     to: Option<String>,
+    /// Certificates in PEM, one of which must vouch for a server with https; else
+    /// $SELVEDGE_CA, else those that this machine trusts
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 impl RemoteArgs {
     /// Speaks with it.
     pub(crate) fn run<F: Future<Output = Result<T>>, T>(&self, task: impl FnOnce(Client) -> F) -> Result<T> {
         let url = self.to.clone().or_else(|| variable("SELVEDGE_SERVER"));
-        let client = Client::new(url.as_deref().unwrap_or("http://127.0.0.1:8081"), variable("SELVEDGE_TOKEN"))?;
+        let url = url.as_deref().unwrap_or("http://127.0.0.1:8081");
+        let roots = self.ca.clone().or_else(|| variable("SELVEDGE_CA").map(PathBuf::from));
+        let roots = roots.map_or(Roots::System, Roots::File);
+        let client = Client::trusting(url, variable("SELVEDGE_TOKEN"), &roots)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.context("cannot wait for the network")?.block_on(task(client))
     }

@@ -1,14 +1,23 @@
-//! The services of `examples/`, built from source by `cargo xtask guests`, deployed and asked.
+//! The services of `examples/`, built from source by `cargo xtask guests`, deployed and asked; the one in Python is run by
+//! the interpreter that `cargo xtask modules` fetches.
 
 mod common;
 
-use common::{Answer, Edge, ask, root};
+use std::process::Command;
+
+use common::{Answer, Edge, SELVEDGE, ask, root};
 use selvedge_edge::client::{Event, Name};
 
 /// All of them answer alike, but for the language's name.
 async fn check(guest: &str, language: &str) {
     let edge = Edge::start().await;
     edge.deploy("hello", &root().join("target/guests").join(guest).with_extension("wasm")).await;
+    answers(&edge, language).await;
+    edge.server.stop().await;
+}
+
+/// What each of them answers and logs.
+async fn answers(edge: &Edge, language: &str) {
     let ask = |line: &str, body: &str| ask(edge.server.listen(), "hello.localhost", line, body);
     let is = |answer: Answer, status: &str, body: &str| {
         assert!(answer.head.starts_with(&format!("http/1.1 {status}")), "{}", answer.head);
@@ -22,8 +31,7 @@ async fn check(guest: &str, language: &str) {
     is(ask("POST /count", &body), "200", "480000 bytes, 10000 lines\n");
     is(ask("GET /nowhere", ""), "404", "there is nothing at /nowhere\n");
     streams(&ask("GET /numbers", ""));
-    assert_eq!(logged(&edge).await, ["nothing for GET /nowhere"]);
-    edge.server.stop().await;
+    assert_eq!(logged(edge).await, ["nothing for GET /nowhere"]);
 }
 
 /// What does not fit into the server's buffer is sent before the program has ended.
@@ -68,4 +76,19 @@ async fn a_service_in_assemblyscript() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_in_zig() {
     check("hello-zig", "Zig").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_in_python_is_a_script_that_an_interpreter_finds_in_its_bundle() {
+    let edge = Edge::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let interpreter = root().canonicalize().unwrap().join("target/modules/cpython.wasm");
+    let script = root().canonicalize().unwrap().join("examples/python-hello");
+    let mut command = Command::new(SELVEDGE);
+    command.current_dir(directory.path()).arg("deploy").arg(&interpreter).arg("--files").arg(&script);
+    command.args(["--arg", "python", "--arg", "/app.py", "--site", "hello", "--to"]);
+    let output = command.arg(format!("http://{}", edge.server.admin())).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    answers(&edge, "Python").await;
+    edge.server.stop().await;
 }

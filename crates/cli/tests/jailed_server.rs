@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use selvedge_edge::client::{Client, Name, Progress};
+use selvedge_edge::client::{Client, Name, Payload, Progress};
 
 const SELVEDGE: &str = env!("CARGO_BIN_EXE_selvedge");
 /// A line that does not come in this time does not come.
@@ -114,11 +114,11 @@ fn program(text: &str) -> String {
 }
 
 /// Deploys; the last that is told.
-fn deploy(server: &Server, module: String) -> Progress {
+fn deploy(server: &Server, payload: impl Into<Payload>) -> Progress {
     let mut last = None;
     let name = Name::new("site").unwrap();
     let client = server.client();
-    wait(client.deploy(&name, &[], module.into_bytes(), |progress| last = Some(progress))).unwrap();
+    wait(client.deploy(&name, &[], payload, |progress| last = Some(progress))).unwrap();
     last.unwrap()
 }
 
@@ -182,13 +182,13 @@ fn a_jailed_server_does_what_one_outside_does() {
     for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t000000000000000"] {
         assert!(each_thread_has(server.child.id(), line), "{line}");
     }
-    assert!(matches!(deploy(&server, program("one")), Progress::Deployed { version: 1, .. }));
+    assert!(matches!(deploy(&server, module(program("one"))), Progress::Deployed { version: 1, .. }));
     assert!(server.get("/").ends_with("one   "), "{}", server.get("/"));
     assert!(server.get_securely(&old).ends_with("one   "));
-    assert!(matches!(deploy(&server, program("two")), Progress::Deployed { version: 2, .. }));
+    assert!(matches!(deploy(&server, module(program("two"))), Progress::Deployed { version: 2, .. }));
     assert!(server.get("/").ends_with("two   "));
     // The compiler answers from another jail, by way of the broker.
-    let refused = deploy(&server, "(module (func (result i32)))".into());
+    let refused = deploy(&server, module("(module (func (result i32)))".into()));
     assert!(matches!(&refused, Progress::Failed { message, .. } if message.contains("type mismatch")), "{refused:?}");
     wait(server.client().rollback(&Name::new("site").unwrap(), None)).unwrap();
     assert!(server.get("/").ends_with("one   "));
@@ -211,8 +211,28 @@ fn a_jailed_server_does_what_one_outside_does() {
     let server = Server::start(&place.at("etc/edge.toml"), &["--jail-gaps"]);
     server.says("jailed: ");
     assert!(server.get("/").ends_with("one   "));
-    assert!(matches!(deploy(&server, program("three")), Progress::Deployed { version: 3, .. }));
+    assert!(matches!(deploy(&server, module(program("three"))), Progress::Deployed { version: 3, .. }));
+    assert!(matches!(deploy(&server, bundle(program("four"), "word")), Progress::Deployed { version: 4, .. }));
+    assert!(server.get("/").ends_with("four  ") && server.get("/file").ends_with("word"), "{}", server.get("/file"));
     stop(server);
+    let server = Server::start(&place.at("etc/edge.toml"), &[]);
+    assert!(server.get("/file").ends_with("word"), "it is kept: {}", server.get("/file"));
+    stop(server);
+}
+
+fn module(text: String) -> Payload {
+    text.into_bytes().into()
+}
+
+/// A program with a file beside it.
+fn bundle(module: String, text: &str) -> Payload {
+    let mut archive = tar::Builder::new(tempfile::tempfile().unwrap());
+    for (name, contents) in [("app.wat", module.as_str()), ("assets/file", text)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(contents.len() as u64);
+        archive.append_data(&mut header, name, contents.as_bytes()).unwrap();
+    }
+    Payload::Bundle(archive.into_inner().unwrap())
 }
 
 fn stop(mut server: Server) {
@@ -227,6 +247,6 @@ fn a_server_that_is_not_jailed_says_so() {
     let server = Server::start(&place.at("etc/edge.toml"), &["--unjailed"]);
     server.says("warning: neither the server nor compilers are jailed, as --unjailed asks");
     assert!(each_thread_has(server.child.id(), "Seccomp:\t0") || each_thread_has(std::process::id(), "Seccomp:\t2"));
-    assert!(matches!(deploy(&server, program("one")), Progress::Deployed { version: 1, .. }));
+    assert!(matches!(deploy(&server, module(program("one"))), Progress::Deployed { version: 1, .. }));
     stop(server);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use selvedge_edge::client::{Client, Name, Progress};
+use selvedge_edge::client::{Client, Name, Payload, Progress};
 
 /// Within this a kill comes: time for a few deploys.
 const DELAY_MAX_US: u64 = 150_000;
@@ -39,11 +39,19 @@ impl Server {
         Server { child, site, admin }
     }
 
-    /// What the site answers; nothing if there is none yet.
+    /// What the site answers, its program and its file alike; nothing if there is none yet.
     fn answer(&self) -> Option<u32> {
+        let program = self.get("/")?;
+        if has_file(program) {
+            assert_eq!(self.get("/number"), Some(program), "a version's file is that version's");
+        }
+        Some(program)
+    }
+
+    fn get(&self, path: &str) -> Option<u32> {
         let mut stream = TcpStream::connect(&self.site).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream.write_all(b"GET / HTTP/1.0\r\nHost: site.localhost\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: site.localhost\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -64,11 +72,31 @@ fn program(number: u32) -> String {
     )
 }
 
-/// Deploys a program; whether that was acknowledged.
-async fn deploy(admin: &str, module: String) -> bool {
+/// Every other version has a file beside its program.
+fn has_file(number: u32) -> bool {
+    number.is_multiple_of(2)
+}
+
+/// A module, or a bundle.
+fn payload(number: u32) -> Payload {
+    let (module, file) = (program(number).into_bytes(), format!("{number:05}\n").into_bytes());
+    if !has_file(number) {
+        return module.into();
+    }
+    let mut archive = tar::Builder::new(tempfile::tempfile().unwrap());
+    for (name, contents) in [("app.wat", module), ("assets/number", file)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(contents.len() as u64);
+        archive.append_data(&mut header, name, &contents[..]).unwrap();
+    }
+    Payload::Bundle(archive.into_inner().unwrap())
+}
+
+/// Deploys a version; whether that was acknowledged.
+async fn deploy(admin: &str, number: u32) -> bool {
     let client = Client::new(&format!("http://{admin}"), None).unwrap();
     let (site, mut last) = (Name::new("site").unwrap(), None);
-    let done = client.deploy(&site, &[], module.into_bytes(), |progress| last = Some(progress));
+    let done = client.deploy(&site, &[], payload(number), |progress| last = Some(progress));
     // Also if the connection broke off right after it.
     let _ = done.await;
     matches!(last, Some(Progress::Deployed { .. }))
@@ -100,7 +128,7 @@ fn a_server_that_is_killed_loses_no_acknowledged_deploy() {
             });
             while !killer.is_finished() {
                 tried += 1;
-                if runtime.block_on(deploy(&server.admin, program(tried))) {
+                if runtime.block_on(deploy(&server.admin, tried)) {
                     (acknowledged, all_acknowledged) = (tried, all_acknowledged + 1);
                 } else {
                     broken_off += 1;

@@ -46,6 +46,7 @@ if (form) {
   };
 
   const deploy = async module => {
+    const bundle = module.name?.endsWith(".tar");
     if (!form.reportValidity()) return;
     document.getElementById("stages").replaceChildren();
     document.getElementById("failure").hidden = true;
@@ -53,7 +54,7 @@ if (form) {
     try {
       const response = await fetch(`/try?site=${encodeURIComponent(form.elements.site.value)}`, {
         method: "POST",
-        headers: { "content-type": "application/wasm", "x-selvedge-form": form.elements.form.value },
+        headers: { "content-type": bundle ? "application/x-tar" : "application/wasm", "x-selvedge-form": form.elements.form.value },
         body: module,
       });
       if (!response.ok) throw new Error((await response.json()).error);

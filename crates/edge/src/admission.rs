@@ -33,11 +33,16 @@ impl Gate {
         Gate { limits, instances, waiting: AtomicU32::new(0), rate }
     }
 
-    /// Admits a request, at once or after a while.
-    pub(crate) async fn admit(&self, slots: &Arc<Semaphore>) -> Result<Admission, Refusal> {
-        if let Some(rate) = self.rate.as_ref().filter(|rate| !rate.allows(Instant::now())) {
-            return Err(Refusal::RateLimit(rate.per_second));
+    /// Counts a request, if there are not too many of them.
+    pub(crate) fn count(&self) -> Result<(), Refusal> {
+        match self.rate.as_ref().filter(|rate| !rate.allows(Instant::now())) {
+            Some(rate) => Err(Refusal::RateLimit(rate.per_second)),
+            None => Ok(()),
         }
+    }
+
+    /// Admits a request that was counted to an instance, at once or after a while.
+    pub(crate) async fn admit(&self, slots: &Arc<Semaphore>) -> Result<Admission, Refusal> {
         if let Ok(instance) = self.instances.clone().try_acquire_owned()
             && let Ok(slot) = slots.clone().try_acquire_owned()
         {

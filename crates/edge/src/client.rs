@@ -1,27 +1,26 @@
 //! A client of the admin API, for commands and tests.
 
-use std::time::Duration;
-
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1;
 use hyper::header;
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::net::TcpStream;
+
+use crate::bundle::BUNDLE_TYPE;
+use crate::dial::{Dial, DialError};
+use crate::payload::Outgoing;
 
 pub use crate::admin::{Activity, SiteActivity, SiteInfo};
 pub use crate::deploy::{Progress, Stage};
+pub use crate::dial::Roots;
 pub use crate::logs::{Entry, Event};
 pub use crate::metrics::Counted;
 pub use crate::name::{Host, Name, NameError, Prefix};
+pub use crate::payload::Payload;
 pub use crate::server::Health;
-pub use crate::store::{Canary, SiteRecord, VersionRecord};
+pub use crate::store::{BundleRecord, BundleSummary, Canary, SiteRecord, VersionRecord};
 
-/// Time in which a server must take a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest answer that is not streamed, and longest line of one that is.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -29,6 +28,7 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     authority: String,
+    dial: Dial,
     token: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub struct DeployOrder {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The address is none. The user's mistake.
-    #[error("{0:?} is no address of a server; write one like http://127.0.0.1:8081")]
+    #[error("{0:?} is no address of a server; write one like http://127.0.0.1:8081 or https://edge.example:8081")]
     Address(String),
     /// The server cannot be reached.
     #[error("cannot reach the server at {authority}: {source}; is it running? `selvedge serve` starts one")]
@@ -59,6 +59,23 @@ pub enum ClientError {
         /// Why not.
         source: std::io::Error,
     },
+    /// It is not who it should be, as far as is known here.
+    #[error(
+        "the server at {authority} is not to be trusted: {message}; if its certificate is your own, name the one that \
+         vouches for it: --ca FILE"
+    )]
+    Untrusted {
+        /// Which.
+        authority: String,
+        /// Why not.
+        message: String,
+    },
+    /// The certificates to trust cannot be read. The user's to mend.
+    #[error("certificates to trust: {0}")]
+    Roots(String),
+    /// What is to be deployed cannot be read. The user's to look after.
+    #[error("cannot read what is to be deployed: {0}")]
+    Payload(std::io::Error),
     /// It does not speak as it should.
     #[error("the server at {authority} does not answer as it should: {message}")]
     Answer {
@@ -78,16 +95,27 @@ pub enum ClientError {
 }
 
 impl Client {
-    /// A client of the server at a URL, with a token if it asks for one.
+    /// A client of the server at a URL, with a token if it asks for one. For https the certificates count that this
+    /// machine trusts.
     ///
     /// # Errors
-    /// If the URL is not `http://HOST:PORT`.
+    /// If the URL is neither `http://HOST:PORT` nor `https://HOST:PORT`.
     pub fn new(url: &str, token: Option<String>) -> Result<Client, ClientError> {
+        Client::trusting(url, token, &Roots::System)
+    }
+
+    /// As [`Client::new`], with a choice of whose word is taken for who the server is.
+    ///
+    /// # Errors
+    /// If the URL is none, or the certificates cannot be read.
+    pub fn trusting(url: &str, token: Option<String>, roots: &Roots) -> Result<Client, ClientError> {
         let wrong = || ClientError::Address(url.to_string());
         let uri: Uri = url.parse().map_err(|_| wrong())?;
-        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(wrong)?;
-        let port = authority.port_u16().unwrap_or(80);
-        Ok(Client { authority: format!("{}:{port}", authority.host()), token })
+        let dial = Dial::new(&uri, roots).map_err(|error| match error {
+            DialError::Roots(message) => ClientError::Roots(message),
+            _ => wrong(),
+        })?;
+        Ok(Client { authority: dial.authority(), dial, token })
     }
 
     fn answer(&self, message: impl std::fmt::Display) -> ClientError {
@@ -95,40 +123,42 @@ impl Client {
     }
 
     /// Sends a request, and returns the answer unless it is a refusal.
-    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, ClientError> {
-        self.send_with(method, path, None, body).await
+    async fn send(&self, method: Method, path: &str) -> Result<Response<Incoming>, ClientError> {
+        self.send_with(method, path, &[], Outgoing::Whole(Bytes::new())).await
     }
 
-    /// The same, with a header more.
+    /// The same, with more headers and a body.
     async fn send_with(
         &self,
         method: Method,
         path: &str,
-        more: Option<(&str, String)>,
-        body: Vec<u8>,
+        more: &[(&str, String)],
+        body: Outgoing,
     ) -> Result<Response<Incoming>, ClientError> {
-        let connect = |source| ClientError::Connect { authority: self.authority.clone(), source };
-        let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await;
-        let stream = stream.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())).map_err(connect)?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.answer(error))?;
-        // It ends with the last of sender and answer; what goes wrong shows there.
-        tokio::spawn(connection);
+        let mut sender = self.dial.connect().await.map_err(|error| self.unconnected(error))?;
         let mut request = Request::builder().method(method).uri(path);
         request = request.header(header::HOST, &self.authority).header(crate::admin::CLIENT_HEADER, "1");
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        if let Some((name, value)) = more {
-            request = request.header(name, value);
+        for (name, value) in more {
+            request = request.header(*name, value);
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|error| self.answer(error))?;
+        let request = request.body(body).map_err(|error| self.answer(error))?;
         let response = sender.send_request(request).await.map_err(|error| self.answer(error))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         Err(self.refused(status, &self.collect(response).await?))
+    }
+
+    fn unconnected(&self, error: DialError) -> ClientError {
+        let authority = self.authority.clone();
+        match error {
+            DialError::Connect(source) => ClientError::Connect { authority, source },
+            error => ClientError::Untrusted { authority, message: error.to_string() },
+        }
     }
 
     fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
@@ -144,7 +174,7 @@ impl Client {
     }
 
     async fn json<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, ClientError> {
-        let response = self.send(method, path, Vec::new()).await?;
+        let response = self.send(method, path).await?;
         serde_json::from_slice(&self.collect(response).await?).map_err(|error| self.answer(error))
     }
 
@@ -169,7 +199,7 @@ impl Client {
         Ok(())
     }
 
-    /// Deploys a module, and tells of each stage as it is passed. The last progress says how it went.
+    /// Deploys a module or bundle, and tells of each stage as it is passed. The last progress says how it went.
     ///
     /// # Errors
     /// If the server cannot be reached or refuses to begin.
@@ -177,11 +207,11 @@ impl Client {
         &self,
         site: &Name,
         hosts: &[Host],
-        module: Vec<u8>,
+        payload: impl Into<Payload>,
         progress: impl FnMut(Progress),
     ) -> Result<(), ClientError> {
         let order = DeployOrder { hosts: hosts.to_vec(), ..DeployOrder::default() };
-        self.deploy_as(site, &order, module, progress).await
+        self.deploy_as(site, &order, payload, progress).await
     }
 
     /// As [`Client::deploy`], with all that can be asked for.
@@ -192,7 +222,7 @@ impl Client {
         &self,
         site: &Name,
         order: &DeployOrder,
-        module: Vec<u8>,
+        payload: impl Into<Payload>,
         progress: impl FnMut(Progress),
     ) -> Result<(), ClientError> {
         let DeployOrder { hosts, path, canary, signature } = order;
@@ -203,7 +233,11 @@ impl Client {
         let path = format!("/v1/sites/{site}/versions?{}", parameters.join("&"));
         let signature = signature.as_ref().map(|text| serde_json::Value::from(text.as_str()).to_string());
         let signature = signature.map(|json| (crate::admin::SIGNATURE_HEADER, json));
-        let response = self.send_with(Method::POST, &path, signature, module).await?;
+        let payload = payload.into();
+        let kind = if matches!(payload, Payload::Bundle(_)) { BUNDLE_TYPE } else { "application/wasm" };
+        let headers: Vec<_> = signature.into_iter().chain([("content-type", kind.to_string())]).collect();
+        let body = Outgoing::of(payload).map_err(ClientError::Payload)?;
+        let response = self.send_with(Method::POST, &path, &headers, body).await?;
         self.lines(response, progress).await
     }
 
@@ -262,7 +296,7 @@ impl Client {
     /// # Errors
     /// As the server answers.
     pub async fn delete(&self, site: &Name) -> Result<(), ClientError> {
-        self.send(Method::DELETE, &format!("/v1/sites/{site}"), Vec::new()).await.map(drop)
+        self.send(Method::DELETE, &format!("/v1/sites/{site}")).await.map(drop)
     }
 
     /// The lines of a site's log; those to come, too, if it is followed.
@@ -270,7 +304,7 @@ impl Client {
     /// # Errors
     /// As the server answers.
     pub async fn logs(&self, site: &Name, follow: bool, each: impl FnMut(Entry)) -> Result<(), ClientError> {
-        let response = self.send(Method::GET, &format!("/v1/sites/{site}/logs?follow={follow}"), Vec::new()).await?;
+        let response = self.send(Method::GET, &format!("/v1/sites/{site}/logs?follow={follow}")).await?;
         self.lines(response, each).await
     }
 
@@ -287,7 +321,7 @@ impl Client {
     /// # Errors
     /// As the server answers.
     pub async fn metrics(&self) -> Result<String, ClientError> {
-        let response = self.send(Method::GET, "/metrics", Vec::new()).await?;
+        let response = self.send(Method::GET, "/metrics").await?;
         let body = self.collect(response).await?;
         String::from_utf8(body.to_vec()).map_err(|error| self.answer(error))
     }

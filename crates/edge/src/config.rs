@@ -12,6 +12,9 @@
 //! [limits]
 //! memory = "64MiB"
 //!
+//! [traces]
+//! endpoint = "http://127.0.0.1:4318/v1/traces"
+//!
 //! [tenants.acme]
 //! tokens = ["sha256:…"]
 //! limits = { wall = "5s", instances = 20 }
@@ -25,24 +28,28 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
 use crate::limits::{CERTIFICATES_MAX, MEMORY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
 use crate::name::Name;
+use crate::schema::{Address, WeightNumber};
 
 /// Largest file.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// What the server does.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where clients connect.
     #[serde(deserialize_with = "address")]
+    #[schemars(with = "Address")]
     pub listen: SocketAddr,
     /// Where operators connect.
     #[serde(deserialize_with = "address")]
+    #[schemars(with = "Address")]
     pub admin: SocketAddr,
     /// Where clients connect by TLS, if they can.
     pub tls: Option<TlsConfig>,
@@ -52,27 +59,34 @@ pub struct Config {
     pub slots: u32,
     /// Say each request on stderr.
     pub access_log: bool,
+    /// Where spans of requests are sent, if they are.
+    pub traces: Option<TracesConfig>,
     /// Policy of tenants that have none of their own.
     policy: Option<PathBuf>,
     /// Limits of tenants that have none of their own.
+    #[schemars(with = "SiteLimits")]
     limits: toml::Table,
     /// Who may deploy. Without any there is one, `default`, and the admin API asks for no token.
     tenants: BTreeMap<Name, Tenant>,
 }
 
 /// TLS: where, and with which certificates.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
     /// Where clients connect.
     #[serde(deserialize_with = "address")]
+    #[schemars(with = "Address")]
     pub listen: SocketAddr,
+    /// Whether operators, too, connect by TLS, and only so.
+    #[serde(default)]
+    pub admin: bool,
     /// Each is for the names in it. Whoever asks for none of them gets the first.
     pub certificates: Vec<CertificateConfig>,
 }
 
 /// A certificate and its key, as files in PEM.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateConfig {
     /// The certificate, and after it those that vouch for it.
@@ -81,12 +95,51 @@ pub struct CertificateConfig {
     pub key: PathBuf,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Traces by OpenTelemetry: a span for each request.
+#[derive(Clone, PartialEq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TracesConfig {
+    /// A collector's URL for OTLP over HTTP: `http://127.0.0.1:4318/v1/traces`.
+    pub endpoint: String,
+    /// What this server is called in traces.
+    #[serde(default = "service")]
+    pub service: String,
+    /// Of requests that are in no trace yet, those that begin one: from 0 to 1. Others are as their clients say.
+    #[serde(default = "all", deserialize_with = "share")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub share: f64,
+    /// Certificates that vouch for a collector with https, in PEM; those of the machine if none is named.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+}
+
+fn service() -> String {
+    "selvedge".into()
+}
+
+fn all() -> f64 {
+    1.0
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    let wrong = || de::Error::custom(format!("found {share}, expected a share from 0.0 to 1.0"));
+    Some(share).filter(|share| (0.0..=1.0).contains(share)).ok_or_else(wrong)
+}
+
+/// Somebody who deploys sites.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Tenant {
+    /// Hashes of the tokens that act for it; made by `printf %s TOKEN | sha256sum`.
     tokens: Vec<TokenHash>,
+    /// What it has of the processors beside others.
+    #[schemars(with = "WeightNumber")]
     weight: Weight,
+    /// What its modules may ask for, instead of what all may.
     policy: Option<PathBuf>,
+    /// Its limits, where they are not those of all.
+    #[schemars(with = "SiteLimits")]
     limits: toml::Table,
 }
 
@@ -163,6 +216,7 @@ impl Default for Config {
             state: PathBuf::from("selvedge-state"),
             slots: SLOTS_DEFAULT,
             access_log: false,
+            traces: None,
             policy: None,
             limits: toml::Table::new(),
             tenants: BTreeMap::new(),
@@ -240,6 +294,11 @@ impl Config {
         let policies = self.tenants.values().map(|tenant| &tenant.policy).chain([&self.policy]);
         let policies = policies.filter_map(|policy| policy.as_deref());
         certificates.flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()]).chain(policies)
+    }
+
+    /// Whether operators connect by TLS.
+    pub fn admin_by_tls(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.admin)
     }
 
     /// Whether the admin API asks for no token.
@@ -434,6 +493,11 @@ mod tests {
                 &["edge.toml:3:", "tls.certificates: ", "missing field `key`"],
             ),
             ("[tls]\ncertificates = []", &["edge.toml:1", "missing field `listen`"]),
+            ("[traces]\nshare = 0.5", &["edge.toml:1", "missing field `endpoint`"]),
+            (
+                "[traces]\nendpoint = \"http://a\"\nshare = 1.5",
+                &["edge.toml:3:", "traces.share: ", "found 1.5, expected a share from 0.0 to 1.0"],
+            ),
             ("a = [", &["edge.toml:1"]),
         ] {
             let error = error(text);

@@ -27,6 +27,9 @@ pub enum EdgeError {
     /// Certificates. The operator's.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
+    /// Traces cannot be sent where they should be. The operator's.
+    #[error("{0}")]
+    Traces(String),
     /// A tenant's policy cannot be read. The operator's.
     #[error("{0}")]
     Policy(String),
@@ -51,6 +54,9 @@ pub enum EdgeError {
     /// A version cannot be run. Its maker's.
     #[error("{0}")]
     Unfit(String),
+    /// An archive is no bundle. Its maker's.
+    #[error("{0}")]
+    Bundle(String),
     /// The compiler. Says whose.
     #[error(transparent)]
     Compile(#[from] crate::deploy::CompileError),

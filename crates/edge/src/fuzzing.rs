@@ -1,6 +1,9 @@
 //! Entrances for tests with random input (`tests/random.rs`). What each says holds for any input.
 
+use std::io::Write;
+
 use crate::Config;
+use crate::bundle::Bundle;
 use crate::guest::cgi::head::Parser;
 
 /// What a program writes first is the same head, or refused for the same reason, however it is cut into writes.
@@ -28,6 +31,26 @@ fn head(bytes: &[u8], piece_bytes: usize) -> (String, usize) {
         }
     }
     (format!("{:?}", parser.unfinished()), taken)
+}
+
+/// Any bytes are a bundle whose files are within it, or refused by name.
+///
+/// # Panics
+/// If they are not.
+pub fn bundle(bytes: &[u8]) {
+    let mut file = tempfile::tempfile().expect("there is room for a temporary file");
+    file.write_all(bytes).expect("there is room for a temporary file");
+    match Bundle::read(file) {
+        Ok(bundle) => {
+            let (length, summary) = (bytes.len() as u64, bundle.summary());
+            assert!(summary.asset_bytes <= length, "{summary:?} in {length} bytes");
+            let module = bundle.module().map(|mut module| std::io::copy(&mut module, &mut std::io::sink()));
+            let module_bytes = module.map_or(0, |copied| copied.expect("the program can be read"));
+            assert!(summary.asset_bytes + module_bytes <= length, "files overlap");
+            assert!(summary.assets > 0 || bundle.module().is_some(), "it is for something");
+        }
+        Err(refused) => assert!(refused.to_string().contains("bundle"), "{refused}"),
+    }
 }
 
 /// Any text is a configuration, or a mistake in a line of it.

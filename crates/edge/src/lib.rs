@@ -1,11 +1,11 @@
 //! The edge server: many tenants' sites in one process, a fresh instance for every request.
 //!
 //! ```text
-//!   client ─► accept ─► route ─► admit ─► resolve ─► acquire ─► call ─► respond ─► recycle      serve.rs
-//!                         │        │         │          │         │
-//!                       route   admission   site     runtime    guest (a trait; CGI)
-//!                         ▲                  ▲
-//!   operator ─► admin ─► deploy: upload, compile (elsewhere), verify, link, check, store, switch  deploy/
+//!   client ─► accept ─► route ─► resolve ─► file ─► admit ─► acquire ─► call ─► respond ─► recycle      serve.rs
+//!                         │        │         │        │         │         │
+//!                       route     site     bundle  admission  runtime   guest (a trait; CGI)
+//!                         ▲        ▲
+//!   operator ─► admin ─► deploy: upload, unpack, compile (elsewhere), verify, link, check, store, switch  deploy/
 //!                         │
 //!                       store: records and blobs, whole or not at all
 //! ```
@@ -28,10 +28,12 @@
 
 mod admin;
 mod admission;
+mod bundle;
 pub mod client;
 pub mod config;
 mod connection;
 mod deploy;
+mod dial;
 mod error;
 mod exchange;
 #[doc(hidden)]
@@ -42,17 +44,20 @@ pub mod limits;
 mod logs;
 mod metrics;
 mod name;
+mod payload;
 mod policy;
 mod prepared;
 mod refusal;
 mod respond;
 mod route;
+pub mod schema;
 mod serve;
 mod server;
 pub mod signals;
 mod site;
 pub mod store;
 mod tls;
+mod traces;
 mod turns;
 mod upload;
 

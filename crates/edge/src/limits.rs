@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::{ByteCount, TimeSpan};
@@ -76,6 +77,20 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 10;
 
 /// Largest module that can be deployed.
 pub const MODULE_BYTES_MAX: u64 = 128 << 20;
+/// Largest bundle.
+pub const BUNDLE_BYTES_MAX: u64 = 512 << 20;
+/// Files and directories of a bundle.
+pub const BUNDLE_ENTRIES_MAX: usize = 20_000;
+/// Longest name in a bundle, of all its segments together.
+pub const BUNDLE_NAME_BYTES_MAX: usize = 512;
+/// How deep its files lie.
+pub const BUNDLE_DEPTH_MAX: usize = 32;
+/// What a bundle's archive says of one entry beside its header: long names, times, owners.
+pub const BUNDLE_NOTE_BYTES_MAX: u64 = 64 << 10;
+/// Arguments that a bundle gives its program.
+pub const BUNDLE_ARGS_MAX: usize = 100;
+/// All of them together.
+pub const BUNDLE_ARG_BYTES_MAX: u64 = 16 << 10;
 /// Time in which a module must be compiled.
 pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What is kept of what a compiler says.
@@ -92,6 +107,14 @@ pub const SITES_MAX: usize = 10_000;
 pub const OPEN_FILES_MAX: usize = CONNECTIONS_MAX + ADMIN_CONNECTIONS_MAX + 2 * SITES_MAX + 1_000;
 /// Hosts of a site.
 pub const HOSTS_MAX: usize = 32;
+/// Spans on their way to the collector; more are dropped and counted.
+pub const SPAN_QUEUE_MAX: usize = 4_096;
+/// Spans that are sent at once.
+pub const SPAN_BATCH_MAX: usize = 512;
+/// How long a span waits for others.
+pub const SPAN_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Time in which a collector must take a batch.
+pub const SPAN_SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// A body in JSON for the admin API.
 pub const ADMIN_BODY_BYTES_MAX: usize = 64 << 10;
 /// A form of the dashboard.
@@ -119,7 +142,7 @@ const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX);
 
 /// What a tenant's sites may use. `memory`, `wall`, `cpu`, bodies and log are of one request; the others of all the
 /// tenant's requests together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SiteLimits {
     /// Memory of an instance.

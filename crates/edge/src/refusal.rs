@@ -21,6 +21,10 @@ pub(crate) enum Refusal {
     NoPath(String),
     /// The site is being loaded.
     Loading,
+    /// The version has files alone, and none for this path.
+    NoFile,
+    /// A file cannot be asked for so.
+    FileMethod,
     /// The site has no version yet, or it could not be loaded.
     NoVersion,
     RequestBodyLimit(ByteCount),
@@ -62,6 +66,8 @@ impl Refusal {
             Refusal::HeadLimit => "request_head_limit",
             Refusal::NoSite(_) | Refusal::NoPath(_) => "no_site",
             Refusal::Loading => "loading",
+            Refusal::NoFile => "no_file",
+            Refusal::FileMethod => "method_not_allowed",
             Refusal::NoVersion => "no_version",
             Refusal::RequestBodyLimit(_) => "request_body_limit",
             Refusal::RequestBodyStalled => "request_body_stalled",
@@ -89,7 +95,8 @@ impl Refusal {
         match self {
             Refusal::BadRequest(_) | Refusal::RequestBodyBroken | Refusal::ClientGone => StatusCode::BAD_REQUEST,
             Refusal::HeadLimit => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Refusal::NoSite(_) | Refusal::NoPath(_) => StatusCode::NOT_FOUND,
+            Refusal::NoSite(_) | Refusal::NoPath(_) | Refusal::NoFile => StatusCode::NOT_FOUND,
+            Refusal::FileMethod => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::RequestBodyLimit(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::RequestBodyStalled => StatusCode::REQUEST_TIMEOUT,
             Refusal::RateLimit(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -109,6 +116,11 @@ impl Refusal {
         matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
     }
 
+    /// Whether it is nobody's fault, and its line in the log says it all: a file that is not there.
+    pub(crate) fn is_usual(&self) -> bool {
+        matches!(self, Refusal::NoFile | Refusal::FileMethod)
+    }
+
     /// More, for the log.
     pub(crate) fn detail(&self) -> Option<&str> {
         if let Refusal::Trap { backtrace, .. } = self { Some(backtrace) } else { None }
@@ -123,6 +135,8 @@ impl fmt::Display for Refusal {
             Refusal::NoSite(host) => write!(f, "no site is deployed for the host {host:?}"),
             Refusal::NoPath(host) => write!(f, "no site of the host {host:?} answers for this path"),
             Refusal::Loading => f.write_str("the site is being loaded"),
+            Refusal::NoFile => f.write_str("the site has no file for this path, and no program"),
+            Refusal::FileMethod => f.write_str("a file can be asked for by GET and HEAD alone"),
             Refusal::NoVersion => f.write_str("the site has no version that can be run"),
             Refusal::RequestBodyLimit(max) => write!(f, "the request's body is longer than the site's limit of {max}"),
             Refusal::RequestBodyStalled => f.write_str("the request's body did not come in time"),

@@ -9,22 +9,26 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{Method, Response};
 use selvedge_runtime::CallError;
 
 use crate::admission::Admission;
+use crate::bundle::{Given, Sending};
 use crate::connection::CutOff;
 use crate::exchange::{Exchange, Fault, Head, Standing};
 use crate::guest::{Ending, Used};
 use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
 use crate::logs::{self, Event};
 use crate::metrics::Outcome;
+use crate::name::Host;
 use crate::refusal::Refusal;
 use crate::site::{Deployment, Site};
+use crate::traces::{Ended, Span, Traces};
 use crate::turns::Fair;
 
 /// What clients and logs know a request by.
@@ -136,6 +140,7 @@ pub(crate) struct Ticket {
     status: u16,
     bytes: u64,
     used: Used,
+    traced: Option<Traced>,
     /// What of the body is sent at once.
     piece_bytes_max: usize,
     closed: bool,
@@ -157,6 +162,7 @@ impl Ticket {
             status: 0,
             bytes: 0,
             used,
+            traced: None,
             piece_bytes_max,
             closed: false,
         }
@@ -172,6 +178,21 @@ impl Ticket {
         self.deployment = Some(deployment.clone());
     }
 
+    /// Begins a span for it, if one is wanted; the program is told.
+    pub(crate) fn trace(&mut self, traces: &Arc<Traces>, parts: &mut Parts, host: &Host) {
+        let span = traces.begin(parts, host.as_str());
+        self.traced = span.map(|span| Traced { traces: traces.clone(), span, waited: Duration::ZERO });
+    }
+
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.is_some()
+    }
+
+    /// It has an instance, and asked for it then.
+    pub(crate) fn waited(&mut self, since: Instant) {
+        self.traced.iter_mut().for_each(|traced| traced.waited = since.elapsed());
+    }
+
     /// What its instance has used.
     pub(crate) fn add_used(&mut self, used: Used) {
         self.used = used;
@@ -179,7 +200,7 @@ impl Ticket {
 
     /// A body that is complete.
     fn whole_body(&self, bytes: Bytes) -> ResponseBody {
-        ResponseBody { rest: bytes, piece_bytes_max: self.piece_bytes_max, streaming: None }
+        ResponseBody { rest: bytes, piece_bytes_max: self.piece_bytes_max, later: Later::Nothing }
     }
 
     /// Closes it.
@@ -190,7 +211,10 @@ impl Ticket {
         let name = refusal.map(Refusal::name);
         let outcome = Outcome { status: self.status, took, bytes: self.bytes, used: self.used, error: name };
         site.counters.add(&outcome, self.deployment.as_ref().map(|deployment| &deployment.counters));
-        if let Some(refusal) = refusal {
+        if let Some(traced) = self.traced.take() {
+            traced.end(&self.id, site, self.deployment.as_deref(), &outcome);
+        }
+        if let Some(refusal) = refusal.filter(|refusal| !refusal.is_usual()) {
             let backtrace = refusal.detail().map(|detail| format!("\n{detail}")).unwrap_or_default();
             let message = format!("{refusal}{backtrace}");
             site.log.add(&self.id, Event::Failure { name: refusal.name().to_string(), message });
@@ -200,17 +224,45 @@ impl Ticket {
     }
 }
 
+/// A request whose span is sent when it is over.
+struct Traced {
+    traces: Arc<Traces>,
+    span: Box<Span>,
+    waited: Duration,
+}
+
+impl Traced {
+    fn end(self, id: &str, site: &Site, deployment: Option<&Deployment>, outcome: &Outcome) {
+        let Traced { traces, span, waited } = self;
+        let version = deployment.map(|deployment| deployment.version);
+        traces.end(*span, &Ended { request_id: id, site: &site.key, version, waited, outcome });
+    }
+}
+
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.close(Some(&Refusal::ClientGone));
     }
 }
 
-/// The body of a response: what is there, then what the guest still writes.
+/// The body of a response: what is there, then what is still to come.
 pub(crate) struct ResponseBody {
     rest: Bytes,
     piece_bytes_max: usize,
-    streaming: Option<Box<Streaming>>,
+    later: Later,
+}
+
+enum Later {
+    Nothing,
+    /// From a guest that goes on.
+    Guest(Box<Streaming>),
+    File(Box<FileBody>),
+}
+
+struct FileBody {
+    sending: Sending,
+    ticket: Ticket,
+    _under_way: Arc<()>,
 }
 
 struct Streaming {
@@ -250,10 +302,34 @@ pub(crate) fn streaming(mut ticket: Ticket, running: Running) -> Response<Respon
     ticket.status = head.status.as_u16();
     let (id, piece_bytes_max) = (id_value(&ticket.id), ticket.piece_bytes_max);
     let exchange = running.exchange.clone();
-    let streaming = Some(Box::new(Streaming { running: Some(running), exchange, ticket }));
-    let mut response = Response::new(ResponseBody { rest: Bytes::new(), piece_bytes_max, streaming });
+    let later = Later::Guest(Box::new(Streaming { running: Some(running), exchange, ticket }));
+    let mut response = Response::new(ResponseBody { rest: Bytes::new(), piece_bytes_max, later });
     (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
     response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+/// A file, or word of it. Whoever stops the server waits until `under_way` is dropped.
+pub(crate) fn file(mut ticket: Ticket, given: Given, under_way: Arc<()>) -> Response<ResponseBody> {
+    let Given { status, mut headers, body } = given;
+    ticket.status = status.as_u16();
+    headers.insert(REQUEST_ID, id_value(&ticket.id));
+    if let (Some(body), &Method::HEAD) = (&body, &ticket.method) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes()));
+    }
+    let mut response = match body.filter(|body| body.bytes() > 0 && ticket.method != Method::HEAD) {
+        Some(body) => {
+            let piece_bytes_max = ticket.piece_bytes_max;
+            let sending = Sending::new(body, piece_bytes_max);
+            let later = Later::File(Box::new(FileBody { sending, ticket, _under_way: under_way }));
+            Response::new(ResponseBody { rest: Bytes::new(), piece_bytes_max, later })
+        }
+        None => {
+            ticket.close(None);
+            Response::new(ticket.whole_body(Bytes::new()))
+        }
+    };
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
     response
 }
 
@@ -266,6 +342,9 @@ pub(crate) fn refused(mut ticket: Ticket, refusal: &Refusal) -> Response<Respons
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(ERROR, HeaderValue::from_static(refusal.name()));
+    if *refusal == Refusal::FileMethod {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
     if refusal.is_passing() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     }
@@ -330,6 +409,32 @@ impl Streaming {
     }
 }
 
+impl FileBody {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let piece = ready!(self.sending.poll_piece(context));
+        match &piece {
+            Some(Ok(piece)) => self.ticket.bytes += piece.len() as u64,
+            Some(Err(error)) => self.ticket.close(Some(&Refusal::Internal(format!("a file cannot be read: {error}")))),
+            None => {}
+        }
+        // Nobody asks for what comes after the last piece.
+        if self.sending.bytes_left() == 0 {
+            self.ticket.close(None);
+        }
+        Poll::Ready(piece)
+    }
+}
+
+impl Later {
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        match self {
+            Later::Nothing => Poll::Ready(None),
+            Later::Guest(streaming) => streaming.poll_piece(context),
+            Later::File(file) => file.poll_piece(context),
+        }
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
@@ -337,8 +442,7 @@ impl Body for ResponseBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = self.get_mut();
         if this.rest.is_empty() {
-            let Some(streaming) = &mut this.streaming else { return Poll::Ready(None) };
-            match ready!(streaming.poll_piece(context)) {
+            match ready!(this.later.poll_piece(context)) {
                 Some(Ok(piece)) => this.rest = piece,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
@@ -349,13 +453,19 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.streaming.is_none()
+        let later = match &self.later {
+            Later::Nothing => false,
+            Later::Guest(_) => true,
+            Later::File(file) => file.sending.bytes_left() > 0,
+        };
+        self.rest.is_empty() && !later
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.streaming {
-            None => SizeHint::with_exact(self.rest.len() as u64),
-            Some(_) => SizeHint::default(),
+        match &self.later {
+            Later::Nothing => SizeHint::with_exact(self.rest.len() as u64),
+            Later::Guest(_) => SizeHint::default(),
+            Later::File(file) => SizeHint::with_exact(self.rest.len() as u64 + file.sending.bytes_left()),
         }
     }
 }

@@ -10,10 +10,11 @@ use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, Version};
 
+use crate::bundle::{Asked, Assets, Given};
 use crate::connection::Peer;
 use crate::deploy;
 use crate::exchange::Exchange;
-use crate::guest::{Call, Guest, Origin, StartError};
+use crate::guest::{Call, Guest, Origin, Program, StartError};
 use crate::limits::{HEADERS_MAX, QUEUE_WAIT_MAX, STREAM_PIECE_BYTES, SiteLimits};
 use crate::logs::GuestLog;
 use crate::name::Host;
@@ -21,7 +22,7 @@ use crate::refusal::Refusal;
 use crate::respond::{self, Progress, ResponseBody, Running, Ticket};
 use crate::route::{Missing, Route};
 use crate::server::Shared;
-use crate::site::{Deployment, Site};
+use crate::site::{Content, Deployment, Site};
 use crate::turns::Fair;
 
 /// Answers a request, whatever becomes of it.
@@ -33,9 +34,10 @@ pub(crate) async fn serve(
     let piece_bytes_max = if request.version() == Version::HTTP_2 { STREAM_PIECE_BYTES } else { usize::MAX };
     let mut ticket = Ticket::open(server.ids.next(), request.method(), request.uri().path(), piece_bytes_max);
     Ok(match answer(&server, &peer, &mut ticket, request).await {
-        Ok((running, Progress::Ended(Ok(())))) => respond::whole(ticket, running),
-        Ok((running, Progress::Answering)) => respond::streaming(ticket, running),
-        Ok((running, Progress::Ended(Err(refusal)))) => {
+        Ok(Answered::Guest(running, Progress::Ended(Ok(())))) => respond::whole(ticket, running),
+        Ok(Answered::Guest(running, Progress::Answering)) => respond::streaming(ticket, running),
+        Ok(Answered::File(given)) => respond::file(ticket, given, server.under_way.clone()),
+        Ok(Answered::Guest(running, Progress::Ended(Err(refusal)))) => {
             ticket.add_used(running.used());
             drop(running);
             respond::refused(ticket, &refusal)
@@ -44,22 +46,41 @@ pub(crate) async fn serve(
     })
 }
 
+/// Who has answered.
+enum Answered {
+    Guest(Running, Progress),
+    File(Given),
+}
+
 /// The stops up to the response. Recycling is at its end: it is `Running`, dropped.
 async fn answer(
     server: &Arc<Shared>,
     peer: &Arc<Peer>,
     ticket: &mut Ticket,
     request: Request<Incoming>,
-) -> Result<(Running, Progress), Refusal> {
-    let accepted = accept(server, request)?;
+) -> Result<Answered, Refusal> {
+    let mut accepted = accept(server, request)?;
     let Route { site, prefix_bytes } = route(server, &accepted)?;
     ticket.belongs_to(&site);
+    if let Some(traces) = &server.traces {
+        ticket.trace(traces, &mut accepted.parts, &accepted.host);
+    }
     loaded(server, &site).await?;
     let gate = site.tenant.gate.load_full();
     within_limits(&accepted, &gate.limits)?;
-    let admission = gate.admit(&server.slots).await?;
+    gate.count()?;
     let deployment = resolve(&site)?;
     ticket.answered_by(&deployment);
+    let Content { program, assets } = &deployment.content;
+    if let Some(assets) = assets
+        && let Some(given) = file(assets, program.is_some(), &accepted.parts, prefix_bytes, &gate.limits)?
+    {
+        return Ok(Answered::File(given));
+    }
+    let program = program.as_ref().ok_or(Refusal::NoFile)?;
+    let waits = ticket.is_traced().then(Instant::now);
+    let admission = gate.admit(&server.slots).await?;
+    waits.into_iter().for_each(|since| ticket.waited(since));
     let exchange = Exchange::default();
     let call = Call {
         origin: origin(peer, accepted.host, prefix_bytes, &ticket.id),
@@ -69,14 +90,14 @@ async fn answer(
         exchange: exchange.clone(),
         log: GuestLog::new(site.log.clone(), ticket.id.clone(), gate.limits.log),
     };
-    let guest = acquire(server, &deployment, call)?;
+    let guest = acquire(server, program.as_ref(), call)?;
     let now = Instant::now();
     let ends = now + gate.limits.wall.0;
     let guest = Fair::new(guest, server.turns.clone(), site.tenant.clone(), now, ends);
     let cut_off = peer.cut_off_at(ends.into());
     let mut running = Running::new(guest, exchange, gate.limits, Some(cut_off), admission);
     let progress = poll_fn(|context| running.poll_head(context)).await;
-    Ok((running, progress))
+    Ok(Answered::Guest(running, progress))
 }
 
 /// A request whose head makes sense.
@@ -147,13 +168,35 @@ fn resolve(site: &Site) -> Result<Arc<Deployment>, Refusal> {
     site.pick().ok_or(Refusal::NoVersion)
 }
 
+/// What of the version's files is asked for; if nothing is, its program is.
+fn file(
+    assets: &Assets,
+    has_program: bool,
+    parts: &Parts,
+    prefix_bytes: usize,
+    limits: &SiteLimits,
+) -> Result<Option<Given>, Refusal> {
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    if !reads && has_program {
+        return Ok(None);
+    }
+    let path = parts.uri.path().get(prefix_bytes..).unwrap_or_default();
+    let Some(found) = assets.find(path) else { return Ok(None) };
+    if !reads {
+        return Err(Refusal::FileMethod);
+    }
+    let given = Asked { parts }.give(found);
+    let long = given.body.as_ref().is_some_and(|body| body.bytes() > limits.response_body.0);
+    if long { Err(Refusal::ResponseBodyLimit(limits.response_body)) } else { Ok(Some(given)) }
+}
+
 fn origin(peer: &Arc<Peer>, host: Host, prefix_bytes: usize, id: &Arc<str>) -> Origin {
     Origin { request_id: id.clone(), peer: peer.clone(), host, prefix_bytes }
 }
 
-fn acquire(server: &Shared, deployment: &Deployment, call: Call) -> Result<Guest, Refusal> {
+fn acquire(server: &Shared, program: &dyn Program, call: Call) -> Result<Guest, Refusal> {
     let limits = call.limits;
-    deployment.program.start(&server.pool, call).map_err(|error| match error {
+    program.start(&server.pool, call).map_err(|error| match error {
         StartError::Memory { .. } => Refusal::Memory(limits.memory),
         StartError::Wasi(_) => Refusal::BadRequest("the request's head is too long, or has a zero byte"),
         error => Refusal::Start(crate::logs::message(&error.to_string())),

@@ -37,6 +37,7 @@ use crate::serve::serve;
 use crate::site::{Site, Tenant};
 use crate::store::{SiteKey, SiteRecord, Store};
 use crate::tls::{self, Tls};
+use crate::traces::Traces;
 use crate::turns::Turns;
 
 /// What all requests share.
@@ -58,6 +59,10 @@ pub(crate) struct Shared {
     pub(crate) access: ArcSwap<Access>,
     pub(crate) turns: Arc<Turns>,
     pub(crate) log: ServerLog,
+    /// None if no collector is configured.
+    pub(crate) traces: Option<Arc<Traces>>,
+    /// Held by each response that sends a file.
+    pub(crate) under_way: Arc<()>,
     sites: Mutex<BTreeMap<SiteKey, Arc<Site>>>,
     draining: AtomicBool,
 }
@@ -271,9 +276,10 @@ impl Prepared {
         let answer = SiteAnswer(shared.clone());
         tokio::spawn(accept(Door { http2: true, ..plain }, stopped.clone(), answer.clone()));
         if let Some(door) = secure {
-            tokio::spawn(accept(Door { tls: tls.clone(), ..door }, stopped.clone(), answer));
+            tokio::spawn(accept(Door { tls: tls.clone(), http2: true, ..door }, stopped.clone(), answer));
         }
         tokio::spawn(history::keep(Arc::downgrade(&shared), stopped.clone()));
+        let admin = Door { tls: tls.clone().filter(|_| config.admin_by_tls()), ..admin };
         tokio::spawn(accept(admin, stopped, AdminAnswer::new(shared.clone(), listen.port())));
         Ok(Server { shared, stop, listen, secure: secure_address, admin: admin_address, tls, config })
     }
@@ -305,6 +311,8 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         access: ArcSwap::from_pointee(Access::new(&tenants, policies(&tenants)?, None)),
         turns: Arc::new(Turns::new(processors)),
         log,
+        traces: config.traces.as_ref().map(Traces::start).transpose()?.map(Arc::new),
+        under_way: Arc::default(),
         sites: Mutex::default(),
         draining: AtomicBool::new(false),
     })
@@ -342,6 +350,11 @@ impl Server {
     /// Where operators connect.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Whether operators connect by TLS.
+    pub fn admin_by_tls(&self) -> bool {
+        self.config.admin_by_tls()
     }
 
     /// Whether the admin API asks for no token.
@@ -397,12 +410,14 @@ impl Server {
         if let (Some(tls), Some(certificates)) = (&self.tls, certificates) {
             tls.replace(certificates);
         }
-        let Config { listen, admin, state, slots, access_log, .. } = &self.config;
+        let Config { listen, admin, state, slots, access_log, traces, .. } = &self.config;
         let secure = |config: &Config| config.tls.as_ref().map(|tls| tls.listen);
         let fixed = [
             ("listen", *listen == config.listen),
             ("tls.listen", secure(&self.config) == secure(config)),
             ("admin", *admin == config.admin),
+            ("tls.admin", self.config.admin_by_tls() == config.admin_by_tls()),
+            ("traces", *traces == config.traces),
             ("state", *state == config.state),
             ("slots", *slots == config.slots),
             ("access_log", *access_log == config.access_log),
@@ -415,9 +430,10 @@ impl Server {
         self.shared.draining.store(true, Ordering::Relaxed);
         self.stop.send_replace(true);
         let end = tokio::time::Instant::now() + DRAIN_MAX;
-        while self.live_instances() > 0 && tokio::time::Instant::now() < end {
+        let under_way = || self.live_instances() + Arc::strong_count(&self.shared.under_way) - 1;
+        while under_way() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.live_instances()
+        under_way()
     }
 }

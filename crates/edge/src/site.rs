@@ -7,6 +7,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, watch};
 
 use crate::admission::Gate;
+use crate::bundle::Assets;
 use crate::config::TenantConfig;
 use crate::guest::Program;
 use crate::history::History;
@@ -60,13 +61,21 @@ pub(crate) struct Serving {
 /// A version, ready to run.
 pub(crate) struct Deployment {
     pub(crate) version: u32,
-    pub(crate) program: Arc<dyn Program>,
+    pub(crate) content: Content,
     pub(crate) counters: VersionCounters,
 }
 
+/// What a version answers with; at least one of them.
+#[derive(Clone)]
+pub(crate) struct Content {
+    /// Asked for what is no asset.
+    pub(crate) program: Option<Arc<dyn Program>>,
+    pub(crate) assets: Option<Arc<Assets>>,
+}
+
 impl Deployment {
-    pub(crate) fn new(version: u32, program: Arc<dyn Program>) -> Arc<Deployment> {
-        Arc::new(Deployment { version, program, counters: VersionCounters::default() })
+    pub(crate) fn new(version: u32, content: Content) -> Arc<Deployment> {
+        Arc::new(Deployment { version, content, counters: VersionCounters::default() })
     }
 }
 
@@ -158,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_canary_gets_its_share_of_any_hundred() {
-        let of = |version| Deployment::new(version, Arc::new(Never));
+        let content = || Content { program: Some(Arc::new(Never)), assets: None };
+        let of = |version| Deployment::new(version, content());
         for percent in [0, 1, 7, 50, 99, 100] {
             let serving = Serving::new(of(1), Some((of(2), percent)));
             for hundred in 0..50 {

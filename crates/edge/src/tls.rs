@@ -49,39 +49,48 @@ pub enum TlsError {
 
 /// The server's side of TLS, as it is now.
 pub(crate) struct Tls {
-    now: ArcSwap<ServerConfig>,
+    now: ArcSwap<Both>,
+}
+
+/// The same, with and without HTTP/2 among what it offers to speak.
+struct Both {
+    http2: Arc<ServerConfig>,
+    http1: Arc<ServerConfig>,
 }
 
 impl Tls {
     pub(crate) fn new(config: &TlsConfig) -> Result<Tls, TlsError> {
-        Ok(Tls { now: ArcSwap::new(server_config(config)?) })
+        Ok(Tls { now: ArcSwap::from_pointee(server_config(config)?) })
     }
 
     /// Takes over what [`prepare`] has read. Connections that are there keep what they have.
     pub(crate) fn replace(&self, prepared: Prepared) {
-        self.now.store(prepared.0);
+        self.now.store(Arc::new(prepared.0));
     }
 
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.now.load_full())
+    pub(crate) fn acceptor(&self, http2: bool) -> TlsAcceptor {
+        let now = self.now.load();
+        TlsAcceptor::from(if http2 { now.http2.clone() } else { now.http1.clone() })
     }
 }
 
 /// Certificates that were read and fit their keys.
-pub(crate) struct Prepared(Arc<ServerConfig>);
+pub(crate) struct Prepared(Both);
 
 /// Reads certificates, and changes nothing yet.
 pub(crate) fn prepare(config: &TlsConfig) -> Result<Prepared, TlsError> {
     server_config(config).map(Prepared)
 }
 
-fn server_config(config: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
+fn server_config(config: &TlsConfig) -> Result<Both, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let names = ByName::read(&config.certificates, &provider)?;
     let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut server = versions.with_no_client_auth().with_cert_resolver(Arc::new(names));
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(server))
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let http1 = Arc::new(server.clone());
+    server.alpn_protocols.insert(0, b"h2".to_vec());
+    Ok(Both { http2: Arc::new(server), http1 })
 }
 
 /// Certificates by the names in them.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Edge, TWO_TENANTS, deploy, edge, get, guest, rest, send, serve};
+use common::{Edge, TWO_TENANTS, deploy, edge, get, guest, rest, restarted, send, serve};
 use selvedge_edge::client::{Canary, Client, ClientError, DeployOrder, Host, Name, Prefix, Progress, Stage};
 
 fn failed(progress: Progress) -> (Stage, String) {
@@ -60,7 +60,7 @@ async fn versions_switch_back_and_survive_a_restart() {
     assert!(matches!(client.rollback(&name("site"), Some(9)).await, Err(ClientError::Refused { status: 404, .. })));
     server.stop().await;
     drop(client);
-    let server = restarted(state.path()).await;
+    let server = restarted(common::CONFIG, state.path()).await;
     assert!(get(server.listen(), "site", "/").ends_with("\ntwo\n"));
     let client = Client::new(&format!("http://{}", server.admin()), None).unwrap();
     let record = client.versions(&name("site")).await.unwrap();
@@ -71,25 +71,17 @@ async fn versions_switch_back_and_survive_a_restart() {
     assert!(get(server.listen(), "site", "/").contains("no_site"));
 }
 
-/// The state is free once the last connection of the old server is gone.
-async fn restarted(state: &std::path::Path) -> selvedge_edge::Server {
-    let lock = state.join("sites.redb");
-    common::until("the state to be free", || std::fs::File::open(&lock).is_ok_and(|file| file.try_lock().is_ok()))
-        .await;
-    serve(common::CONFIG, state).await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_artifact_that_was_changed_is_never_run() {
     let Edge { server, client, state } = edge(common::CONFIG).await.with(&["hello"]).await;
-    let artifact = client.versions(&name("hello")).await.unwrap().versions[0].artifact;
+    let artifact = client.versions(&name("hello")).await.unwrap().versions[0].artifact.unwrap();
     server.stop().await;
     let path = state.path().join("blobs").join(artifact.to_string());
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    let server = restarted(state.path()).await;
+    let server = restarted(common::CONFIG, state.path()).await;
     assert!(get(server.listen(), "hello", "/").contains("x-selvedge-error: no_version"));
 }
 
@@ -207,7 +199,7 @@ async fn sites_share_a_host_by_path_and_keep_their_own() {
     deploy_as(&client, "api", &DeployOrder::default(), says("api")).await;
     server.stop().await;
     drop(client);
-    let server = restarted(state.path()).await;
+    let server = restarted(common::CONFIG, state.path()).await;
     answers(&server);
     let client = Client::new(&format!("http://{}", server.admin()), None).unwrap();
     client.delete(&name("whole")).await.unwrap();
@@ -240,7 +232,7 @@ async fn a_canary_answers_its_share_until_it_is_promoted_or_dropped() {
     assert_eq!(count(1).zip(count(2)).map(|(old, new)| old + new), Some(100), "{metrics}");
     server.stop().await;
     drop(client);
-    let server = restarted(state.path()).await;
+    let server = restarted(common::CONFIG, state.path()).await;
     assert!(new(&server).abs_diff(25) <= 3, "it survives a restart");
     let client = Client::new(&format!("http://{}", server.admin()), None).unwrap();
     let site = name("site");

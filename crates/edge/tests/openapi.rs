@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Edge, deploy, edge, guest, rest, send};
-use selvedge_edge::client::Name;
+use selvedge_edge::client::{Name, Payload};
 use serde_json::Value;
 
 const HEADERS: &str = "Host: localhost\r\nx-selvedge: 1\r\nConnection: close\r\n";
@@ -69,10 +69,22 @@ fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
     }
 }
 
+fn bundle() -> Payload {
+    let mut archive = tar::Builder::new(tempfile::tempfile().unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(1);
+    archive.append_data(&mut header, "assets/x", &b"x"[..]).unwrap();
+    Payload::Bundle(archive.into_inner().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_documented_and_every_documented_route_answers() {
     let Edge { server, client, state: _state } = edge(common::CONFIG).await.with(&["hello"]).await;
     deploy(&client, "hello", guest("hello")).await;
+    // A version of each kind: what records can say is seen.
+    let site = Name::new("hello").unwrap();
+    client.deploy(&site, &[], bundle(), drop).await.unwrap();
+    client.rollback(&site, Some(2)).await.unwrap();
     let ask = |method: &str, path: &str, body: &str| {
         let length = body.len();
         let line = format!("{} {path} HTTP/1.1\r\n", method.to_ascii_uppercase());

@@ -74,6 +74,42 @@ fn any_bytes_are_a_head_or_refused_however_they_are_cut() {
     }
 }
 
+/// Entries of archives, whole ones and not.
+fn entry(name: &str, kind: tar::EntryType, contents: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+    header.set_entry_type(kind);
+    header.set_size(contents.len() as u64);
+    header.set_cksum();
+    let mut bytes = [header.as_bytes(), contents].concat();
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+#[test]
+fn any_bytes_are_a_bundle_or_refused() {
+    use tar::EntryType::{Directory, GNULongName, Regular, Symlink, XHeader};
+    let entries = [
+        entry("app.wasm", Regular, b"module"),
+        entry("assets/a", Regular, b"a"),
+        entry("assets/b/c", Regular, &[7; 700]),
+        entry("./assets/", Directory, b""),
+        entry("files/x", Regular, b"x"),
+        entry("files/d/", Directory, b""),
+        entry("args", Regular, b"a\nb"),
+        entry("long", GNULongName, b"assets/long\0"),
+        entry("pax", XHeader, b"18 path=assets/pax\n"),
+        entry("assets/link", Symlink, b""),
+        vec![0; 1024],
+        vec![0; 100],
+    ];
+    let pieces: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+    let mut random = Random::new();
+    for _ in 0..runs(3_000) {
+        fuzzing::bundle(&random.bytes(&pieces, 6));
+    }
+}
+
 #[test]
 fn any_text_is_a_configuration_or_a_mistake_with_its_line() {
     let pieces: [&[u8]; 20] = [

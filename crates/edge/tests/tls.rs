@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Edge, edge, until};
+use common::{Edge, deploy, edge, guest, until};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use selvedge_edge::Config;
+use selvedge_edge::client::{Client, ClientError, Progress, Roots};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -150,4 +151,39 @@ async fn handshakes_that_are_none_end() {
         assert!(end.is_ok() && !String::from_utf8_lossy(&came).contains("fine"), "{name}");
     }
     until("rest", || edge.server.live_instances() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_come_by_tls_and_trust_whom_they_are_told_to() {
+    let place = Place::new();
+    let directory = place.0.path();
+    make(directory, "own", &["127.0.0.1"]);
+    make(directory, "other", &["127.0.0.1"]);
+    std::fs::write(place.file("none.pem"), "nothing").unwrap();
+    let text = config(directory, &["own"]).replace("[tls]", "[tls]\nadmin = true");
+    let edge = edge(&text).await;
+    let port = edge.server.admin().port();
+    let client =
+        |host: &str, ca: &str| Client::trusting(&format!("https://{host}:{port}"), None, &Roots::File(place.file(ca)));
+    let own = client("127.0.0.1", "own.pem").unwrap();
+    let deployed = deploy(&own, "hello", guest("hello")).await;
+    assert!(matches!(deployed, Progress::Deployed { .. }), "{deployed:?}");
+    let other = client("127.0.0.1", "other.pem").unwrap();
+    for stranger in [&other, &client("localhost", "own.pem").unwrap()] {
+        let refused = stranger.sites().await.unwrap_err();
+        assert!(matches!(refused, ClientError::Untrusted { .. }) && refused.to_string().contains("--ca"), "{refused}");
+    }
+    for ca in ["none.pem", "nowhere.pem"] {
+        assert!(matches!(client("127.0.0.1", ca), Err(ClientError::Roots(why)) if why.contains(ca)));
+    }
+    assert!(edge.client.sites().await.is_err(), "in plain text nobody is answered");
+    // What is replaced is replaced here, too.
+    for end in ["pem", "key"] {
+        std::fs::rename(place.file(&format!("other.{end}")), place.file(&format!("own.{end}"))).unwrap();
+    }
+    let mut changed = Config::parse(&text, "edge.toml").unwrap();
+    changed.state = edge.state.path().to_owned();
+    edge.server.reload(&changed).unwrap();
+    assert!(matches!(own.sites().await, Err(ClientError::Untrusted { .. })));
+    assert_eq!(other.sites().await.unwrap().len(), 1);
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 use selvedge_edge::client::Name;
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::Parts;
 use crate::files;
 
 /// Its name in a project's directory.
@@ -29,9 +30,29 @@ pub(crate) struct Project {
     pub(crate) module: PathBuf,
     /// Lines for `sh`, run one after another in the project's directory.
     pub(crate) build: Vec<String>,
+    /// A directory of files that clients get as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) assets: Option<PathBuf>,
+    /// A directory of files that the program finds at `/`, to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) files: Option<PathBuf>,
+    /// Arguments for the program, before those of a request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) args: Vec<String>,
 }
 
 impl Project {
+    /// What is deployed of a project in a directory.
+    pub(crate) fn parts(&self, directory: &Path) -> Parts {
+        let there = |path: &PathBuf| directory.join(path);
+        Parts {
+            module: Some(there(&self.module)),
+            assets: self.assets.as_ref().map(there),
+            files: self.files.as_ref().map(there),
+            args: self.args.clone(),
+        }
+    }
+
     /// Reads the file of a project.
     pub(crate) fn read(directory: &Path) -> Result<Project> {
         let path = directory.join(FILE);

@@ -1,18 +1,20 @@
-//! `selvedge deploy`: a module becomes the version of a site that answers.
+//! `selvedge deploy`: a module, or files, or both, become the version of a site that answers.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use selvedge_contract::limits::WASM_BYTES_MAX;
-use selvedge_edge::client::{DeployOrder, Host, Name, Prefix, Progress, Stage};
+use selvedge_edge::client::{DeployOrder, Host, Name, Payload, Prefix, Progress, Stage};
 
+use crate::bundle::Parts;
 use crate::remote::{RemoteArgs, name};
 use crate::{files, signatures};
 
-/// Deploy a module to a server
+/// Deploy a module, files, or both to a server
 ///
-/// The server compiles it, proves the code, lets it answer a first request, keeps
+/// The server compiles the module, proves the code, lets it answer a first request, keeps
 /// it, and only then sends requests to it. If any of this fails, the version
 /// before goes on answering.
 #[derive(clap::Args)]
@@ -22,13 +24,27 @@ Examples:
   selvedge deploy app.wasm --site hello --host hello.example --host www.hello.example
   selvedge deploy api.wasm --site api --host hello.example --path /api
   selvedge deploy app.wasm --site hello --canary 5
+  selvedge deploy app.wasm --assets public --site hello
+  selvedge deploy --assets public --site docs
   selvedge deploy app.wasm --site hello --to http://127.0.0.1:8081
 
 What is deployed answers for its hosts:
   curl -H 'Host: hello.localhost' http://127.0.0.1:8080/")]
 pub(crate) struct Args {
-    /// The module: .wasm or .wat
-    module: PathBuf,
+    /// The module: .wasm or .wat. Or a bundle: .tar, or a directory, with app.wasm,
+    /// assets/, files/ and args, of which it needs the first or the second
+    #[arg(required_unless_present = "assets")]
+    module: Option<PathBuf>,
+    /// Files that clients get as they are, before the module is asked: /a/b.css is
+    /// DIR/a/b.css, and / is DIR/index.html
+    #[arg(long, value_name = "DIR")]
+    assets: Option<PathBuf>,
+    /// Files that the module finds at /, to read
+    #[arg(long, value_name = "DIR")]
+    files: Option<PathBuf>,
+    /// Arguments for the module, before those of a request; one each time
+    #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true)]
+    args: Vec<String>,
     /// The site; it is made if there is none of this name
     #[arg(long, value_parser = name)]
     site: Name,
@@ -59,12 +75,45 @@ fn prefix(text: &str) -> Result<Prefix, selvedge_edge::client::NameError> {
     Prefix::new(text)
 }
 
+impl Args {
+    /// What is sent, and the module in it.
+    fn payload(&self) -> Result<(Payload, Option<PathBuf>)> {
+        let Args { module, assets, files, args, .. } = self;
+        if let Some(whole) = module.as_deref().filter(|path| is_bundle(path)) {
+            ensure!(
+                assets.is_none() && files.is_none() && args.is_empty(),
+                "{} is a bundle, with files and arguments of its own: leave out --assets, --files and --arg",
+                whole.display()
+            );
+            if !whole.is_dir() {
+                let file = File::open(whole).with_context(|| format!("cannot read {}", whole.display()))?;
+                return Ok((Payload::Bundle(file), None));
+            }
+            return packed(Parts::of_directory(whole)?);
+        }
+        packed(Parts { module: module.clone(), assets: assets.clone(), files: files.clone(), args: args.clone() })
+    }
+}
+
+fn is_bundle(path: &Path) -> bool {
+    path.is_dir() || path.extension().is_some_and(|end| end == "tar")
+}
+
+fn packed(parts: Parts) -> Result<(Payload, Option<PathBuf>)> {
+    let payload = match &parts.module {
+        Some(module) if parts.is_module_alone() => Payload::Module(files::read(module, WASM_BYTES_MAX)?),
+        _ => Payload::Bundle(parts.pack()?),
+    };
+    Ok((payload, parts.module))
+}
+
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    let module = files::read(&args.module, WASM_BYTES_MAX)?;
-    let signature = match &args.signature {
-        Some(path) => Some(signatures::read(path)?),
-        None => signatures::beside(&args.module)?,
+    let (payload, module) = args.payload()?;
+    let signature = match (&args.signature, &module) {
+        (Some(path), _) => Some(signatures::read(path)?),
+        (None, Some(module)) => signatures::beside(module)?,
+        (None, None) => None,
     };
     let mut last = None;
     args.remote.run(async |client| {
@@ -74,7 +123,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         };
         let (hosts, path) = (args.hosts.clone(), args.path.clone());
         let order = DeployOrder { hosts, path, canary: args.canary, signature };
-        Ok(client.deploy_as(&args.site, &order, module, progress).await?)
+        Ok(client.deploy_as(&args.site, &order, payload, progress).await?)
     })?;
     match last {
         Some(Progress::Deployed { version, hosts, path, canary }) => {
@@ -103,6 +152,7 @@ fn show(progress: &Progress) {
 fn called(stage: Stage) -> &'static str {
     match stage {
         Stage::Upload => "upload",
+        Stage::Unpack => "unpack",
         Stage::Compile => "compile",
         Stage::Verify => "verify",
         Stage::Link => "link",

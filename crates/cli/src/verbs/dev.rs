@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use selvedge_contract::limits::WASM_BYTES_MAX;
-use selvedge_edge::client::{Client, Host, Progress};
+use selvedge_edge::client::{Client, Host, Payload, Progress};
 use selvedge_edge::signals::{self, Asked};
 use selvedge_edge::{CompileCommand, Config};
 
@@ -83,12 +83,14 @@ async fn develop(args: &Args) -> Result<()> {
 async fn renew(directory: &Path, client: &Client) -> Result<()> {
     let project = Project::read(directory)?;
     build::run(directory, &project.build).await?;
+    let parts = project.parts(directory);
     let path = directory.join(&project.module);
     let module = files::read(&path, WASM_BYTES_MAX).with_context(|| format!("{FILE} names no module that is there"))?;
+    let payload = if parts.is_module_alone() { Payload::Module(module) } else { Payload::Bundle(parts.pack()?) };
     let named = format!("{}.localhost", project.site);
     let hosts = [&named, "localhost", "127.0.0.1"].map(Host::new).into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut last = None;
-    client.deploy(&project.site, &hosts, module, |progress| last = Some(progress)).await?;
+    client.deploy(&project.site, &hosts, payload, |progress| last = Some(progress)).await?;
     match last {
         Some(Progress::Deployed { .. }) => Ok(()),
         Some(Progress::Failed { message, .. }) => bail!("{message}"),

@@ -31,6 +31,15 @@ pub(crate) struct Args {
     lang: Language,
 }
 
+/// Where a project's files for clients are.
+const ASSETS: &str = "assets";
+/// One to begin with.
+const ABOUT: (&str, &str) = (
+    "assets/about.html",
+    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{name}</title>\n\
+     <p>This page is a file. <a href=\"./\">The program answers here.</a></p>\n</html>\n",
+);
+
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let name = args.name.as_str();
@@ -48,6 +57,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     }
     let found = template.toolchain(&directory);
     let chain = found.unwrap_or(&template.toolchains[0]);
+    write(&directory, ABOUT.0, &ABOUT.1.replace("{name}", name))?;
     write(&directory, FILE, &project_file(&args.name, chain)?)?;
     write(&directory, "README.md", &readme(name, template, chain))?;
     write(&directory, ".gitignore", "*.wasm\n*.o\nnode_modules/\ntarget/\n.zig-cache/\n")?;
@@ -68,14 +78,23 @@ fn named(manifest: &str, name: &str) -> String {
 
 fn project_file(site: &Name, chain: &Toolchain) -> Result<String> {
     let name = site.as_str();
-    let project = Project { site: site.clone(), module: chain.module(name).into(), build: chain.build(name) };
-    let Project { site, module, build } = &project;
+    let project = Project {
+        site: site.clone(),
+        module: chain.module(name).into(),
+        build: chain.build(name),
+        assets: Some(ASSETS.into()),
+        files: None,
+        args: Vec::new(),
+    };
+    let Project { site, module, build, .. } = &project;
     let lines: String = build.iter().map(|line| format!("    {},\n", quoted(line))).collect();
     let text = format!(
         "# What `selvedge dev` builds and serves. The commands are run by sh, here, one after another.\n\
-         site = {}\nmodule = {}\nbuild = [\n{lines}]\n",
+         site = {}\nmodule = {}\nbuild = [\n{lines}]\n\
+         # Files that clients get as they are; the module is asked for what is not there.\nassets = {}\n",
         quoted(site.as_str()),
         quoted(&module.display().to_string()),
+        quoted(ASSETS),
     );
     // What is written must be what will be read.
     let read: Project = toml::from_str(&text).context("internal: the project's file")?;
@@ -99,8 +118,9 @@ fn readme(name: &str, template: &Template, chain: &Toolchain) -> String {
          to standard output, what it writes to standard error is its log.\n\n\
          Build it whenever it changes, and serve it at http://127.0.0.1:8080/:\n\n    selvedge dev\n\n\
          Build it once (needs {}: {}):\n\n{build}\n\
+         Files in `{ASSETS}/` are served as they are: `/about.html` is `{ASSETS}/about.html`. The program has the rest.\n\n\
          Deploy it to a server, here the one that `selvedge serve` starts:\n\n    \
-         selvedge deploy {module} --site {name} --to http://127.0.0.1:8081\n",
+         selvedge deploy {module} --assets {ASSETS} --site {name} --to http://127.0.0.1:8081\n",
         chain.title, chain.get,
     )
 }

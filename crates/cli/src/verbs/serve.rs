@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use selvedge_edge::signals::{self, Asked};
 use selvedge_edge::{Compile, CompileBroker, CompileCommand, Config, Prepared, Server};
 
 use crate::grants::Grants;
 use crate::jailed;
+
+use crate::files;
 
 /// Serve sites: a fresh instance of a program for every request
 ///
@@ -45,7 +47,13 @@ A configuration, every key with its default:
   policy = \"policy.toml\"       # what modules may ask for; any if not given
   [tls]                        # no TLS if not given
   listen = \"0.0.0.0:8443\"
+  admin = false                # true: operators by TLS, too
   certificates = [{ certificate = \"a.pem\", key = \"a.key\" }]
+  [traces]                     # no traces if not given
+  endpoint = \"http://127.0.0.1:4318/v1/traces\"
+  service = \"selvedge\"
+  share = 1.0                  # of requests in no trace yet
+  ca = \"ca.pem\"              # for https; this machine's if not given
   [limits]                     # of a request:
   memory = \"128MiB\"
   wall = \"30s\"
@@ -76,6 +84,9 @@ pub(crate) struct Args {
     /// Print a line on stderr for each request
     #[arg(long)]
     access_log: bool,
+    /// Print the JSON schema of the configuration, and do nothing else
+    #[arg(long)]
+    print_schema: bool,
     /// Jail neither the server nor compilers: for kernels without landlock and
     /// seccomp, and modules and clients you trust
     #[arg(long)]
@@ -114,6 +125,10 @@ impl Args {
         if self.unjailed {
             return Ok(None);
         }
+        ensure!(
+            config.traces.is_none(),
+            "traces: a jailed server connects to nothing, and so to no collector; leave [traces] out, or use --unjailed"
+        );
         let files = self.config.iter().map(PathBuf::as_path).chain(config.files());
         Ok(Some(Grants::new(files, &config.state)?))
     }
@@ -127,6 +142,10 @@ impl Args {
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    if args.print_schema {
+        files::print(&selvedge_edge::schema::schema())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let config = args.config()?;
     // All this comes before there are other threads.
     signals::block().context("cannot block signals")?;
@@ -158,17 +177,18 @@ fn prepare(config: &Config) -> Result<Prepared> {
 }
 
 fn greet(server: &Server, grants: Option<&Grants>) {
-    let (listen, admin) = (server.listen(), server.admin());
+    let scheme = if server.admin_by_tls() { "https" } else { "http" };
+    let (listen, admin) = (server.listen(), format!("{scheme}://{}", server.admin()));
     eprintln!("serving {} sites on http://{listen}", server.sites());
     if let Some(secure) = server.secure() {
         eprintln!("and on https://{secure}");
     }
     match server.open() {
-        true => eprintln!("admin on http://{admin}: no tokens are configured, programs on this machine may deploy"),
-        false => eprintln!("admin on http://{admin}, with tokens"),
+        true => eprintln!("admin on {admin}: no tokens are configured, programs on this machine may deploy"),
+        false => eprintln!("admin on {admin}, with tokens"),
     }
-    eprintln!("deploy with: selvedge deploy app.wasm --site hello --to http://{admin}");
-    eprintln!("dashboard in a browser: http://{admin}/");
+    eprintln!("deploy with: selvedge deploy app.wasm --site hello --to {admin}");
+    eprintln!("dashboard in a browser: {admin}/");
     match grants {
         Some(grants) => eprintln!("jailed: {grants}"),
         None => eprintln!("warning: neither the server nor compilers are jailed, as --unjailed asks"),

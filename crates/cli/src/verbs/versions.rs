@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use selvedge_edge::client::Name;
+use selvedge_edge::client::{Name, VersionRecord};
 
 use crate::files;
 use crate::remote::{RemoteArgs, date, name};
@@ -31,10 +31,18 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
             Some(canary) => format!("canary, {} %", canary.percent),
             None => String::new(),
         };
-        let module = version.module.to_string();
-        let (number, date) = (version.number, date(version.deployed_ms));
-        let line = format!("{number:>4}  {date}  module {}  {active}", &module[..12]);
+        let (number, date, content) = (version.number, date(version.deployed_ms), content(version));
+        let line = format!("{number:>4}  {date}  {content}  {active}");
         files::print(&format!("{}\n", line.trim_end()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What it is made of, in a few words.
+fn content(version: &VersionRecord) -> String {
+    let module = version.module.map(|module| format!("module {}", &module.to_string()[..12]));
+    let count = |count: u32, what: &str| (count > 0).then(|| format!("{count} {what}"));
+    let assets = version.bundle.and_then(|bundle| count(bundle.summary.assets, "assets"));
+    let files = version.bundle.and_then(|bundle| count(bundle.summary.files, "files"));
+    module.into_iter().chain(assets).chain(files).collect::<Vec<_>>().join(", ")
 }

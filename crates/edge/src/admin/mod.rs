@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
@@ -222,6 +223,11 @@ fn metrics(server: &Shared, asked: &Asked) -> String {
             let labels = format!("{labels},version=\"{}\"", deployment.version);
             deployment.counters.prometheus(&labels, &mut exposition);
         }
+    }
+    if let Some(counts) = server.traces.as_ref().map(|traces| traces.counts()) {
+        // Of the whole server: a collector that is away is everybody's affair.
+        exposition.sample("selvedge_spans_sent_total", "counter", "", counts.sent.load(Ordering::Relaxed));
+        exposition.sample("selvedge_spans_dropped_total", "counter", "", counts.dropped.load(Ordering::Relaxed));
     }
     exposition.text()
 }

@@ -81,7 +81,7 @@ impl From<EdgeError> for Failure {
             EdgeError::Store(StoreError::HostTaken { .. } | StoreError::RouteTaken { .. } | StoreError::Conflict) => {
                 StatusCode::CONFLICT
             }
-            EdgeError::Unfit(_) | EdgeError::Compile(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            EdgeError::Unfit(_) | EdgeError::Bundle(_) | EdgeError::Compile(_) => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Failure::new(status, error.to_string())

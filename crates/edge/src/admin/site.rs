@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
-use hyper::{Response, StatusCode};
+use hyper::{HeaderMap, Response, StatusCode, header};
 use selvedge_contract::limits::SIGNATURE_BYTES_MAX;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::sync::mpsc;
 
 use super::reply::{Failure, ReplyBody, json, line, lines};
 use super::{Asked, SiteInfo};
-use crate::deploy::{self, Order, Progress, Reporter, blocking};
+use crate::bundle::BUNDLE_TYPE;
+use crate::deploy::{self, Order, Progress, Reporter, Uploaded, blocking};
 use crate::error::EdgeError;
-use crate::limits::{BODY_STALL_MAX, HOSTS_MAX, MODULE_BYTES_MAX};
+use crate::limits::{BODY_STALL_MAX, BUNDLE_BYTES_MAX, HOSTS_MAX, MODULE_BYTES_MAX};
 use crate::name::{Host, Prefix};
 use crate::server::Shared;
 use crate::site::Site;
@@ -136,8 +137,9 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     let path = path.map_err(|error| Failure::bad(error.to_string()))?;
     let order = Order { hosts, path, canary: asked.percent("canary")?, signature: asked.signature()? };
     let site = server.site_or_new(&key, &asked.tenant);
-    let module = upload(server, asked.request.into_body(), MODULE_BYTES_MAX).await?;
-    Ok(told_in_lines(begin_deploy(server, site, order, module)))
+    let (headers, body) = (asked.request.headers().clone(), asked.request.into_body());
+    let uploaded = upload(server, &headers, body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await?;
+    Ok(told_in_lines(begin_deploy(server, site, order, uploaded)))
 }
 
 /// Deploys what was uploaded; what is returned tells how it goes.
@@ -145,14 +147,14 @@ pub(super) fn begin_deploy(
     server: &Arc<Shared>,
     site: Arc<Site>,
     order: Order,
-    module: TempPath,
+    uploaded: Uploaded,
 ) -> mpsc::UnboundedReceiver<Progress> {
     let (tell, told) = mpsc::unbounded_channel();
     let mut reporter = Reporter::new(tell);
     let server = server.clone();
     // A task of its own: a client that goes away leaves no deploy half done.
     tokio::spawn(async move {
-        if let Err(error) = deploy::deploy(&server, &site, order, module, &mut reporter).await {
+        if let Err(error) = deploy::deploy(&server, &site, order, uploaded, &mut reporter).await {
             reporter.failed(&error);
         }
     });
@@ -176,25 +178,37 @@ fn as_lines(mut told: mpsc::UnboundedReceiver<Progress>) -> mpsc::Receiver<Bytes
     lines
 }
 
-/// Receives a module into a file, no longer than it may be.
-pub(super) async fn upload(server: &Arc<Shared>, mut body: Incoming, bytes_max: u64) -> Result<TempPath, Failure> {
+/// Receives a module, or a bundle, whichever it says it is; neither longer than it may be.
+pub(super) async fn upload(
+    server: &Arc<Shared>,
+    headers: &HeaderMap,
+    body: Incoming,
+    (module_bytes_max, bundle_bytes_max): (u64, u64),
+) -> Result<Uploaded, Failure> {
+    match headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BUNDLE_TYPE) {
+        true => receive(server, "bundle", body, bundle_bytes_max).await.map(Uploaded::Bundle),
+        false => receive(server, "module", body, module_bytes_max).await.map(Uploaded::Module),
+    }
+}
+
+async fn receive(server: &Arc<Shared>, what: &str, mut body: Incoming, bytes_max: u64) -> Result<TempPath, Failure> {
     let mut file = NamedTempFile::new_in(&server.scratch).map_err(deploy::disk)?;
     let mut bytes = 0;
     loop {
         let frame = tokio::time::timeout(BODY_STALL_MAX, body.frame()).await;
-        let stalled = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the module did not come in time");
+        let stalled = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, format!("the {what} did not come in time"));
         let Some(frame) = frame.map_err(stalled)? else { break };
-        let frame = frame.map_err(|_| Failure::bad("the module ended before its end"))?;
+        let frame = frame.map_err(|_| Failure::bad(format!("the {what} ended before its end")))?;
         let Some(piece) = frame.data_ref() else { continue };
         bytes += piece.len() as u64;
         if bytes > bytes_max {
-            let message = format!("a module that is deployed here has at most {bytes_max} bytes");
+            let message = format!("a {what} that is deployed here has at most {bytes_max} bytes");
             return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
         file.write_all(piece).map_err(deploy::disk)?;
     }
     if bytes == 0 {
-        return Err(Failure::bad("the request has no body; send the module in it"));
+        return Err(Failure::bad(format!("the request has no body; send the {what} in it")));
     }
     Ok(file.into_temp_path())
 }

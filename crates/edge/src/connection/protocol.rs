@@ -69,7 +69,7 @@ pub(super) async fn connection(
         };
     };
     let begun = tokio::select! {
-        begun = timeout(HEAD_TIMEOUT, tls.acceptor().accept(stream)) => begun,
+        begun = timeout(HEAD_TIMEOUT, tls.acceptor(way.http2).accept(stream)) => begun,
         _ = stop.wait_for(|stop| *stop) => return,
     };
     let Ok(Ok(stream)) = begun else { return };

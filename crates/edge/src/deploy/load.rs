@@ -12,6 +12,7 @@ use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
 use selvedge_runtime::{LoadError, Module};
 
 use super::record_of;
+use crate::bundle::Bundle;
 use crate::connection::Peer;
 use crate::error::EdgeError;
 use crate::exchange::Exchange;
@@ -23,8 +24,8 @@ use crate::policy::TenantPolicy;
 use crate::refusal::Refusal;
 use crate::respond::{Progress, Running};
 use crate::server::Shared;
-use crate::site::{Deployment, Serving, Site, Tenant};
-use crate::store::{Canary, SiteRecord, StoreError, VersionRecord};
+use crate::site::{Content, Deployment, Serving, Site, Tenant};
+use crate::store::{Canary, Digest, SiteRecord, StoreError, VersionRecord};
 use crate::turns::Fair;
 
 /// Compiles a module; returns the artifact.
@@ -107,32 +108,46 @@ fn first_request(site: &Arc<Site>, exchange: &Exchange) -> Call {
     Call { parts, body: None, origin, limits, exchange: exchange.clone(), log }
 }
 
-/// Makes a version that is kept ready to run.
-async fn load_version(
-    server: &Arc<Shared>,
-    tenant: &Tenant,
-    version: VersionRecord,
-) -> Result<Arc<dyn Program>, EdgeError> {
+/// Makes a version that is kept ready to answer.
+async fn load_version(server: &Arc<Shared>, tenant: &Tenant, version: VersionRecord) -> Result<Content, EdgeError> {
     let (shared, policy) = (server.clone(), tenant.policy.load_full());
     // So many at once as there are processors: proving is computing.
     let _turn = server.loads.acquire().await;
-    let module = super::blocking(move || {
-        let signature = version.signature.as_deref();
-        let module = || Ok(shared.store.blob(&version.module)?);
-        let load = |artifact: &[u8]| verified(artifact, policy.as_deref(), module, signature);
-        match load(&shared.store.blob(&version.artifact)?)? {
-            // Another release of Selvedge wrote it: the module is still there.
-            Err(LoadError::Artifact(_)) => load(&recompiled(&shared, &version)?)?.map_err(unfit),
-            loaded => loaded.map_err(unfit),
-        }
-    });
-    let module = module.await?;
-    server.interface.prepare(&module).map_err(|unfit| EdgeError::Unfit(unfit.to_string()))
+    super::blocking(move || {
+        let bundle = version.bundle.map(|bundle| kept_bundle(&shared, &bundle.digest)).transpose()?;
+        let assets = bundle.as_ref().and_then(Bundle::assets);
+        let (Some(module), Some(artifact)) = (version.module, version.artifact) else {
+            return Ok(Content { program: None, assets });
+        };
+        let loaded = load_kept(&shared, policy.as_deref(), (&module, &artifact), version.signature.as_deref())?;
+        let provision = bundle.as_ref().map(Bundle::provision).unwrap_or_default();
+        Ok(Content { program: Some(shared.interface.prepare(&loaded, provision).map_err(unfit)?), assets })
+    })
+    .await
 }
 
-fn recompiled(server: &Shared, version: &VersionRecord) -> Result<Vec<u8>, EdgeError> {
+fn kept_bundle(server: &Shared, digest: &Digest) -> Result<Bundle, EdgeError> {
+    Bundle::read(server.store.open_blob(digest)?).map_err(|error| EdgeError::Bundle(error.to_string()))
+}
+
+/// Loads an artifact that is kept.
+fn load_kept(
+    server: &Shared,
+    policy: Option<&TenantPolicy>,
+    (module, artifact): (&Digest, &Digest),
+    signature: Option<&str>,
+) -> Result<Module, EdgeError> {
+    let load = |artifact: &[u8]| verified(artifact, policy, || Ok(server.store.blob(module)?), signature);
+    match load(&server.store.blob(artifact)?)? {
+        // Another release of Selvedge wrote it: the module is still there.
+        Err(LoadError::Artifact(_)) => load(&recompiled(server, module)?)?.map_err(unfit),
+        loaded => loaded.map_err(unfit),
+    }
+}
+
+fn recompiled(server: &Shared, module: &Digest) -> Result<Vec<u8>, EdgeError> {
     let mut file = tempfile::NamedTempFile::new_in(&server.scratch).map_err(disk)?;
-    std::io::Write::write_all(&mut file, &server.store.blob(&version.module)?).map_err(disk)?;
+    std::io::Write::write_all(&mut file, &server.store.blob(module)?).map_err(disk)?;
     compiled(server, file.path())
 }
 

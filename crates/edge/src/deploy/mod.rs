@@ -13,26 +13,31 @@ use std::time::Instant;
 
 use selvedge_runtime::Module;
 use serde::{Deserialize, Serialize};
+use tempfile::TempPath;
 use tokio::sync::mpsc;
 
 pub(crate) use self::change::{canary, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
 use self::load::{check, deployment, read, unfit, verified};
 pub(crate) use self::load::{disk, load_site};
+use crate::bundle::Bundle;
 use crate::error::EdgeError;
+use crate::guest::Program;
 use crate::limits::{DEPLOYS_MAX, HOSTS_MAX, VERSIONS_MAX};
 use crate::logs::now_ms;
 use crate::name::{Host, Prefix};
 use crate::server::Shared;
-use crate::site::{Deployment, Serving, Site};
-use crate::store::{Canary, SiteKey, SiteRecord, VersionRecord};
+use crate::site::{Content, Deployment, Serving, Site};
+use crate::store::{BundleRecord, Canary, SiteKey, SiteRecord, VersionRecord};
 
 /// What a deploy goes through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// The module comes in.
+    /// The module, or bundle, comes in.
     Upload,
+    /// A bundle is looked through.
+    Unpack,
     /// It becomes an artifact, elsewhere.
     Compile,
     /// The artifact is proved to keep its contract.
@@ -122,31 +127,40 @@ pub(crate) struct Order {
     pub(crate) signature: Option<String>,
 }
 
-/// Deploys an uploaded module, from compiling to the switch.
+/// What was uploaded.
+pub(crate) enum Uploaded {
+    /// A module, binary or text.
+    Module(TempPath),
+    /// An archive.
+    Bundle(TempPath),
+}
+
+/// Deploys what was uploaded, from compiling to the switch.
 pub(crate) async fn deploy(
     server: &Arc<Shared>,
     site: &Arc<Site>,
     order: Order,
-    module: tempfile::TempPath,
+    uploaded: Uploaded,
     reporter: &mut Reporter,
 ) -> Result<(), EdgeError> {
     let _turn = server.deploys.acquire().await;
-    reporter.next(Stage::Compile);
-    let artifact = compile_uploaded(server, &module).await?;
-    reporter.next(Stage::Verify);
-    let bytes = Arc::new(artifact);
-    let loaded = accepted(site, &order, &module, bytes.clone()).await?;
-    reporter.next(Stage::Link);
-    let program = server.interface.prepare(&loaded).map_err(|unfit| EdgeError::Unfit(unfit.to_string()))?;
-    reporter.next(Stage::Check);
-    check(server, site, &program).await?;
+    let unpacked = match uploaded {
+        Uploaded::Module(module) => Unpacked { module: Some(module), bundle: None },
+        Uploaded::Bundle(archive) => {
+            reporter.next(Stage::Unpack);
+            unpack(server, archive).await?
+        }
+    };
+    let assets = unpacked.bundle.as_ref().and_then(|(_, bundle)| bundle.assets());
+    let made = make(server, site, &order, &unpacked, reporter).await?;
+    let (program, artifact) = made.unzip();
     reporter.next(Stage::Store);
     let _own = site.turn.lock().await;
     let beside = beside(server, site, &order).await?;
-    let record = keep(server, site, order, module, bytes).await.inspect_err(|_| sweep(server))?;
+    let record = keep(server, site, order, unpacked, artifact).await.inspect_err(|_| sweep(server))?;
     reporter.next(Stage::Switch);
     let deployed = record.versions.last().map_or(record.active, |version| version.number);
-    let new = Deployment::new(deployed, program);
+    let new = Deployment::new(deployed, Content { program, assets });
     let serving = match (beside, record.canary) {
         (Some(active), Some(canary)) => Serving::new(active, Some((new, canary.percent))),
         _ => Serving::new(new, None),
@@ -159,6 +173,52 @@ pub(crate) async fn deploy(
     let SiteRecord { hosts, path, .. } = record;
     reporter.tell(Progress::Deployed { version: deployed, hosts, path, canary: record.canary.map(|c| c.percent) });
     Ok(())
+}
+
+/// Files of a deploy.
+struct Unpacked {
+    module: Option<TempPath>,
+    bundle: Option<(TempPath, Bundle)>,
+}
+
+/// Looks through an archive, and takes the program out of it: the compiler reads a file.
+async fn unpack(server: &Arc<Shared>, archive: TempPath) -> Result<Unpacked, EdgeError> {
+    let server = server.clone();
+    blocking(move || {
+        let bundle = Bundle::read(std::fs::File::open(&archive).map_err(disk)?);
+        let bundle = bundle.map_err(|error| EdgeError::Bundle(error.to_string()))?;
+        let module = bundle.module().map(|mut contents| {
+            let mut file = tempfile::NamedTempFile::new_in(&server.scratch)?;
+            std::io::copy(&mut contents, &mut file)?;
+            Ok(file.into_temp_path())
+        });
+        Ok(Unpacked { module: module.transpose().map_err(disk)?, bundle: Some((archive, bundle)) })
+    })
+    .await
+}
+
+/// A program and its artifact.
+type Made = (Arc<dyn Program>, Arc<Vec<u8>>);
+
+/// The program, if there is one, compiled, proved, accepted and tried.
+async fn make(
+    server: &Arc<Shared>,
+    site: &Arc<Site>,
+    order: &Order,
+    unpacked: &Unpacked,
+    reporter: &mut Reporter,
+) -> Result<Option<Made>, EdgeError> {
+    let Some(module) = &unpacked.module else { return Ok(None) };
+    reporter.next(Stage::Compile);
+    let artifact = Arc::new(compile_uploaded(server, module).await?);
+    reporter.next(Stage::Verify);
+    let loaded = accepted(site, order, module, artifact.clone()).await?;
+    reporter.next(Stage::Link);
+    let provision = unpacked.bundle.as_ref().map(|(_, bundle)| bundle.provision()).unwrap_or_default();
+    let program = server.interface.prepare(&loaded, provision).map_err(unfit)?;
+    reporter.next(Stage::Check);
+    check(server, site, &program).await?;
+    Ok(Some((program, artifact)))
 }
 
 /// The artifact, loaded, if it is proved and the tenant's policy accepts it.
@@ -225,21 +285,25 @@ async fn put(server: &Arc<Shared>, record: SiteRecord) -> Result<SiteRecord, Edg
     .await
 }
 
-/// Keeps module and artifact, then the record that names them.
+/// Keeps module, artifact and bundle, then the record that names them.
 async fn keep(
     server: &Arc<Shared>,
     site: &Site,
     order: Order,
-    module: tempfile::TempPath,
-    artifact: Arc<Vec<u8>>,
+    unpacked: Unpacked,
+    artifact: Option<Arc<Vec<u8>>>,
 ) -> Result<SiteRecord, EdgeError> {
     let (server, key) = (server.clone(), site.key.clone());
     blocking(move || {
         let before = server.store.site(&key)?;
-        let module = server.store.put_blob(&read(&module)?)?;
-        let artifact = server.store.put_blob(&artifact)?;
-        let signature = order.signature.clone();
-        let version = VersionRecord { number: 0, module, artifact, signature, deployed_ms: now_ms() };
+        let store = &server.store;
+        let module = unpacked.module.map(|module| store.put_file(&module)).transpose()?;
+        let artifact = artifact.map(|artifact| store.put_blob(&artifact)).transpose()?;
+        let bundle = unpacked.bundle.map(|(archive, bundle)| {
+            store.put_file(&archive).map(|digest| BundleRecord { digest, summary: bundle.summary() })
+        });
+        let (bundle, signature) = (bundle.transpose()?, order.signature.clone());
+        let version = VersionRecord { number: 0, module, artifact, bundle, signature, deployed_ms: now_ms() };
         let record = with_version(key, before, order, version)?;
         server.store.put_site(&record)?;
         Ok(record)

@@ -13,6 +13,7 @@ use std::time::Duration;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use selvedge_runtime::{CallError, InstantiateError, Module, NativeError, Pool};
+use selvedge_wasi::Tree;
 use thiserror::Error;
 
 use crate::connection::Peer;
@@ -24,7 +25,16 @@ use crate::name::Host;
 /// A way to ask programs for responses.
 pub(crate) trait Interface: Send + Sync {
     /// Whether a module is a program of this interface, and what is needed to start it.
-    fn prepare(&self, module: &Module) -> Result<Arc<dyn Program>, Unfit>;
+    fn prepare(&self, module: &Module, provision: Provision) -> Result<Arc<dyn Program>, Unfit>;
+}
+
+/// What a program has for all its requests.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Provision {
+    /// Arguments before those of a request.
+    pub(crate) args: Vec<String>,
+    /// What it finds at `/`, to read.
+    pub(crate) files: Option<Tree>,
 }
 
 /// A module, ready to be started for one request after the other.

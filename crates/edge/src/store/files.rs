@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -53,6 +53,32 @@ impl Blobs {
         if Sha256::digest(&bytes).as_slice() == digest.0 { Ok(bytes) } else { Err(damaged()) }
     }
 
+    /// Moves a file here; it may be read by others, but not written any more.
+    pub(super) fn put_file(&self, from: &Path) -> Result<Digest, StoreError> {
+        let failed = |source| super::redb::disk(format!("keep {}", from.display()), source);
+        let file = File::open(from).map_err(failed)?;
+        let digest = digest(&file).map_err(failed)?;
+        let path = self.path(&digest);
+        if self.open_checked(&digest).is_ok() {
+            return Ok(digest);
+        }
+        let moved = file.sync_all().and_then(|()| fs::rename(from, &path));
+        moved.and_then(|()| File::open(&self.directory)?.sync_all()).map_err(failed)?;
+        Ok(digest)
+    }
+
+    /// A blob's file, at its beginning.
+    pub(super) fn open_checked(&self, expected: &Digest) -> Result<File, StoreError> {
+        let open = || -> io::Result<Option<File>> {
+            let mut file = File::open(self.path(expected))?;
+            let same = digest(&file)? == *expected;
+            file.rewind()?;
+            Ok(same.then_some(file))
+        };
+        let damaged = || StoreError::Damaged(format!("file {}", self.path(expected).display()));
+        open().ok().flatten().ok_or_else(damaged)
+    }
+
     /// Removes what no record names, and what a crash left half written.
     pub(super) fn sweep(&self, named: &HashSet<Digest>) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
@@ -65,5 +91,15 @@ impl Blobs {
             }
         }
         Ok(())
+    }
+}
+
+fn digest(mut file: &File) -> io::Result<Digest> {
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 64 << 10]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(Digest(hasher.finalize().into())),
+            read => hasher.update(&buffer[..read]),
+        }
     }
 }

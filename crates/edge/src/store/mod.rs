@@ -7,6 +7,8 @@ mod files;
 mod redb;
 
 use std::fmt;
+use std::fs::File;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -94,15 +96,48 @@ pub struct Canary {
 pub struct VersionRecord {
     /// Counted from 1.
     pub number: u32,
-    /// The module that was uploaded.
-    pub module: Digest,
+    /// The program that was uploaded; none if it has files alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<Digest>,
     /// What it was compiled to.
-    pub artifact: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact: Option<Digest>,
+    /// The bundle that was uploaded, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<BundleRecord>,
     /// The text of the module's detached signature, if it came with one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
     /// When, in milliseconds since 1970.
     pub deployed_ms: u64,
+}
+
+/// A bundle, and what is in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BundleRecord {
+    /// The archive, as it was uploaded.
+    pub digest: Digest,
+    /// What is in it beside the program.
+    #[serde(flatten)]
+    pub summary: BundleSummary,
+}
+
+/// What is in a bundle beside the program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BundleSummary {
+    /// Files that clients get as they are.
+    pub assets: u32,
+    /// Their bytes.
+    pub asset_bytes: u64,
+    /// Files that the program can read.
+    pub files: u32,
+}
+
+impl VersionRecord {
+    /// The blobs that it names.
+    pub(crate) fn blobs(&self) -> impl Iterator<Item = Digest> {
+        [self.module, self.artifact, self.bundle.map(|bundle| bundle.digest)].into_iter().flatten()
+    }
 }
 
 impl SiteRecord {
@@ -167,6 +202,18 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If they are not there or have changed.
     fn blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
+
+    /// Keeps the contents of a file, which may be taken from its place.
+    ///
+    /// # Errors
+    /// If they cannot be kept.
+    fn put_file(&self, path: &Path) -> Result<Digest, StoreError>;
+
+    /// A file with bytes that were kept, checked. It stays what it is, whatever becomes of the blob.
+    ///
+    /// # Errors
+    /// If they are not there or have changed.
+    fn open_blob(&self, digest: &Digest) -> Result<File, StoreError>;
 
     /// All records.
     ///

@@ -1,6 +1,7 @@
 //! Records in redb, blobs in a directory beside it: nothing to install.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::Path;
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
@@ -145,6 +146,14 @@ impl Store for DiskStore {
         self.blobs.get(digest)
     }
 
+    fn put_file(&self, path: &Path) -> Result<Digest, StoreError> {
+        self.blobs.put_file(path)
+    }
+
+    fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
+        self.blobs.open_checked(digest)
+    }
+
     fn sites(&self) -> Result<Vec<SiteRecord>, StoreError> {
         let transaction = self.database.begin_read().map_err(unreadable)?;
         let table = transaction.open_table(SITES).map_err(unreadable)?;
@@ -176,7 +185,7 @@ impl Store for DiskStore {
     fn sweep(&self) -> Result<(), StoreError> {
         let records = self.sites()?;
         let versions = records.iter().flat_map(|record| &record.versions);
-        let named: HashSet<Digest> = versions.flat_map(|version| [version.module, version.artifact]).collect();
+        let named: HashSet<Digest> = versions.flat_map(|version| version.blobs()).collect();
         self.blobs.sweep(&named).map_err(|source| disk("remove what no site needs", source))
     }
 }
@@ -189,7 +198,8 @@ mod tests {
 
     fn record(site: &str, hosts: &[&str], revision: u64, blob: Digest) -> SiteRecord {
         let key = SiteKey { tenant: Name::new("a").unwrap(), site: Name::new(site).unwrap() };
-        let versions = vec![VersionRecord { number: 1, module: blob, artifact: blob, signature: None, deployed_ms: 5 }];
+        let (module, artifact, bundle) = (Some(blob), Some(blob), None);
+        let versions = vec![VersionRecord { number: 1, module, artifact, bundle, signature: None, deployed_ms: 5 }];
         SiteRecord {
             key,
             hosts: hosts.iter().map(|h| Host::new(h).unwrap()).collect(),
@@ -266,5 +276,26 @@ mod tests {
         assert!(matches!(store.blob(&kept), Err(StoreError::Damaged(_))));
         store.put_blob(b"kept").unwrap();
         assert_eq!(store.blob(&kept).unwrap(), b"kept", "what was damaged is replaced");
+    }
+
+    #[test]
+    fn files_are_kept_as_blobs_are_and_stay_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(directory.path()).unwrap();
+        let put = || {
+            let path = directory.path().join("uploaded");
+            std::fs::write(&path, b"kept").unwrap();
+            store.put_file(&path).unwrap()
+        };
+        let kept = put();
+        assert_eq!((put(), store.put_blob(b"kept").unwrap()), (kept, kept), "by its content, however it came");
+        let path = directory.path().join(format!("blobs/{kept}"));
+        std::fs::write(&path, b"other").unwrap();
+        assert!(matches!(store.open_blob(&kept), Err(StoreError::Damaged(_))));
+        assert_eq!(put(), kept);
+        let file = store.open_blob(&kept).unwrap();
+        store.sweep().unwrap();
+        assert!(!path.exists() && matches!(store.open_blob(&kept), Err(StoreError::Damaged(_))));
+        assert_eq!(std::io::read_to_string(file).unwrap(), "kept", "whoever has it open has it");
     }
 }

@@ -125,3 +125,10 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// A server with the state of one that was stopped: it is free once the last connection of that is gone.
+pub(crate) async fn restarted(config: &str, state: &Path) -> Server {
+    let lock = state.join("sites.redb");
+    until("the state to be free", || std::fs::File::open(&lock).is_ok_and(|file| file.try_lock().is_ok())).await;
+    serve(config, state).await
+}

@@ -33,6 +33,15 @@ pub(super) fn duration(micros: f64) -> String {
     }
 }
 
+/// Bytes, for people.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        few if few < 1_024.0 => format!("{few:.0} B"),
+        some if some < 1_048_576.0 => format!("{:.1} KiB", some / 1_024.0),
+        many => format!("{:.1} MiB", many / 1_048_576.0),
+    }
+}
+
 /// A rate, for people.
 pub(super) fn rate(per_second: f64) -> String {
     if per_second >= 10.0 || per_second == 0.0 { format!("{per_second:.0}") } else { format!("{per_second:.1}") }
@@ -63,6 +72,7 @@ mod tests {
     fn numbers_are_written_for_people() {
         let written = [0.0, 12.4, 1_500.0, 250_000.0, 2_500_000.0].map(duration);
         assert_eq!(written, ["–", "12 µs", "1.5 ms", "250 ms", "2.5 s"]);
+        assert_eq!([0, 1_023, 1_536, 10 << 20].map(size), ["0 B", "1023 B", "1.5 KiB", "10.0 MiB"]);
         assert_eq!([0.0, 0.25, 1234.0].map(rate), ["0", "0.2", "1234"]);
         assert_eq!(clock(86_399_000), "23:59:59");
         let agos = [0, 1_000, 59_000, 120_000, 86_400_000].map(|ms| ago(10, 10 + ms));

@@ -52,6 +52,8 @@ struct Visit<'a> {
     server: &'a Arc<Shared>,
     dashboard: &'a Arc<Dashboard>,
     headers: HeaderMap,
+    /// Whether it comes by TLS.
+    secure: bool,
 }
 
 impl Dashboard {
@@ -73,7 +75,7 @@ pub(super) async fn answer(
     peer: &Peer,
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
-    let visit = Visit { server, dashboard, headers: request.headers().clone() };
+    let visit = Visit { server, dashboard, headers: request.headers().clone(), secure: peer.secure };
     let done = visit.answer(peer, request).await;
     done.unwrap_or_else(|failure| headers::failure(&failure))
 }
@@ -125,7 +127,8 @@ impl Visit<'_> {
     /// The address that a terminal would deploy to.
     fn admin(&self) -> String {
         let host = self.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        format!("http://{}", host.unwrap_or("127.0.0.1:8081"))
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", host.unwrap_or("127.0.0.1:8081"))
     }
 
     fn overview(&self, visitor: &Visitor) -> Response<ReplyBody> {
@@ -178,7 +181,7 @@ impl Visit<'_> {
 
     async fn log_in(&self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
         let form = Form::read(request.into_body()).await?;
-        match self.dashboard.sessions.log_in(&self.server.access.load(), form.get("token")) {
+        match self.dashboard.sessions.log_in(&self.server.access.load(), form.get("token"), self.secure) {
             Ok(cookie) => Ok(with_cookie(redirect("/"), cookie)),
             Err(failure) => Ok(page(failure.status, &pages::Login { error: failure.message })),
         }

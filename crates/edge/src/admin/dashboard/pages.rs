@@ -5,13 +5,13 @@ use std::sync::Arc;
 use askama::Template;
 use hyper::StatusCode;
 
-use super::charts::{ago, clock, duration, rate, spark};
+use super::charts::{ago, clock, duration, rate, size, spark};
 use super::session::Visitor;
 use crate::history::Recent;
 use crate::logs::{Entry, Event, now_ms};
 use crate::server::Shared;
 use crate::site::Site;
-use crate::store::SiteRecord;
+use crate::store::{BundleSummary, SiteRecord, VersionRecord};
 
 /// Errors that a site's page shows.
 const ERRORS_SHOWN: usize = 20;
@@ -224,21 +224,25 @@ pub(super) struct VersionRow {
     /// Its share of the requests, in percent.
     canary: Option<u8>,
     time: String,
-    module: String,
+    /// The digest of what was uploaded.
+    digest: String,
     short: String,
+    /// What there is beside a program.
+    beside: String,
 }
 
 impl SitePage {
     pub(super) fn new(frame: Frame, site: &Site, record: &SiteRecord, visitor: &Visitor) -> SitePage {
         let (entries, _, _) = site.log.since(0);
         let now = now_ms();
-        let version = |version: &crate::store::VersionRecord| VersionRow {
+        let version = |version: &VersionRecord| VersionRow {
             number: version.number,
             active: version.number == record.active,
             canary: record.canary.filter(|canary| canary.version == version.number).map(|canary| canary.percent),
             time: ago(version.deployed_ms, now),
-            module: version.module.to_string(),
-            short: version.module.to_string()[..12].to_string(),
+            short: uploaded(version)[..12].to_string(),
+            digest: uploaded(version),
+            beside: version.bundle.map(|bundle| beside(&bundle.summary)).unwrap_or_default(),
         };
         SitePage {
             frame,
@@ -288,6 +292,19 @@ pub(super) struct FailurePage {
 
 pub(super) fn rendered(page: &impl Template) -> String {
     page.render().expect("these templates call nothing that fails")
+}
+
+/// The digest of a version's bundle, or of its module.
+fn uploaded(version: &VersionRecord) -> String {
+    let digest = version.bundle.map(|bundle| bundle.digest).or(version.module);
+    digest.map_or_else(|| " ".repeat(64), |digest| digest.to_string())
+}
+
+fn beside(bundle: &BundleSummary) -> String {
+    let BundleSummary { assets, asset_bytes, files } = *bundle;
+    let assets = (assets > 0).then(|| format!("{assets} assets, {}", size(asset_bytes)));
+    let files = (files > 0).then(|| format!("{files} files"));
+    assets.into_iter().chain(files).collect::<Vec<_>>().join(" · ")
 }
 
 /// The version that answers, beside a canary perhaps.

@@ -85,7 +85,7 @@ impl Sessions {
     }
 
     /// A session for whoever gave a token; the cookie to set.
-    pub(super) fn log_in(&self, access: &Access, token: &str) -> Result<HeaderValue, Failure> {
+    pub(super) fn log_in(&self, access: &Access, token: &str, secure: bool) -> Result<HeaderValue, Failure> {
         let token = access::known(access, token)?.0;
         let id = hex(&random());
         let mut open = self.lock();
@@ -95,13 +95,13 @@ impl Sessions {
             oldest.map(|key| open.remove(&key));
         }
         open.insert(hash(&id), Session { token, began: Instant::now() });
-        Ok(set_cookie(&id, SESSION_MAX.as_secs()))
+        Ok(set_cookie(&id, SESSION_MAX.as_secs(), secure))
     }
 
     /// Forgets a session; the cookie to set.
     pub(super) fn log_out(&self, session: &str) -> HeaderValue {
         self.lock().remove(&hash(session));
-        set_cookie("", 0)
+        set_cookie("", 0, false)
     }
 
     /// What a form of this session must carry.
@@ -143,8 +143,9 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-fn set_cookie(value: &str, seconds: u64) -> HeaderValue {
-    let text = format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict");
+fn set_cookie(value: &str, seconds: u64, secure: bool) -> HeaderValue {
+    let secure = if secure { "; Secure" } else { "" };
+    let text = format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     HeaderValue::try_from(text).expect("it is plain text")
 }
 

@@ -21,7 +21,7 @@ use crate::admin::site::{begin_deploy, told_in_lines, upload};
 use crate::admin::{Asked, query};
 use crate::config::ByteCount;
 use crate::connection;
-use crate::deploy::{self, Order, Progress};
+use crate::deploy::{self, Order, Progress, Uploaded};
 use crate::limits::{
     DASHBOARD_ANSWER_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_TEXT_BYTES_MAX, RESPONSE_BUFFER_BYTES,
     TRIAL_TIMEOUT,
@@ -75,9 +75,10 @@ async fn deploy_body(
     let query = query(request.uri().query().unwrap_or_default())?;
     let asked = Asked { tenant: visitor.tenant.clone(), query, request };
     let key = asked.key(asked.all("site").first().map_or("", String::as_str))?;
-    let module = upload(visit.server, asked.request.into_body(), DASHBOARD_MODULE_BYTES_MAX).await?;
+    let bytes_max = (DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX);
+    let uploaded = upload(visit.server, &visit.headers, asked.request.into_body(), bytes_max).await?;
     let site = visit.server.site_or_new(&key, &asked.tenant);
-    Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(), module)))
+    Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(), uploaded)))
 }
 
 /// Without a script: the whole deploy, then a page that says how it went.
@@ -97,7 +98,7 @@ async fn deploy_form(
     let site = visit.server.site_or_new(&SiteKey { tenant: visitor.tenant.name.clone(), site }, &visitor.tenant);
     let mut file = tempfile::NamedTempFile::new_in(&visit.server.scratch).map_err(deploy::disk)?;
     file.write_all(text.as_bytes()).map_err(deploy::disk)?;
-    let mut told = begin_deploy(visit.server, site, anywhere(), file.into_temp_path());
+    let mut told = begin_deploy(visit.server, site, anywhere(), Uploaded::Module(file.into_temp_path()));
     while let Some(progress) = told.recv().await {
         match progress {
             Progress::Passed { stage, micros } => {

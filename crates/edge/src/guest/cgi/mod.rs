@@ -7,7 +7,8 @@
 //!                   stderr ─► the site's log, by lines
 //! ```
 //!
-//! A program is granted nothing else: no directory, no socket, no variable of the server's.
+//! Of its bundle it has arguments, before the request's, and files to read at `/`. It is granted nothing else: no directory
+//! of the host's, no socket, no variable of the server's.
 
 mod env;
 pub(crate) mod head;
@@ -24,7 +25,7 @@ use selvedge_wasi::{OutputStream, Stdio, Wasi};
 use self::head::Parser;
 use crate::config::ByteCount;
 use crate::exchange::{Exchange, Fault};
-use crate::guest::{Call, Ending, Guest, Interface, Program, StartError, Unfit, Used};
+use crate::guest::{Call, Ending, Guest, Interface, Program, Provision, StartError, Unfit, Used};
 use crate::limits::{SLICE, SiteLimits};
 use crate::upload::Upload;
 
@@ -47,7 +48,7 @@ impl Cgi {
 }
 
 impl Interface for Cgi {
-    fn prepare(&self, module: &Module) -> Result<Arc<dyn Program>, Unfit> {
+    fn prepare(&self, module: &Module, provision: Provision) -> Result<Arc<dyn Program>, Unfit> {
         if !module.exports().any(|(name, _)| name == "_start") {
             return Err(Unfit::NoStart);
         }
@@ -56,7 +57,7 @@ impl Interface for Cgi {
         }
         let memories = module.contract().memories.iter();
         let memory_bytes = memories.map(|memory| memory.ty.min_pages.saturating_mul(PAGE_BYTES)).sum();
-        Ok(Arc::new(CgiProgram { pre: self.linker.prepare(module)?, memory_bytes }))
+        Ok(Arc::new(CgiProgram { pre: self.linker.prepare(module)?, memory_bytes, provision }))
     }
 }
 
@@ -65,6 +66,7 @@ struct CgiProgram {
     pre: InstancePre<Box<Wasi>>,
     /// What an instance has at its start.
     memory_bytes: u64,
+    provision: Provision,
 }
 
 impl Program for CgiProgram {
@@ -74,7 +76,7 @@ impl Program for CgiProgram {
         if self.memory_bytes > bytes_max {
             return Err(StartError::Memory { bytes: self.memory_bytes, bytes_max });
         }
-        let wasi = Box::new(system_interface(call)?);
+        let wasi = Box::new(system_interface(call, &self.provision)?);
         let (mut store, instance) = pool.instantiate(&self.pre, wasi)?;
         store.set_memory_bytes_max(bytes_max);
         let start = instance.typed_func::<(), ()>(&store, "_start")?;
@@ -90,8 +92,11 @@ async fn run(mut store: Store<Box<Wasi>>, start: TypedFunc<(), ()>) -> Ending {
 }
 
 /// What the program sees of the world.
-fn system_interface(call: Call) -> Result<Wasi, StartError> {
-    let mut builder = Wasi::builder().args(env::arguments(&call.parts));
+fn system_interface(call: Call, provision: &Provision) -> Result<Wasi, StartError> {
+    let mut builder = Wasi::builder().args(&provision.args).args(env::arguments(&call.parts));
+    if let Some(files) = &provision.files {
+        builder = builder.preopen_tree(files.clone(), "/")?;
+    }
     builder.reserve_env(env::COUNT + call.parts.headers.len(), ENVIRONMENT_BYTES);
     env::environment(&call.parts, &call.origin, &mut |name, value| builder.set_env(name, OsStr::from_bytes(value)));
     if let Some(body) = call.body {
