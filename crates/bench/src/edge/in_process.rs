@@ -51,8 +51,9 @@ fn per_request_us<F: Future>(runtime: &Runtime, requests: u64, serve: impl Fn(Ag
         runtime.block_on(turning(serve(stream)));
         Ok(())
     })?;
-    let (fine, all) = answered.counts();
-    ensure!(fine == requests && all == requests, "of {requests} requests {fine} were answered well and {all} in all");
+    let (fine, pieces) = answered.counts();
+    // A program that was stopped between head and body has its answer in pieces.
+    ensure!(fine == requests, "of {requests} requests {fine} were answered well, in {pieces} pieces");
     Ok(took.as_nanos() as f64 / 1e3 / requests as f64)
 }
 
