@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::Options;
+use crate::ceiling::Pair;
 use crate::ours::Waits;
 use crate::programs::build_handler;
 use crate::report::{Figure, Report};
@@ -58,10 +59,10 @@ impl Call {
 }
 
 /// What is made: the figure's name, the module, what is called.
-struct Case {
-    name: &'static str,
-    wasm: Vec<u8>,
-    call: Option<Call>,
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) wasm: Vec<u8>,
+    pub(crate) call: Option<Call>,
 }
 
 /// 17 pages and 10 KiB of data, as a small C program has.
@@ -80,7 +81,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             [ours::pool(&case.wasm, case.call, options.settings)?, peer::pool(&case.wasm, case.call)?];
         hot(&mut report, case.name, case.call.is_some(), &pools, turns)?;
         if case.call.is_some() {
-            two_threads(&mut report, case.name, &pools, turns)?;
+            let apart = Pair::start(case.name, options.settings)?;
+            two_threads(&mut report, case.name, &pools, turns, Some(apart))?;
         }
     }
     if options.wants("rotation_256") {
@@ -122,7 +124,7 @@ fn interruptions(report: &mut Report, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn cases() -> Result<[Case; 3]> {
+pub(crate) fn cases() -> Result<[Case; 3]> {
     let run = Some(Call::Plain("run"));
     let empty = Case { name: "instantiate_empty", wasm: wat::parse_str("(module)")?, call: None };
     let trivial = Case { name: "cycle_trivial_hot", wasm: wat::parse_str(TRIVIAL)?, call: run };
@@ -161,31 +163,55 @@ pub(crate) fn hot(
     Ok(())
 }
 
-/// Cycles of two threads at once against those of one, in the same time.
-pub(crate) fn two_threads(report: &mut Report, name: &str, pools: &[Box<dyn Cycles>; 2], turns: usize) -> Result<()> {
-    let time = Duration::from_millis(100);
+/// How long threads cycle for one sample.
+pub(crate) const SPAN: Duration = Duration::from_millis(100);
+
+/// Cycles of two threads at once against those of one, in the same time; and of two processes, which share nothing.
+pub(crate) fn two_threads(
+    report: &mut Report,
+    name: &str,
+    pools: &[Box<dyn Cycles>; 2],
+    turns: usize,
+    mut apart: Option<Pair>,
+) -> Result<()> {
     let mut figures = [[Vec::new(), Vec::new()], [Vec::new(), Vec::new()]];
+    let mut processes = [Vec::new(), Vec::new()];
     for _ in 0..turns.div_ceil(2) {
         for (pool, figures) in pools.iter().zip(&mut figures) {
             for (threads, figure) in (1..).zip(figures) {
-                let cycles = throughput(&**pool, threads, time)?;
-                figure.push(time.as_nanos() as f64 / cycles as f64);
+                figure.push(nanoseconds(throughput(&**pool, threads, SPAN)?));
+            }
+        }
+        if let Some(pair) = &mut apart {
+            for (count, figure) in (1..).zip(&mut processes) {
+                figure.push(nanoseconds(pair.cycles(count)?));
             }
         }
     }
-    let [ours, peer] = figures.map(|figures| figures.map(|samples| percentile(samples, 50)));
     let scaling = |[one, two]: [f64; 2]| one / two;
+    let [ours, peer] = figures.map(|figures| figures.map(|samples| percentile(samples, 50)));
     report.note(&format!(
         "{name}: two threads do {:.2} times what one does; the peer's {:.2} times",
         scaling(ours),
         scaling(peer)
     ));
     report.add(Figure::new(format!("{name}_2_threads"), Some(ours[1]), Some(peer[1]), "ns", turns.div_ceil(2)));
+    if apart.is_some() {
+        let apart = processes.map(|samples| percentile(samples, 50));
+        let times = scaling(apart);
+        report.note(&format!("{name}: two processes, which share nothing, do {times:.2} times what one does alone"));
+        report.add(Figure::new(format!("{name}_2_processes"), Some(apart[1]), None, "ns", turns.div_ceil(2)));
+    }
     Ok(())
 }
 
+/// A cycle's share of a [`SPAN`] that had so many.
+fn nanoseconds(cycles: u64) -> f64 {
+    SPAN.as_nanos() as f64 / cycles as f64
+}
+
 /// How many cycles so many threads do together.
-fn throughput(pool: &dyn Cycles, threads: usize, time: Duration) -> Result<u64> {
+pub(crate) fn throughput(pool: &dyn Cycles, threads: usize, time: Duration) -> Result<u64> {
     let (done, over) = (AtomicU64::new(0), AtomicBool::new(false));
     let work = || {
         let mut cycles = 0;

@@ -36,7 +36,7 @@ pub(crate) fn cycles(report: &mut Report, options: &Options, turns: usize) -> Re
     let pools: [Box<dyn Cycles>; 2] =
         [Box::new(ours::pool_of(&artifact, Some(call))?), peer::pool(&snapshot, Some(call))?];
     hot(report, NAME, true, &pools, turns)?;
-    two_threads(report, NAME, &pools, turns)?;
+    two_threads(report, NAME, &pools, turns, None)?;
     instance_alone(report, &pools, turns)?;
     floor(report, &artifact, call)
 }

@@ -4,6 +4,7 @@
 //! Nothing here is part of the product: this member alone may depend on another engine.
 
 mod call;
+mod ceiling;
 mod code;
 mod compile;
 mod density;
@@ -65,6 +66,9 @@ enum Verb {
     Instances(Options),
     /// As many instances as there can be, alive and waiting: memory and time for each.
     Density(density::Density),
+    /// Cycles of one case, as a child of `instances`.
+    #[command(hide = true)]
+    Cycles(ceiling::CyclesArgs),
     /// The edge server: requests a second and CPU time for each, beside a native server and the peer's; what clients
     /// wait; a thousand sites; a tenant that means no good.
     Edge(edge::Edge),
@@ -132,6 +136,7 @@ fn run(verb: &Verb) -> Result<()> {
         Verb::Wasi(options) => wasi::run(options),
         Verb::Instances(options) => instances::run(options),
         Verb::Density(options) => density::run(options),
+        Verb::Cycles(args) => ceiling::serve(args),
         Verb::Edge(options) => edge::run(options),
         Verb::EdgeServer(args) => edge::serve(args),
         Verb::EdgeCompile(args) => edge::compile(args),
