@@ -53,6 +53,9 @@ pub struct Named {
 /// Writes a workspace with the changed crate, which takes everything else from this one.
 pub fn write(root: &Path, copy: &Path) -> Result<Vec<Named>> {
     write_manifests(root, copy)?;
+    for (krate, copied) in [(CRATE, "verifier"), (BESIDE, "native")] {
+        remove_gone(&root.join(krate), &copy.join(copied))?;
+    }
     for file in files(&root.join(BESIDE))? {
         write_if_changed(&copy.join("native").join(&file), &fs::read_to_string(root.join(BESIDE).join(&file))?)?;
     }
@@ -110,10 +113,21 @@ fn write_if_changed(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
-/// Sources and tests of a crate, sorted.
+/// What the crate has no more would be built beside what is there instead.
+fn remove_gone(krate: &Path, copied: &Path) -> Result<()> {
+    for file in files(copied)? {
+        if !krate.join(&file).exists() {
+            fs::remove_file(copied.join(&file)).with_context(|| format!("removing {} of the copy", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sources and tests of a crate, sorted; none if it is not there.
 fn files(krate: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut open = vec![krate.join("src"), krate.join("tests")];
+    let mut open: Vec<PathBuf> =
+        ["src", "tests"].map(|part| krate.join(part)).into_iter().filter(|part| part.exists()).collect();
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(&directory)? {
             let path = entry?.path();
