@@ -63,8 +63,9 @@ async fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, 
 }
 
 impl Prepared {
-    /// How many processors there are for it: what says so may be out of a jail's sight.
-    pub fn processors(&self) -> usize {
-        self.processors
+    /// Threads that its executor should have. What says how many processors there are may be out of a jail's sight. One
+    /// more than those: while programs compute on all of them, the kernel lets one look at the sockets.
+    pub fn workers(&self) -> usize {
+        self.processors + 1
     }
 }

@@ -70,7 +70,10 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
 
 /// Runs the verb that serves.
 pub(crate) fn run(args: &ServerArgs) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Ours has one more, as `selvedge serve` has.
+    let more = usize::from(matches!(args.kind, Kind::Ours));
+    let workers = std::thread::available_parallelism()?.get() + more;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     runtime.block_on(async {
         match args.kind {
             Kind::Native => say(&[native().await?]),
