@@ -245,4 +245,20 @@ mod tests {
         assert_eq!(slots.read(-88, 8), Cell::SECRET);
         assert_eq!(slots.read(-200, 8), Cell::SECRET);
     }
+
+    #[test]
+    fn a_name_stays_where_both_have_one() {
+        let named = |slots: &mut Slots, nth: i64, id| slots.write(-8 * nth, 8, Cell { id, ..Cell::ANY });
+        let (mut slots, mut there) = (Slots::new(0), Slots::new(0));
+        let far = 2 * CHUNK as i64 + 1;
+        for nth in [1, 2, far] {
+            named(&mut slots, nth, 7);
+        }
+        named(&mut there, 1, 9);
+        let kept = slots.clone();
+        slots.keep_names_of(&there);
+        assert_eq!([1, 2, far].map(|nth| slots.read(-8 * nth, 8).id), [7, 0, 0]);
+        assert_eq!(slots.read(-16, 8).value, Cell::ANY.value, "what is known of the value stays");
+        assert_eq!(kept.read(-16, 8).id, 7, "others that share the chunk keep theirs");
+    }
 }
