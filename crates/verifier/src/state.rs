@@ -172,3 +172,29 @@ impl Flags {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registers_name_stays_where_both_have_one() {
+        let state = |ids: [u32; 2]| {
+            let mut regs = [Cell::ANY; 16];
+            regs.iter_mut().zip(ids).for_each(|(cell, id)| cell.id = id);
+            State {
+                regs,
+                vectors: [Vector::SECRET; 16],
+                flags: Flags::Plain,
+                frame: Slots::new(0),
+                area: Slots::new(0),
+                compared: i64::MAX,
+                epoch: 0,
+            }
+        };
+        let mut kept = state([7, 8]);
+        kept.keep_names_of(&state([9, 0]));
+        assert_eq!([kept.regs[0].id, kept.regs[1].id], [7, 0]);
+        assert_eq!(kept.regs[1].value, Cell::ANY.value, "what is known of the value stays");
+    }
+}

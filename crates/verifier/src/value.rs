@@ -372,6 +372,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_the_same_on_both_ways_stays_whatever_it_is() {
+        let ptr = Value::Ptr(Ptr::exact(Region::Frame, -8));
+        for value in [Value::Saved(3), ptr, Value::exact(7), Value::ANY, Value::SECRET] {
+            assert_eq!(value.join(value, Growth::Exact), value);
+        }
+    }
+
+    #[test]
     fn growing_bounds_settle() {
         let mut value = Value::exact(0);
         let mut changes = 0;
