@@ -31,7 +31,10 @@ pub(crate) fn check(bytes: &[u8]) -> Checked {
     let wide = matches!(rest, [0x48..=0x4f, ..]);
     let opcode = if rex { &rest[1..] } else { rest };
     match opcode {
-        [0x40..=0x4f | 0x66 | 0xf2 | 0xf3, ..] => refuse("a prefix after the last one"),
+        // The processor obeys it, and forgets REX.
+        [0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3, ..] => {
+            refuse("a prefix after the last one")
+        }
         [0x62 | 0xc4 | 0xc5, ..] => refuse("a prefix before a vector encoding"),
         [0x0f, second, ..] if repeat.is_some_and(|prefix| is_idle(prefix, *second)) => {
             refuse("a repeat prefix that means nothing")
@@ -86,7 +89,7 @@ mod tests {
         for good in good {
             assert!(check(good).is_ok(), "{good:x?}");
         }
-        let bad: [&[u8]; 22] = [
+        let bad: [&[u8]; 31] = [
             // A second decoder reads these otherwise, and of the first AMD's and Intel's processors.
             &[0x66, 0x41, 0x63, 0x4e, 0x29],
             &[0x66, 0x4d, 0x5d],
@@ -99,7 +102,17 @@ mod tests {
             &[0x67, 0x8b, 0x00],
             &[0x66, 0xe8, 0, 0, 0, 0],
             &[0xf3, 0xc3],
+            // After REX, each prefix that there is.
             &[0x48, 0x66, 0x89, 0xc0],
+            &[0x48, 0x67, 0x89, 0x00],
+            &[0x48, 0x26, 0x89, 0x00],
+            &[0x48, 0x2e, 0x89, 0x00],
+            &[0x48, 0x36, 0x89, 0x00],
+            &[0x48, 0x3e, 0x89, 0x00],
+            &[0x48, 0x64, 0x89, 0x00],
+            &[0x48, 0x65, 0x89, 0x00],
+            &[0x48, 0xf0, 0x01, 0x00],
+            &[0x48, 0x40, 0x89, 0x00],
             // A prefix before VEX, REX before VEX, a prefix before EVEX.
             &[0x66, 0xc5, 0xf9, 0xef, 0xc0],
             &[0x48, 0xc5, 0xf9, 0xef, 0xc0],

@@ -67,7 +67,7 @@ impl Vector {
 
     /// One whose low bytes, so many, may be looked at.
     pub(crate) fn passed(bytes: u8) -> Vector {
-        Vector { shown: u16::MAX >> (16 - bytes), ..Vector::SECRET }
+        Vector { shown: u16::MAX.checked_shr(16 - u32::from(bytes.min(16))).unwrap_or(0), ..Vector::SECRET }
     }
 
     /// Whether so many low bytes may be looked at.
@@ -176,6 +176,14 @@ impl Flags {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_vector_so_many_bytes_are_passed() {
+        assert_eq!(
+            [0, 1, 8, 15, 16, 17].map(|bytes| Vector::passed(bytes).shown),
+            [0, 1, 0xff, 0x7fff, 0xffff, 0xffff]
+        );
+    }
 
     #[test]
     fn a_registers_name_stays_where_both_have_one() {

@@ -59,7 +59,8 @@ impl Exec<'_, '_> {
         ensure(lo <= self.frame_end(), Rule::Frame, "the stack pointer would rise into the caller's frame")
     }
 
-    /// What lies below the stack pointer the host may overwrite at any time: where guest code was stopped, say.
+    /// What lies below the stack pointer the host may overwrite at any time: in a call, or where guest code was stopped.
+    /// So nothing is ever known of it: what moves the stack pointer forgets.
     pub(super) fn forget_below_stack_pointer(&mut self) {
         let rsp = self.state.rsp();
         self.state.frame.forget_below(rsp);

@@ -235,7 +235,6 @@ impl<'a> Exec<'_, 'a> {
             let good = self.state.frame.readable(at, (*bytes).into()) >= usize::from(*bytes);
             ensure(good, Rule::HostCall, "a value was not written, or may not be passed")?;
         }
-        self.state.frame.forget_below(rsp);
         for nth in 0..count {
             let at = values + (nth * VALUE_BYTES) as i64;
             for at in [at, at + 8] {
@@ -253,7 +252,6 @@ impl<'a> Exec<'_, 'a> {
         let code = self.host_arguments()?;
         let known = u8::try_from(code).ok().and_then(TrapCode::from_byte).is_some();
         ensure(known, Rule::HostCall, "this is no trap's number")?;
-        self.state.frame.forget_below(self.state.rsp());
         self.after_call();
         Ok(())
     }

@@ -4,6 +4,7 @@
 use iced_x86::ConditionCode;
 
 use super::Exec;
+use crate::budget::FRAME_BYTES_MAX;
 use crate::report::Checked;
 use crate::state::Flags;
 use crate::value::{Cell, Num, Ptr, Region, Value};
@@ -220,7 +221,9 @@ impl Exec<'_, '_> {
             _ => return,
         };
         let enough = matches!(relation, Relation::Below | Relation::AtMost | Relation::Equal);
-        if let Some(at) = place.is_exact().filter(|_| enough && place.to == Region::Frame) {
+        // Further below, the place's address may have passed zero, and lie above the limit.
+        let near = |at: &i64| *at >= -FRAME_BYTES_MAX;
+        if let Some(at) = place.is_exact().filter(near).filter(|_| enough && place.to == Region::Frame) {
             self.state.compared = self.state.compared.min(at - limit);
         }
     }

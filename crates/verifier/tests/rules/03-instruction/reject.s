@@ -385,3 +385,22 @@
     shr r8, 32
     mov eax, r8d
     ret
+
+# a segment prefix after REX, which the processor then obeys
+> refused: after the last
+    mov eax, esi
+    bytes 40 64 8b 04 07  ! memory
+    ret
+
+# an address of 32 bits, said after REX
+> refused: after the last
+    bytes 40 67 8b 05 03 00 00 00
+    mov eax, esi
+    ret
+    bytes 01 02 03 04
+
+# a lock prefix after REX
+> refused: after the last
+    mov eax, esi
+    bytes 40 f0 01 04 07  ! memory
+    ret

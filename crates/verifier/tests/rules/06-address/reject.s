@@ -201,3 +201,14 @@
     pop rdi
     mov eax, [rdi]                  ! memory
     ret
+
+# a pointer in the area for results, where the callee may have written beside them
+> refused: no pointer that the code may use
+    .enter 88
+    mov [rsp + 16], rdi
+    mov rsi, rdi
+    lea rdi, [rsp + 8]
+    call @many
+    mov rdi, [rsp + 16]
+    mov eax, [rdi + count]
+    .leave 88

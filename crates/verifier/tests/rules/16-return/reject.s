@@ -184,3 +184,18 @@
     ret
 .other:
     jmp .end
+
+# a parameter on the stack after its call: the callee may have left anything there
+> refused: General(0) holds no 4 bytes
+    .enter 40
+    mov esi, esi
+    mov edx, 1
+    mov ecx, 1
+    mov r8d, 1
+    mov r9d, 1
+    mov [rsp], rdx
+    mov [rsp + 8], rdx
+    call @on_stack
+    sub rsp, 16
+    mov rax, [rsp]
+    .leave 40

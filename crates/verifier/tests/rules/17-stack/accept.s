@@ -45,3 +45,12 @@
     sub rsp, 24
     call @other
     .leave 24
+
+# compared as far below as frames reach
+    mov rax, [rdi + stack_limit]
+    lea rcx, [rsp - 0x4000000]
+    cmp rcx, rax
+    jb .deep
+    sub rsp, 0x3fffff8
+    call @other
+    .leave 0x3fffff8

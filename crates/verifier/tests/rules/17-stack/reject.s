@@ -143,3 +143,35 @@
     add rsp, 0x100000
     mov eax, esi
     ret
+
+# pushed just deeper than goes without a comparison
+> refused: deeper than it was compared
+    sub rsp, 0x400
+    push rsi
+    add rsp, 0x408
+    mov eax, esi
+    ret
+
+# a place is compared that is so far below that its address may lie before the first one, that is at the end of all
+> refused: deeper than it was compared
+    mov rax, [rdi + stack_limit]
+    mov rdx, 0x8000000000
+    mov rcx, rsp
+    sub rcx, rdx
+    cmp rcx, rax
+    jb .deep
+    sub rsp, 0x100000
+    add rsp, 0x100000
+    mov eax, esi
+    ret
+.deep:
+    ud2                             ! stack
+
+# compared just further below than frames reach
+> refused: deeper than it was compared
+    mov rax, [rdi + stack_limit]
+    lea rcx, [rsp - 0x4000001]
+    cmp rcx, rax
+    jb .deep
+    sub rsp, 0x3fffff8
+    .leave 0x3fffff8
