@@ -39,6 +39,7 @@ pub(crate) fn check(bytes: &[u8]) -> Checked {
         [0x0f, second, ..] if repeat.is_some_and(|prefix| is_idle(prefix, *second)) => {
             refuse("a repeat prefix that means nothing")
         }
+        [0x0f, 0x80..=0x8f, ..] if operand_size => refuse("processors disagree about branches with this prefix"),
         [0x0f, ..] => Ok(()),
         [0x63, ..] if operand_size => refuse("processors disagree about the width of what this reads"),
         _ if operand_size && wide => refuse("two prefixes for two operand sizes"),
@@ -74,6 +75,8 @@ fn refuse(problem: &str) -> Checked {
 
 #[cfg(test)]
 mod tests {
+    use iced_x86::{Decoder, DecoderOptions, Mnemonic, Register};
+
     use super::*;
 
     #[test]
@@ -89,7 +92,7 @@ mod tests {
         for good in good {
             assert!(check(good).is_ok(), "{good:x?}");
         }
-        let bad: [&[u8]; 31] = [
+        let bad: [&[u8]; 32] = [
             // A second decoder reads these otherwise, and of the first AMD's and Intel's processors.
             &[0x66, 0x41, 0x63, 0x4e, 0x29],
             &[0x66, 0x4d, 0x5d],
@@ -101,6 +104,7 @@ mod tests {
             &[0xf0, 0x0f, 0xb1, 0x07],
             &[0x67, 0x8b, 0x00],
             &[0x66, 0xe8, 0, 0, 0, 0],
+            &[0x66, 0x0f, 0x84, 0, 0, 0, 0],
             &[0xf3, 0xc3],
             // After REX, each prefix that there is.
             &[0x48, 0x66, 0x89, 0xc0],
@@ -129,5 +133,40 @@ mod tests {
         for bad in bad {
             assert!(check(bad).is_err(), "{bad:x?}");
         }
+    }
+
+    /// Every opcode behind up to three prefixes.
+    #[test]
+    fn what_passes_is_the_same_everywhere() {
+        let prefixes = [0x66, 0x67, 0xf2, 0xf3, 0xf0, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x40, 0x48];
+        let mut passed = 0;
+        for nth in 0..14usize.pow(3) {
+            let chosen = [nth % 14, nth / 14 % 14, nth / 196].map(|nth| prefixes.get(nth).copied());
+            let front: Vec<u8> = chosen.into_iter().flatten().collect();
+            for opcode in 0..512 {
+                let opcode = if opcode < 256 { vec![opcode as u8] } else { vec![0x0f, (opcode - 256) as u8] };
+                for operand in [0x05, 0x44, 0xc8] {
+                    let code = [&front[..], &opcode, &[operand, 0x24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
+                    passed += usize::from(is_the_same(&code));
+                }
+            }
+        }
+        assert!(passed > 2_000, "only {passed} pass");
+    }
+
+    /// Whether it passes, and then that Intel's and AMD's processors read the same, with plain addresses.
+    fn is_the_same(code: &[u8]) -> bool {
+        let decode = |options| Decoder::with_ip(64, code, 0, options).decode();
+        let i = decode(DecoderOptions::NONE);
+        if i.is_invalid() || check(&code[..i.len()]).is_err() {
+            return false;
+        }
+        let plain = i.segment_prefix() == Register::None && !i.has_lock_prefix();
+        let wide = [i.memory_base(), i.memory_index()].iter().all(|part| *part == Register::None || part.size() == 8);
+        // None of these is on the list.
+        let unlisted =
+            matches!(i.mnemonic(), Mnemonic::Ud0 | Mnemonic::Xlatb | Mnemonic::Lss | Mnemonic::Lfs | Mnemonic::Lgs);
+        assert!(unlisted || plain && wide && decode(DecoderOptions::AMD) == i, "{code:x?}: {i:?}");
+        true
     }
 }

@@ -404,3 +404,10 @@
     mov eax, esi
     bytes 40 f0 01 04 07  ! memory
     ret
+
+# an operand-size prefix before a conditional branch with a long distance
+> refused: disagree
+    mov eax, esi
+    test esi, esi
+    bytes 66 0f 84 00 00 00 00
+    ret
