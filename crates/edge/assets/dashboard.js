@@ -4,13 +4,12 @@
 const main = document.querySelector("main[data-live]");
 if (main) {
   const events = new EventSource(main.dataset.live);
-  for (const name of ["activity", "errors", "log"]) {
-    events.addEventListener(name, event => {
-      const part = document.getElementById(name);
-      // The server has escaped everything, and the page's policy runs no script that is not the server's file.
-      if (part) part.innerHTML = event.data;
-    });
-  }
+  events.addEventListener("part", event => {
+    const [id, ...lines] = event.data.split("\n");
+    const part = document.getElementById(id);
+    // The server has escaped everything, and the page's policy runs no script that is not the server's file.
+    if (part) part.innerHTML = lines.join("\n");
+  });
   addEventListener("pagehide", () => events.close());
 }
 

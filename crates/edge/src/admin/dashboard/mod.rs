@@ -132,7 +132,7 @@ impl Visit<'_> {
     }
 
     fn overview(&self, visitor: &Visitor) -> Response<ReplyBody> {
-        let activity = pages::sites(self.server, visitor, &self.admin());
+        let activity = pages::rendered(&pages::sites(self.server, visitor, &self.admin()));
         page(StatusCode::OK, &pages::Overview { frame: self.frame(visitor), activity })
     }
 

@@ -59,12 +59,27 @@ impl Tiles {
 
 #[derive(Template)]
 #[template(path = "sites.html")]
-struct SitesPart {
-    tiles: Tiles,
-    sites: Vec<SiteRow>,
+pub(super) struct SitesPart {
+    tiles: String,
+    /// Of each site, by the row's id.
+    rows: Vec<(String, String)>,
     admin: String,
 }
 
+impl SitesPart {
+    /// The sites that there are, by their rows' ids.
+    pub(super) fn shape(&self) -> Vec<String> {
+        self.rows.iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// What of it changes while the sites stay the same.
+    pub(super) fn parts(self) -> Vec<(String, String)> {
+        std::iter::once(("tiles".to_string(), self.tiles)).chain(self.rows).collect()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "site_row.html")]
 struct SiteRow {
     name: String,
     hosts: String,
@@ -74,22 +89,24 @@ struct SiteRow {
 }
 
 /// The part of the first page that changes.
-pub(super) fn sites(server: &Shared, visitor: &Visitor, admin: &str) -> String {
+pub(super) fn sites(server: &Shared, visitor: &Visitor, admin: &str) -> SitesPart {
     let places = server.routes.load().places();
     let mut all = Recent::default();
     let row = |site: Arc<Site>| {
         let recent = site.history.recent();
         all = std::mem::take(&mut all).and(&recent);
-        SiteRow {
+        let row = SiteRow {
             name: site.key.site.to_string(),
             hosts: places.get(&site.key).map(|places| places.join(", ")).unwrap_or_default(),
             version: running(&site),
             chart: spark(&recent.traffic(), &format!("{} requests in the last minute", recent.requests())),
             tiles: Tiles::of(&recent, visitor),
-        }
+        };
+        (format!("site-{}", site.key.site), rendered(&row))
     };
-    let sites = server.sites_of(&visitor.tenant.name).into_iter().map(row).collect();
-    rendered(&SitesPart { tiles: Tiles::of(&all, visitor), sites, admin: admin.to_string() })
+    let rows = server.sites_of(&visitor.tenant.name).into_iter().map(row).collect();
+    let tiles = rendered(&ActivityPart { tiles: Tiles::of(&all, visitor) });
+    SitesPart { tiles, rows, admin: admin.to_string() }
 }
 
 #[derive(Template)]
