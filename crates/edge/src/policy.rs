@@ -1,7 +1,7 @@
 //! What a tenant's modules may ask for, and who must vouch for them: the policy that the operator names for it.
 //!
-//! Artifacts are checked against it when they are deployed and each time they are loaded. Signatures are those of the
-//! module that was uploaded: the artifact is made here, and made anew by other releases.
+//! Artifacts are checked against it when they are deployed, each time they are loaded, and when it changes. Signatures
+//! are those of the module that was uploaded: the artifact is made here, and made anew by other releases.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -33,6 +33,11 @@ impl TenantPolicy {
         let whole = Policy::read(&name, &text).map_err(|error| EdgeError::Policy(error.to_string()))?;
         let of_artifacts = Policy { signers: Signers::Any.into(), ..whole.clone() };
         Ok(TenantPolicy { whole, of_artifacts })
+    }
+
+    /// Whether another says the same.
+    pub(crate) fn says_the_same(&self, other: &TenantPolicy) -> bool {
+        self.whole == other.whole
     }
 
     /// Whether it asks who has signed.

@@ -1,6 +1,6 @@
 //! A server: its parts put together, started, changed and stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -90,6 +90,15 @@ impl Access {
         let tenants = configs.iter().map(&mut tenant).collect();
         let token = |config: &TenantConfig| config.tokens.iter().map(|t| (*t, config.name.clone())).collect::<Vec<_>>();
         Access { tenants, tokens: configs.iter().flat_map(token).collect() }
+    }
+
+    /// The tenants whose policy will be another one.
+    fn tenants_of_changed(&self, policies: &Policies) -> BTreeSet<Name> {
+        let same = |tenant: &Tenant| match (tenant.policy.load().as_deref(), policies.get(&tenant.name)) {
+            (Some(old), Some(new)) => old.says_the_same(new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        self.tenants.values().filter(|tenant| !same(tenant)).map(|tenant| tenant.name.clone()).collect()
     }
 }
 
@@ -387,8 +396,9 @@ impl Server {
         self.config.slots as usize - self.shared.slots.available_permits()
     }
 
-    /// Takes over tenants, tokens, limits and certificates of another configuration, whose files are read again;
-    /// requests and connections under way keep what they have.
+    /// Takes over tenants, tokens, limits, policies and certificates of another configuration, whose files are read again;
+    /// requests and connections under way keep what they have. Versions that a new policy refuses answer no more, a
+    /// little later.
     /// Returns the keys that only another start can change, and that differ.
     ///
     /// # Errors
@@ -398,6 +408,7 @@ impl Server {
         let certificates = config.tls.as_ref().map(tls::prepare).transpose()?;
         let tenants = config.tenant_list();
         let policies = policies(&tenants)?;
+        let judged = self.shared.access.load().tenants_of_changed(&policies);
         let access = Access::new(&tenants, policies, Some(&self.shared.access.load()));
         self.shared.access.store(Arc::new(access));
         self.shared.withdraw_strangers();
@@ -405,6 +416,9 @@ impl Server {
         tokio::spawn(async move {
             if let Err(error) = find_sites(&shared).await {
                 shared.log.line(error.to_string());
+            }
+            for site in shared.all_sites().into_iter().filter(|site| judged.contains(&site.key.tenant)) {
+                deploy::judge_again(&shared, &site).await;
             }
         });
         if let (Some(tls), Some(certificates)) = (&self.tls, certificates) {

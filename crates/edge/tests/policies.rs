@@ -98,6 +98,44 @@ async fn only_what_a_signer_has_signed_is_deployed_and_loaded() {
     assert!(get(server.listen(), "hello", "/x").contains("no_version"));
 }
 
+/// A program whose answer takes a while.
+const SLOW: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "poll_oneoff" (func $wait (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 8) "\40\00\00\00\1f\00\00\00")
+    (data (i32.const 64) "Content-Type: text/plain\n\nfine\n")
+    (func (export "_start")
+        (i32.store (i32.const 144) (i32.const 1))
+        (i64.store (i32.const 152) (i64.const 300000000))
+        (drop (call $wait (i32.const 128) (i32.const 256) (i32.const 1) (i32.const 512)))
+        (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 0)))))"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_accepted_before_the_policy_changed_is_judged_by_the_new() {
+    let place = tempfile::tempdir().unwrap();
+    let text = config(&policy(place.path(), &[]));
+    let edge = edge(&text).await;
+    let reload = || {
+        let mut config = selvedge_edge::Config::parse(&text, "edge.toml").unwrap();
+        config.state = edge.state.path().to_owned();
+        edge.server.reload(&config).unwrap();
+    };
+    let order = DeployOrder::default();
+    let mut last = None;
+    // It is accepted and answers its first request, which takes its time.
+    let watch = |progress: Progress| {
+        if matches!(progress, Progress::Passed { stage: Stage::Verify, .. }) {
+            policy(place.path(), &[(SIGNERS, &signers(&key()))]);
+            reload();
+        }
+        last = Some(progress);
+    };
+    edge.client.deploy_as(&Name::new("hello").unwrap(), &order, SLOW.as_bytes().to_vec(), watch).await.unwrap();
+    assert!(matches!(last, Some(Progress::Deployed { version: 1, .. })), "{last:?}");
+    assert!(get(edge.server.listen(), "hello", "/x").contains("no_version"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_cannot_be_read_leaves_the_old() {
     let place = tempfile::tempdir().unwrap();
@@ -118,5 +156,10 @@ async fn a_policy_that_cannot_be_read_leaves_the_old() {
     assert!(matches!(message, Progress::Deployed { version: 2, .. }), "by the policy that was read: {message:?}");
     policy(place.path(), &[(SIGNERS, &signers(&key()))]);
     reload().unwrap();
+    until("what runs to be judged by it", || get(edge.server.listen(), "hello", "/x").contains("no_version")).await;
     refused(deploy(&edge.client, guest("hello"), None).await);
+    // It may run again, and nobody has deployed it again.
+    policy(place.path(), &[]);
+    reload().unwrap();
+    until("it answers again", || get(edge.server.listen(), "hello", "/x").ends_with("fine\n")).await;
 }

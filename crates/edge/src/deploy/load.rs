@@ -194,3 +194,36 @@ pub(crate) async fn load_site(server: Arc<Shared>, site: Arc<Site>) {
     });
     site.settle(serving);
 }
+
+/// A site whose tenant's policy has changed: what that refuses answers no more, what it accepts answers again. The log
+/// says of which it is so.
+pub(crate) async fn judge_again(server: &Arc<Shared>, site: &Arc<Site>) {
+    let _own = site.turn.lock().await;
+    if !site.is_settled() {
+        return;
+    }
+    let Ok(Some(record)) = record_of(server, &site.key).await else { return };
+    let active = judged(server, site, &record, record.active).await;
+    let canary = match record.canary {
+        Some(Canary { version, percent }) => judged(server, site, &record, version).await.map(|it| (it, percent)),
+        None => None,
+    };
+    site.settle(active.map(|active| Serving::new(active, canary)));
+}
+
+/// A version, if it may still answer.
+async fn judged(server: &Arc<Shared>, site: &Site, record: &SiteRecord, number: u32) -> Option<Arc<Deployment>> {
+    let version = record.version(number).cloned()?;
+    match load_version(server, &site.tenant, version).await {
+        Ok(content) => Some(site.deployment(number).unwrap_or_else(|| Deployment::new(number, content))),
+        Err(EdgeError::Unfit(why)) => {
+            server.log.line(format!("{}: version {number} answers no more: {why}", site.key));
+            None
+        }
+        // Nobody has said that it may not.
+        Err(error) => {
+            server.log.line(format!("{}: version {number} cannot be judged again: {error}", site.key));
+            site.deployment(number)
+        }
+    }
+}

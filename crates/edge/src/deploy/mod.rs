@@ -19,13 +19,14 @@ use tokio::sync::mpsc;
 pub(crate) use self::change::{canary, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
 use self::load::{check, deployment, read, unfit, verified};
-pub(crate) use self::load::{disk, load_site};
+pub(crate) use self::load::{disk, judge_again, load_site};
 use crate::bundle::Bundle;
 use crate::error::EdgeError;
 use crate::guest::Program;
 use crate::limits::{DEPLOYS_MAX, HOSTS_MAX, VERSIONS_MAX};
 use crate::logs::now_ms;
 use crate::name::{Host, Prefix};
+use crate::policy::TenantPolicy;
 use crate::server::Shared;
 use crate::site::{Content, Deployment, Serving, Site};
 use crate::store::{BundleRecord, Canary, SiteKey, SiteRecord, VersionRecord};
@@ -152,10 +153,11 @@ pub(crate) async fn deploy(
         }
     };
     let assets = unpacked.bundle.as_ref().and_then(|(_, bundle)| bundle.assets());
+    let policy = site.tenant.policy.load_full();
     let made = make(server, site, &order, &unpacked, reporter).await?;
     let (program, artifact) = made.unzip();
     reporter.next(Stage::Store);
-    let _own = site.turn.lock().await;
+    let own = site.turn.lock().await;
     let beside = beside(server, site, &order).await?;
     let record = keep(server, site, order, unpacked, artifact).await.inspect_err(|_| sweep(server))?;
     reporter.next(Stage::Switch);
@@ -166,6 +168,11 @@ pub(crate) async fn deploy(
         _ => Serving::new(new, None),
     };
     switch(server, site, &record, serving);
+    drop(own);
+    // Another policy came meanwhile: it may have judged the version before.
+    if !is_same(policy.as_ref(), site.tenant.policy.load_full().as_ref()) {
+        judge_again(server, site).await;
+    }
     if record.versions.len() >= VERSIONS_MAX {
         sweep(server);
     }
@@ -173,6 +180,10 @@ pub(crate) async fn deploy(
     let SiteRecord { hosts, path, .. } = record;
     reporter.tell(Progress::Deployed { version: deployed, hosts, path, canary: record.canary.map(|c| c.percent) });
     Ok(())
+}
+
+fn is_same(before: Option<&Arc<TenantPolicy>>, now: Option<&Arc<TenantPolicy>>) -> bool {
+    before.map(Arc::as_ptr) == now.map(Arc::as_ptr)
 }
 
 /// Files of a deploy.
