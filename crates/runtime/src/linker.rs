@@ -16,7 +16,7 @@ use crate::instance::{Instance, Item};
 use crate::instantiate::{Imports, instantiate};
 use crate::matching::{Found, ImportProblem, LinkError, check_item};
 use crate::module::Module;
-use crate::pool::next_pre_id;
+use crate::pool::{Wanted, next_pre_id};
 use crate::suspend::{Outcome, polling, suspending};
 use crate::typed::WasmResults;
 use crate::value::Val;
@@ -221,7 +221,8 @@ impl<T: 'static> Linker<T> {
     /// instance is made.
     pub fn prepare(&self, module: &Module) -> Result<InstancePre<T>, LinkError> {
         let imports = self.resolve(module, None)?;
-        Ok(InstancePre(Arc::new(Prepared { id: next_pre_id(), module: module.clone(), imports })))
+        let (id, wanted) = (next_pre_id(), Arc::default());
+        Ok(InstancePre(Arc::new(Prepared { id, wanted, module: module.clone(), imports })))
     }
 
     fn resolve(&self, module: &Module, core: Option<&Core>) -> Result<Imports<T>, LinkError> {
@@ -256,14 +257,22 @@ impl<T: 'static> Definition<T> {
     }
 }
 
-/// A module with its imports found: ready for one instance after the other. Cheap to clone.
+/// A module with its imports found: ready for one instance after the other. Cheap to clone. Pools keep idle instances
+/// for it as long as a clone is there.
 pub struct InstancePre<T: 'static>(Arc<Prepared<T>>);
 
 struct Prepared<T: 'static> {
     /// Never used twice in a process.
     id: u64,
+    wanted: Arc<Wanted>,
     module: Module,
     imports: Imports<T>,
+}
+
+impl<T: 'static> Drop for Prepared<T> {
+    fn drop(&mut self) {
+        self.wanted.end(self.id);
+    }
 }
 
 impl<T: 'static> InstancePre<T> {
@@ -286,6 +295,10 @@ impl<T: 'static> InstancePre<T> {
     #[inline]
     pub(crate) fn id(&self) -> u64 {
         self.0.id
+    }
+
+    pub(crate) fn wanted(&self) -> &Arc<Wanted> {
+        &self.0.wanted
     }
 
     pub(crate) fn imports(&self) -> &Imports<T> {

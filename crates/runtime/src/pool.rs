@@ -20,9 +20,10 @@
 //! The stack is protected likewise: a handler of the embedder's for a signal that may come while a guest runs has to
 //! be installed with `SA_ONSTACK`, or the kernel finds no room for its frame and ends the process.
 
+mod idle;
+
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ use std::time::{Duration, Instant};
 use selvedge_contract::limits::{DENSE_GUARD_BYTES, GUARDED_GUARD_BYTES, GUARDED_RESERVATION_BYTES, HOST_PAGE_BYTES};
 use selvedge_native::{Arena, HandOn, HandedOn, NativeError, Recycling, SlotId, SlotLimits};
 
+use self::idle::Idle;
+pub(crate) use self::idle::Wanted;
 use crate::context::{AsContextMut, Inner};
 use crate::core::{Core, StoreId};
 use crate::error::InstantiateError;
@@ -197,55 +200,6 @@ struct Shard {
     common: Arc<Common>,
 }
 
-/// Idle instances, by [`InstancePre`]; last in, first out.
-#[expect(clippy::vec_box, reason = "a core is large and is never moved: leases hold the box")]
-#[derive(Default)]
-struct Idle {
-    by_module: HashMap<u64, Vec<Box<Core>>, BuildHasherDefault<IdHasher>>,
-    count: usize,
-    resident_pages: u64,
-    /// The pool is gone: nothing is kept.
-    closed: bool,
-}
-
-/// Numbers given out one by one need no hashing.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        // The upper bits choose the place in a group.
-        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-impl Idle {
-    fn pop(&mut self, pre: u64) -> Option<Box<Core>> {
-        let core = self.by_module.get_mut(&pre)?.pop()?;
-        self.count -= 1;
-        self.resident_pages -= core.home.as_ref().map_or(0, |home| home.resident_pages);
-        Some(core)
-    }
-
-    fn push(&mut self, pre: u64, resident_pages: u64, core: Box<Core>) {
-        self.by_module.entry(pre).or_default().push(core);
-        self.count += 1;
-        self.resident_pages += resident_pages;
-        // Modules come and go: whose instances are gone is forgotten.
-        if self.by_module.len() > 2 * self.count + MODULES_MIN {
-            self.by_module.retain(|_, cores| !cores.is_empty());
-        }
-    }
-}
-
 impl Shard {
     fn lock(&self) -> MutexGuard<'_, Idle> {
         // Nothing below leaves it half changed.
@@ -271,6 +225,7 @@ const FIRST: SlotId = SlotId(0);
 pub(crate) struct Home {
     shared: Arc<Shared>,
     pre: u64,
+    wanted: Arc<Wanted>,
     /// Pages it kept when it was last put back.
     resident_pages: u64,
 }
@@ -420,8 +375,21 @@ impl Shared {
         pre.imports().check(pre.module(), &core)?;
         set_up(&mut core, pre.module(), pre.imports())?;
         core.arena.seal();
-        core.home = Some(Home { shared: self.clone(), pre: pre.id(), resident_pages: 0 });
+        let wanted = pre.wanted().clone();
+        wanted.in_pool(self);
+        core.home = Some(Home { shared: self.clone(), pre: pre.id(), wanted, resident_pages: 0 });
         Ok(core)
+    }
+
+    /// Keeps nothing of a module any more.
+    fn forget(&self, pre: u64) {
+        for shard in &self.shards {
+            // The lock is given back before the instances go.
+            let cores = shard.lock().take(pre);
+            drop(cores);
+        }
+        self.common.profiles().remove(&pre);
+        self.common.slot_freed();
     }
 
     /// Waits until there is an instance of the module.
@@ -480,9 +448,10 @@ impl Shard {
 
     /// Keeps an idle instance, or returns it if there are enough.
     fn keep(&self, core: Box<Core>) -> Option<Box<Core>> {
-        let Some(Home { pre, resident_pages, .. }) = core.home else { return Some(core) };
+        let Some(Home { pre, resident_pages, wanted, .. }) = &core.home else { return Some(core) };
+        let (pre, resident_pages) = (*pre, *resident_pages);
         let mut idle = self.lock();
-        if idle.closed || idle.resident_pages + resident_pages > self.resident_pages_max {
+        if idle.closed || wanted.is_over() || idle.resident_pages + resident_pages > self.resident_pages_max {
             return Some(core);
         }
         idle.push(pre, resident_pages, core);

@@ -273,6 +273,28 @@ fn a_pool_is_bounded_and_another_modules_idle_instance_gives_way() {
     assert_eq!(call(held), 1);
 }
 
+/// A server that replaces its modules kept the code of all of them, each with a file, until their slots were wanted.
+#[test]
+fn what_can_be_instantiated_no_more_keeps_no_instance() {
+    let module = module(GUEST, MemoryLayout::Guarded);
+    let (pre, other) = (linker().prepare(&module).unwrap(), linker().prepare(&module).unwrap());
+    let pools = [Pool::new(limits(4)).unwrap(), Pool::new(limits(2)).unwrap()];
+    let use_of = |pool: &Pool, pre: &InstancePre<u32>| pool.instantiate(pre, 1).unwrap();
+    drop([use_of(&pools[0], &pre), use_of(&pools[0], &pre), use_of(&pools[0], &other), use_of(&pools[1], &pre)]);
+    let in_use = use_of(&pools[0], &pre);
+    let clone = pre.clone();
+    drop(pre);
+    assert_eq!([pools[0].idle(), pools[1].idle()], [2, 1], "a clone is there");
+    drop(clone);
+    assert_eq!([pools[0].idle(), pools[1].idle()], [1, 0], "the other module's");
+    let resident = pools[0].resident_bytes();
+    drop(in_use);
+    assert_eq!((pools[0].idle(), pools[0].resident_bytes()), (1, resident));
+    let held: Vec<_> = (0..4).map(|_| use_of(&pools[0], &other)).collect();
+    drop(held);
+    assert_eq!(pools[0].idle(), 4);
+}
+
 #[test]
 fn a_large_image_is_whole_again_whatever_was_written() {
     // Each page of 16 MiB holds its number.
