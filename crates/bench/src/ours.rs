@@ -256,7 +256,8 @@ pub(crate) fn written_pages(artifact: &[u8], call: Call) -> Result<u64> {
 /// Pages that a pooled instance keeps after a call, its stack's among them.
 pub(crate) fn touched_pages(artifact: &[u8], call: Call) -> Result<u64> {
     let pooled = pool_of(artifact, Some(call))?;
-    pooled.cycle(true)?;
+    // Until all that are touched are known, and not only those that are written.
+    (0..1_000).try_for_each(|_| pooled.cycle(true))?;
     Ok(pooled.pool.resident_bytes() / HOST_PAGE_BYTES)
 }
 

@@ -9,6 +9,9 @@
 //! file's. Where the kernel has no guard markers (before Linux 6.15), and in a slot with more hot pages than are
 //! worth copying, nothing is tracked. Recycling then asks the kernel which pages were written ([`crate::scan`]),
 //! or, before Linux 6.7, gives all pages back to it.
+//!
+//! To mark a page costs something for each page there is, touched or not. So a slot is tracked when it was used often
+//! enough to be worth that; until then the kernel is asked, and what was written is hot from the beginning.
 
 use std::ffi::c_void;
 use std::ops::Range;
@@ -47,7 +50,12 @@ pub(crate) struct Pages {
     kept: AtomicU32,
     /// A [`Recycling`].
     way: AtomicU8,
+    /// It is to be tracked after so many more scans; 0 if it is not, or no longer.
+    until_tracked: AtomicU32,
 }
+
+/// Pages that are marked in the time that one scan takes longer than resetting what is hot.
+const PAGES_PER_SCAN: u64 = 64;
 
 /// A bit for each page, counted from the bottom of the stack; most slots are small.
 #[derive(Debug)]
@@ -72,20 +80,46 @@ impl Bits {
 }
 
 impl Pages {
-    /// Marks all pages of a slot cold but `profile`'s, if they are to be tracked. The ranges are whole pages, the
-    /// stack below the memory; they are mapped readable and writable, and may be marked.
+    /// The pages of a slot that is to be recycled in the `best` way, or the next best; `profile` says which are hot. The
+    /// ranges are whole pages, the stack below the memory; they are mapped readable and writable, and not marked.
     pub(crate) fn new(stack: Range<u64>, memory: Range<u64>, profile: &[u64], best: Recycling) -> Pages {
         let count = (memory.end.max(stack.end) - stack.start) / HOST_PAGE_BYTES;
         let hot = Bits::new(count.div_ceil(64) as usize, profile);
-        let pages = Pages { stack, memory, hot, way: AtomicU8::new(Recycling::Track as u8), kept: AtomicU32::new(0) };
-        if best < Recycling::Track || !pages.mark() {
-            pages.untrack(best);
+        let way = AtomicU8::new(next_best(best) as u8);
+        let pages = Pages { stack, memory, hot, way, kept: AtomicU32::new(0), until_tracked: AtomicU32::new(0) };
+        if best == Recycling::Track {
+            match pages.way() {
+                Recycling::Scan => pages.until_tracked.store((count / PAGES_PER_SCAN + 1) as u32, Ordering::Relaxed),
+                _ => pages.track(),
+            }
         }
         pages
     }
 
+    /// Notes that a scan has found what was written; says whether it is time to [`Pages::track`].
+    pub(crate) fn is_to_be_tracked(&self) -> bool {
+        let left = self.until_tracked.load(Ordering::Relaxed);
+        self.until_tracked.store(left.saturating_sub(1), Ordering::Relaxed);
+        left == 1
+    }
+
+    /// Marks all pages cold that are not hot, and tracks from now on, if the kernel can. All must be as they were at
+    /// first: what is behind a mark is.
+    pub(crate) fn track(&self) {
+        if self.mark() {
+            self.way.store(Recycling::Track as u8, Ordering::Relaxed);
+        } else {
+            self.untrack(Recycling::Scan);
+        }
+    }
+
+    /// Marks what lies between the hot pages.
     fn mark(&self) -> bool {
-        guard(self.stack.clone()) && guard(self.memory.clone()) && self.hot_runs().all(unguard)
+        self.ranges().into_iter().all(|range| {
+            let mut cold = range.start;
+            let mut hot = self.hot_runs().filter(|run| range.contains(&run.start));
+            hot.all(|run| guard(std::mem::replace(&mut cold, run.end)..run.start)) && guard(cold..range.end)
+        })
     }
 
     /// How its recycling learns what to reset.
@@ -117,8 +151,8 @@ impl Pages {
 
     /// Opens everything: nothing is tracked from now on, and recycling does the next best.
     pub(crate) fn untrack(&self, best: Recycling) {
-        let way = if best >= Recycling::Scan && scan::works() { Recycling::Scan } else { Recycling::Discard };
-        self.way.store(way as u8, Ordering::Relaxed);
+        self.way.store(next_best(best) as u8, Ordering::Relaxed);
+        self.until_tracked.store(0, Ordering::Relaxed);
         // Where markers are unknown to the kernel there are none to remove.
         unguard(self.stack.clone());
         unguard(self.memory.clone());
@@ -189,6 +223,11 @@ impl Pages {
     }
 }
 
+/// What is done where pages are not tracked.
+fn next_best(best: Recycling) -> Recycling {
+    if best >= Recycling::Scan && scan::works() { Recycling::Scan } else { Recycling::Discard }
+}
+
 /// Marks a range: any access faults, and what was there is gone.
 pub(crate) fn guard(range: Range<u64>) -> bool {
     advise(range, GUARD_INSTALL)
@@ -222,5 +261,58 @@ fn advise(range: Range<u64>, advice: i32) -> bool {
         let done = libc::madvise(range.start as *mut c_void, (range.end - range.start) as usize, advice) == 0;
         *errno = kept;
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr;
+
+    use super::*;
+    use crate::slot::{release, reserve};
+
+    /// Whether a page can be read as it is; the kernel does not open it.
+    fn is_open(page: u64) -> bool {
+        // SAFETY: the range is the test's own; nothing of it changes.
+        unsafe { libc::madvise(page as *mut c_void, HOST_PAGE_BYTES as usize, libc::MADV_POPULATE_READ) == 0 }
+    }
+
+    #[test]
+    fn a_slot_is_tracked_when_it_was_used_often_enough_and_what_was_written_stays_open() {
+        let (count, stack) = (400, 100);
+        let base = reserve(count * HOST_PAGE_BYTES).unwrap();
+        let page = |number: u64| base + number * HOST_PAGE_BYTES;
+        // SAFETY: the range is the test's own.
+        unsafe {
+            let bytes = (count * HOST_PAGE_BYTES) as usize;
+            assert_eq!(libc::mprotect(base as *mut c_void, bytes, libc::PROT_READ | libc::PROT_WRITE), 0);
+        }
+        // Between stack and memory is what is never marked.
+        let pages = Pages::new(page(0)..page(stack), page(stack + 1)..page(count), &[1 << 3], Recycling::Track);
+        if !scan::works() {
+            return println!("this kernel cannot scan");
+        }
+        assert_eq!(pages.way(), Recycling::Scan);
+        let hot = [3, 99, 101, 102, 399];
+        for number in &hot[1..] {
+            // SAFETY: as above.
+            unsafe { ptr::write_volatile(page(*number) as *mut u8, 7) };
+            pages.set_hot(page(*number));
+        }
+        let scans = count / PAGES_PER_SCAN;
+        assert!((0..scans).all(|_| !pages.is_to_be_tracked()) && pages.is_to_be_tracked() && !pages.is_to_be_tracked());
+        pages.track();
+        if !pages.tracked() {
+            return println!("this kernel has no markers");
+        }
+        assert_eq!(pages.resident(), hot.len() as u64);
+        let open: Vec<u64> = (0..count).filter(|number| is_open(page(*number))).collect();
+        assert_eq!(open, [3, 99, 100, 101, 102, 399]);
+        // SAFETY: as above; the page is open.
+        assert_eq!(unsafe { ptr::read_volatile(page(101) as *const u8) }, 7);
+        assert!(pages.open(page(200) + 5) && is_open(page(200)) && !pages.open(page(stack)));
+        pages.untrack(Recycling::Scan);
+        assert!((0..count).all(|number| is_open(page(number))) && !pages.is_to_be_tracked());
+        release(base, count * HOST_PAGE_BYTES);
     }
 }

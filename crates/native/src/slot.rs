@@ -126,7 +126,8 @@ impl Slot {
             return Err(refused("protect a slot"));
         }
         let low = slot.stack().start;
-        slot.open(low, slot.context - low)?;
+        // Memory 0 begins where the context ends.
+        slot.open(low, slot.context + slot.initial_bytes(0) - low)?;
         slot.init_memories()?;
         slot.write_definitions();
         slot.window = AtomicU64::new(context + slot.initial_bytes(0));
@@ -145,7 +146,7 @@ impl Slot {
     }
 
     fn init_memories(&mut self) -> Result<(), NativeError> {
-        for defined in 0..self.plans().len() {
+        for defined in 1..self.plans().len() {
             self.open(self.memory_base(defined), self.initial_bytes(defined))?;
         }
         self.init_image()
@@ -424,9 +425,7 @@ impl Slot {
         let Some(pages) = self.pages.as_deref() else { return Err(NativeError::NotPooled) };
         match pages.way() {
             Recycling::Track => pages.hot_pages().for_each(|page| self.reset_page(pages, page)),
-            Recycling::Scan => {
-                self.reset_written(pages, self.space.limits().map_or(0, |limits| limits.resident_pages_max))?
-            }
+            Recycling::Scan => self.recycle_by_scan(pages)?,
             Recycling::Discard => self.discard_all(pages)?,
         }
         self.reset_stack_top();
@@ -447,24 +446,39 @@ impl Slot {
         Ok(())
     }
 
-    /// Resets the pages that the kernel says were written; those beyond `keep` pages it gives back.
-    fn reset_written(&self, pages: &Pages, keep: u64) -> Result<(), NativeError> {
+    /// Resets what was written, and begins to track pages if it is time for that and there are not too many.
+    fn recycle_by_scan(&self, pages: &Pages) -> Result<(), NativeError> {
+        let keep = self.space.limits().map_or(0, |limits| limits.resident_pages_max);
+        let all_are_hot = self.reset_written(pages, keep)?;
+        if pages.is_to_be_tracked() && all_are_hot && pages.hot_pages().count() as u64 <= keep {
+            pages.track();
+        }
+        Ok(())
+    }
+
+    /// Resets the pages that the kernel says were written, and notes them as hot; those beyond `keep` pages it gives back.
+    /// Says whether there were none of those.
+    fn reset_written(&self, pages: &Pages, keep: u64) -> Result<bool, NativeError> {
         let (mut left, mut discarded) = (keep, true);
         let mut reset = |run: Range<u64>| {
             let kept = run.start + left.saturating_mul(HOST_PAGE_BYTES).min(run.end - run.start);
-            (run.start..kept).step_by(HOST_PAGE_BYTES as usize).for_each(|page| self.reset_page(pages, page));
+            for page in (run.start..kept).step_by(HOST_PAGE_BYTES as usize) {
+                self.reset_page(pages, page);
+                pages.set_hot(page);
+            }
             left -= (kept - run.start) / HOST_PAGE_BYTES;
             discarded &= pages::discard(kept..run.end);
         };
         if !pages.ranges().into_iter().all(|range| scan::written(range, &mut reset)) || !discarded {
             pages.set_kept(0);
-            return self.discard_all(pages);
+            self.discard_all(pages)?;
+            return Ok(false);
         }
         pages.set_kept(keep - left);
         if left == 0 && self.image_is_copied {
             self.copy_image(0);
         }
-        Ok(())
+        Ok(left > 0)
     }
 
     /// The stack's part of the page that is always open becomes zero.

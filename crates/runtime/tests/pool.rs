@@ -311,6 +311,14 @@ fn a_large_image_is_whole_again_whatever_was_written() {
         let pre = linker().prepare(&module).unwrap();
         for limits in every_way(&module) {
             let pool = Pool::new(limits).unwrap();
+            if limits.recycling == Recycling::Track {
+                // So often that it is worth marking its pages.
+                for _ in 0..80 {
+                    let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+                    let write = instance.typed_func::<(i32, i32), ()>(&store, "write").unwrap();
+                    write.call(&mut store, (7 << 12, 2)).unwrap();
+                }
+            }
             for (from, pages) in [(0, 1), (100 << 12, 3), (4090 << 12, 70), (0, 4096), (9 << 12, 1)] {
                 let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
                 let memory = instance.get_memory(&store, "memory").unwrap();
