@@ -221,9 +221,15 @@ impl Control {
     /// If the task is found here, whoever takes it does so later, and wakes it: no lock is needed then.
     #[inline]
     pub(crate) fn set_task(&self, waker: &Waker) {
-        if self.signal.whose.load(Ordering::Acquire) != whose::THE_TASKS {
+        if !self.wakes_task() {
             self.set(waker, whose::THE_TASKS);
         }
+    }
+
+    /// Whether a request wakes the task that polls the call.
+    #[inline]
+    pub(crate) fn wakes_task(&self) -> bool {
+        self.signal.whose.load(Ordering::Acquire) == whose::THE_TASKS
     }
 
     /// Another task polls the call from now on.

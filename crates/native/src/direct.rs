@@ -161,24 +161,34 @@ impl Registers {
         }
     }
 
+    /// What a body's `nth` slot begins with: the parameter, or zero; nothing if it has no such slot.
+    #[inline(always)]
+    fn nth<H: Host, B: HostBody<H>, const NTH: usize>(&self) -> MaybeUninit<RawValue> {
+        if const { NTH < B::VALUES } {
+            MaybeUninit::new(self.get(const { register(B::PARAMS, NTH) }))
+        } else {
+            MaybeUninit::uninit()
+        }
+    }
+
     /// The parameters of a function, by their types; nothing else is looked at. Not a loop, so that each value is
     /// known to the Rust compiler to be a register.
     #[inline(always)]
-    fn values<H: Host, B: HostBody<H>>(&self) -> [RawValue; INTEGERS + FLOATS] {
+    fn values<H: Host, B: HostBody<H>>(&self) -> [MaybeUninit<RawValue>; INTEGERS + FLOATS] {
         [
-            self.get(const { register(B::PARAMS, 0) }),
-            self.get(const { register(B::PARAMS, 1) }),
-            self.get(const { register(B::PARAMS, 2) }),
-            self.get(const { register(B::PARAMS, 3) }),
-            self.get(const { register(B::PARAMS, 4) }),
-            self.get(const { register(B::PARAMS, 5) }),
-            self.get(const { register(B::PARAMS, 6) }),
-            self.get(const { register(B::PARAMS, 7) }),
-            self.get(const { register(B::PARAMS, 8) }),
-            self.get(const { register(B::PARAMS, 9) }),
-            self.get(const { register(B::PARAMS, 10) }),
-            self.get(const { register(B::PARAMS, 11) }),
-            self.get(const { register(B::PARAMS, 12) }),
+            self.nth::<H, B, 0>(),
+            self.nth::<H, B, 1>(),
+            self.nth::<H, B, 2>(),
+            self.nth::<H, B, 3>(),
+            self.nth::<H, B, 4>(),
+            self.nth::<H, B, 5>(),
+            self.nth::<H, B, 6>(),
+            self.nth::<H, B, 7>(),
+            self.nth::<H, B, 8>(),
+            self.nth::<H, B, 9>(),
+            self.nth::<H, B, 10>(),
+            self.nth::<H, B, 11>(),
+            self.nth::<H, B, 12>(),
         ]
     }
 }
@@ -305,16 +315,18 @@ unsafe fn serve<H: Host, B: HostBody<H>>(slot: u64, registers: Registers) -> (u6
         (context, served, field(context, header::ACTIVATION) as *const Control)
     };
     let mut values = registers.values::<H, B>();
+    // SAFETY: `values` has initialised as many as the body has slots.
+    let values = unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast::<RawValue>(), B::VALUES) };
     let called = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the caller's promise; `run` does not use the view until the stubs return.
         let (view, number) = unsafe { (&mut *(&*(*control).state()).view.cast::<H::View<'_>>(), slot_of(context)) };
-        served.body.call(view, number, &mut values[..B::VALUES])
+        served.body.call(view, number, values)
     }));
     match called {
-        Ok(HostVerdict::Resume) => (0, values[0] as u64),
+        Ok(HostVerdict::Resume) => (0, values.first().map_or(0, |value| *value as u64)),
         // SAFETY: as below; the guest is stopped at its call.
         Ok(HostVerdict::Suspend) if B::MAY_SUSPEND => unsafe {
-            (suspend(&mut *(*control).state(), slot, std::ptr::from_ref(served).cast(), &values[..B::VALUES]).into(), 0)
+            (suspend(&mut *(*control).state(), slot, std::ptr::from_ref(served).cast(), values).into(), 0)
         },
         // SAFETY: the control block outlives the call; nested entries have restored it.
         called => (unsafe { stop_direct(control, slot, called) }.into(), 0),

@@ -144,6 +144,13 @@ impl Arena {
         matches!(self.state().parked, Some(Parked::HostCall { .. }))
     }
 
+    /// Whether a call waits in a host call, whoever interrupts it wakes its task, and nobody has: then there is nothing
+    /// to do for it but to ask its host function.
+    #[inline]
+    pub fn waits_undisturbed(&self) -> bool {
+        self.is_suspended() && self.control().wakes_task() && !self.control().signal().requested()
+    }
+
     /// The values of the host call that the suspended guest waits in: its parameters, to be overwritten with its
     /// results.
     ///
@@ -298,8 +305,11 @@ pub fn proceed<H: Host>(view: &mut H::View<'_>) -> Exit {
     state.parked = None;
     // SAFETY: the guest was left suspended, and nothing was entered since: that would have taken `parked`.
     let exit = run::<H>(view, |control, _| unsafe { switch::proceed(control) });
-    // Its results are in place, reached or not.
-    if H::arena(view).state().unreached { stays(H::arena(view), Parked::AfterCall, exit) } else { exit }
+    match exit {
+        Exit::Returned | Exit::Suspended => exit,
+        // Its results are in place, reached or not.
+        exit => stays_unless_reached(H::arena(view), Parked::AfterCall, exit),
+    }
 }
 
 /// As [`proceed`], where the guest does not wait in a host call.
@@ -325,13 +335,15 @@ fn proceed_elsewhere<H: Host>(view: &mut H::View<'_>) -> Exit {
         }
         Parked::HostCall { .. } | Parked::AfterCall => unreachable!("`proceed` goes on with these"),
     };
-    if H::arena(view).state().unreached { stays(H::arena(view), parked, exit) } else { exit }
+    stays_unless_reached(H::arena(view), parked, exit)
 }
 
 /// If a request came before guest code was reached, it is where it was.
 #[cold]
-fn stays(arena: &mut Arena, parked: Parked, mut exit: Exit) -> Exit {
-    arena.state_mut().unreached = false;
+fn stays_unless_reached(arena: &mut Arena, parked: Parked, mut exit: Exit) -> Exit {
+    if !std::mem::take(&mut arena.state_mut().unreached) {
+        return exit;
+    }
     arena.state_mut().parked = Some(parked);
     if let Exit::Ended(ending) = &mut exit
         && let Ending::Interrupted { frames, .. } = &mut **ending

@@ -37,7 +37,9 @@ pub trait Host: 'static {
 }
 
 /// How guest code goes on after a host call.
+// With a byte of its own for the tag: to tell them apart is one comparison.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 pub enum HostVerdict {
     /// It goes on.
     Resume,
@@ -272,6 +274,7 @@ unsafe fn again<H: Host, B: Body<H>>(
 ///
 /// # Panics
 /// If no guest waits in a host function, or the arena's are for another kind of host.
+#[inline]
 pub fn ask_again<H: Host>(view: &mut H::View<'_>) -> HostVerdict {
     let arena = H::arena(view);
     assert!(arena.host_is::<H>() && arena.state().depth == 1, "a host call goes on where it began");

@@ -117,6 +117,7 @@ pub(crate) fn prepare() {
 }
 
 /// What preempted guest code would lose on a machine whose vector state has no room here; `false` on none known.
+#[inline]
 pub(crate) fn fit() -> bool {
     VECTORS.get().is_some_and(|vectors| vectors.bytes <= VECTOR_BYTES_MAX)
 }

@@ -90,7 +90,7 @@ fn watched<'a, T: 'static>(
 }
 
 #[cold]
-fn too_deep(max: u32) -> CallError {
+pub(crate) fn too_deep(max: u32) -> CallError {
     CallError::Limit(LimitError::new(LimitKind::CallDepth, max))
 }
 

@@ -8,7 +8,7 @@ use crate::host::Caller;
 use crate::pool::Lease;
 use crate::refill::Refill;
 use crate::store::Store;
-use crate::suspend::Waiting;
+use crate::wait::Waiting;
 
 /// What a store holds: what is lent out mutably while guests run. Dropped in this order.
 pub(crate) struct Inner<T: 'static> {

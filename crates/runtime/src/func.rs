@@ -71,7 +71,7 @@ impl Func {
     pub async fn call_async<T: 'static>(&self, store: &mut Store<T>, params: &[Val]) -> Result<Vec<Val>, CallError> {
         let (callable, results, values) = self.prepare(&store.inner.core, params)?;
         let mut running = Running::new(store, &callable, &values)?;
-        (&mut running).await?;
+        (&mut running).await.map_err(|error| *error)?;
         Ok(self.values(&results, running.results().0))
     }
 
@@ -205,8 +205,10 @@ impl<T: 'static, P: WasmParams, R: WasmResults> Future for Call<'_, T, P, R> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Call::Running(running) = &mut *self {
-            let polled = Pin::new(running).poll(cx);
-            return polled.map(|ended| self.end(ended));
+            return match Pin::new(running).poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(ended) => Poll::Ready(self.end(ended)),
+            };
         }
         let Call::New(func, store, params) = std::mem::replace(&mut *self, Call::Over) else {
             panic!("a call that is over was polled")
@@ -217,9 +219,9 @@ impl<T: 'static, P: WasmParams, R: WasmResults> Future for Call<'_, T, P, R> {
 }
 
 impl<T: 'static, P: WasmParams, R: WasmResults> Call<'_, T, P, R> {
-    fn end(&mut self, ended: Result<(), CallError>) -> Result<R, CallError> {
+    fn end(&mut self, ended: Result<(), Box<CallError>>) -> Result<R, CallError> {
         let Call::Running(mut running) = std::mem::replace(self, Call::Over) else { unreachable!("it was polled") };
-        ended?;
+        ended.map_err(|error| *error)?;
         let (values, store) = running.results();
         Ok(R::load(values, store))
     }

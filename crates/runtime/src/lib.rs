@@ -66,6 +66,7 @@ mod ticker;
 mod time;
 mod typed;
 mod value;
+mod wait;
 
 pub use backtrace::{Backtrace, Frame, SourceLine};
 pub use context::{AsContext, AsContextMut, Context, ContextMut};
@@ -92,9 +93,9 @@ pub use selvedge_contract::{Contract, Export, Import};
 pub use selvedge_native::{InterruptHandle, NativeError, Recycling};
 pub use state::InstanceState;
 pub use store::Store;
-pub use suspend::{Outcome, Wait};
 pub use table::{Table, TableError};
 pub use ticker::TICK;
 pub use time::TimeLimits;
 pub use typed::{HostResults, V128, WasmParams, WasmResults, WasmType};
 pub use value::Val;
+pub use wait::{Outcome, Wait};

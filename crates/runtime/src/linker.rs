@@ -17,9 +17,10 @@ use crate::instantiate::{Imports, instantiate};
 use crate::matching::{Found, ImportProblem, LinkError, check_item};
 use crate::module::Module;
 use crate::pool::{Wanted, next_pre_id};
-use crate::suspend::{Outcome, polling, suspending};
+use crate::suspend::{polling, suspending};
 use crate::typed::WasmResults;
 use crate::value::Val;
+use crate::wait::Outcome;
 
 /// Host functions and instances' exports under the names by which modules import them.
 ///

@@ -44,66 +44,7 @@ use crate::refill::Refilled;
 use crate::store::Store;
 use crate::ticker;
 use crate::typed::{TYPED_VALUES_MAX, WasmResults, func_type};
-
-/// What a host function that may wait comes to; see [`crate::Linker::func_wrap_async`].
-pub enum Outcome<T: 'static, R> {
-    /// These results, at once.
-    Ready(R),
-    /// It must wait.
-    Wait(Wait<T, R>),
-}
-
-/// What a host function waits for, and how it goes on.
-pub struct Wait<T: 'static, R>(Pin<Box<dyn Future<Output = Finish<T, R>> + Send>>);
-
-type Finish<T, R> = Box<dyn FnOnce(Caller<'_, T>) -> Result<Outcome<T, R>, HostError> + Send>;
-
-impl<T: 'static, R: 'static> Wait<T, R> {
-    /// Waits for `future`; then `finish` turns its output into results, with the store at hand, or waits again.
-    /// If the call ends before, the future is dropped.
-    pub fn new<F>(
-        future: F,
-        finish: impl FnOnce(Caller<'_, T>, F::Output) -> Result<Outcome<T, R>, HostError> + Send + 'static,
-    ) -> Wait<T, R>
-    where
-        F: Future<Output: Send> + Send + 'static,
-    {
-        Wait(Box::pin(async move {
-            let output = future.await;
-            Box::new(move |caller: Caller<'_, T>| finish(caller, output)) as Finish<T, R>
-        }))
-    }
-}
-
-impl<T: 'static, R: WasmResults + 'static> Outcome<T, R> {
-    /// Stores the results, or returns what is waited for, its results' types forgotten.
-    fn settle(self, slot: SlotId, values: &mut [RawValue], store: crate::core::StoreId) -> Settled<T> {
-        match self {
-            Outcome::Ready(results) if values.len() < R::COUNT => {
-                drop(results);
-                Err(too_few_values())
-            }
-            Outcome::Ready(results) => results.store(values, store).map(|()| None).ok_or_else(foreign_handle),
-            Outcome::Wait(Wait(future)) => {
-                let step = Box::pin(async move {
-                    let finish = future.await;
-                    Box::new(move |context: &mut ContextMut<'_, T>, values: &mut [RawValue]| {
-                        let store = context.inner.core.id;
-                        finish(Caller::new(context, slot))?.settle(slot, values, store)
-                    }) as Step<T>
-                });
-                Ok(Some(Waiting(step)))
-            }
-        }
-    }
-}
-
-/// `None` once there are results.
-type Settled<T> = Result<Option<Waiting<T>>, HostError>;
-type Step<T> = Box<dyn FnOnce(&mut ContextMut<'_, T>, &mut [RawValue]) -> Settled<T> + Send>;
-
-/// What a call waits for in a host function.
-pub(crate) struct Waiting<T: 'static>(Pin<Box<dyn Future<Output = Step<T>> + Send>>);
+use crate::wait::{Outcome, Waiting};
 
 /// Wraps a function that may wait.
 pub(crate) fn suspending<T, P, R, F>(function: F) -> HostFunction<T>
@@ -220,9 +161,9 @@ fn block<T: 'static>(
         if context.inner.core.arena.wake_on_interrupt(&waker) {
             return Ok(());
         }
-        match waiting.0.as_mut().poll(&mut Context::from_waker(&waker)) {
+        match waiting.poll(&mut Context::from_waker(&waker)) {
             Poll::Pending => std::thread::park(),
-            Poll::Ready(step) => match step(context, values)? {
+            Poll::Ready(()) => match waiting.finish(context, values)? {
                 None => return Ok(()),
                 Some(next) => waiting = next,
             },
@@ -263,6 +204,9 @@ impl<'a, T: 'static> Running<'a, T> {
         params: &[RawValue],
     ) -> Result<Running<'a, T>, CallError> {
         let core = &mut *store.inner.core;
+        if core.limits.call_depth_max == 0 {
+            return Err(call::too_deep(0));
+        }
         if park_start::<StoreHost<T>>(&mut core.arena, callable, params) {
             return Ok(Running { store });
         }
@@ -278,7 +222,7 @@ impl<'a, T: 'static> Running<'a, T> {
 
     /// What comes after an exit: the end, or that the guest gives way; `None` if it waits.
     #[inline]
-    fn after(&mut self, exit: Exit, cx: &Context<'_>) -> Option<Poll<Result<(), CallError>>> {
+    fn after(&mut self, exit: Exit, cx: &Context<'_>) -> Option<Polled> {
         let inner = &mut self.store.inner;
         match exit {
             Exit::Suspended => None,
@@ -291,7 +235,7 @@ impl<'a, T: 'static> Running<'a, T> {
                 Some(Poll::Pending)
             }
             Exit::Returned => Some(Poll::Ready(Ok(()))),
-            Exit::Ended(ending) => Some(Poll::Ready(Err(call::ended(&mut inner.core, *ending)))),
+            Exit::Ended(ending) => Some(Poll::Ready(Err(Box::new(call::ended(&mut inner.core, *ending))))),
         }
     }
 
@@ -301,7 +245,7 @@ impl<'a, T: 'static> Running<'a, T> {
 
     /// Asks whether there is more for a meter that is used up.
     #[cold]
-    fn finish_refill(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<CallError>>> {
+    fn finish_refill(&mut self, cx: &mut Context<'_>) -> Polled {
         if self.store.inner.core.arena.wake_task_on_interrupt(cx.waker()) {
             return Poll::Ready(Err(self.interrupted()));
         }
@@ -323,7 +267,7 @@ impl<'a, T: 'static> Running<'a, T> {
 
     /// Asks whether the guest, which waits, can go on. `asked` says whether the host function has just been called.
     #[inline]
-    fn finish_wait(&mut self, cx: &mut Context<'_>, asked: bool) -> Poll<Result<(), Box<CallError>>> {
+    fn finish_wait(&mut self, cx: &mut Context<'_>, asked: bool) -> Polled {
         let inner = &mut self.store.inner;
         if inner.core.arena.wake_task_on_interrupt(cx.waker()) {
             return Poll::Ready(Err(self.interrupted()));
@@ -336,7 +280,8 @@ impl<'a, T: 'static> Running<'a, T> {
     }
 
     /// Makes another attempt of the host function that the guest waits in.
-    fn ask_again(&mut self) -> Poll<Result<(), Box<CallError>>> {
+    #[inline]
+    fn ask_again(&mut self) -> Polled {
         self.store.inner.core.arena.resume_host_call();
         let context = &mut self.store.as_context_mut();
         let asked = catch_unwind(AssertUnwindSafe(|| ask_again::<StoreHost<T>>(context)));
@@ -367,12 +312,12 @@ impl<'a, T: 'static> Running<'a, T> {
     }
 
     /// Polls the future that the host function has given.
-    fn poll_future(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<CallError>>> {
+    fn poll_future(&mut self, cx: &mut Context<'_>) -> Polled {
         loop {
             let Some(waiting) = self.store.inner.waiting.as_mut() else { return Poll::Pending };
-            match catch_unwind(AssertUnwindSafe(|| waiting.0.as_mut().poll(cx))) {
+            match catch_unwind(AssertUnwindSafe(|| waiting.poll(cx))) {
                 Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(step)) => match self.finish(step) {
+                Ok(Poll::Ready(())) => match self.finish() {
                     Ok(None) => return Poll::Ready(Ok(())),
                     Ok(next) => self.store.inner.waiting = next,
                     Err(error) => return Poll::Ready(Err(Box::new(error))),
@@ -387,12 +332,12 @@ impl<'a, T: 'static> Running<'a, T> {
     }
 
     /// Lets the host function go on with what it waited for; its results go where the guest expects them.
-    fn finish(&mut self, step: Step<T>) -> Result<Option<Waiting<T>>, CallError> {
-        self.store.inner.waiting = None;
+    fn finish(&mut self) -> Result<Option<Waiting<T>>, CallError> {
+        let Some(waiting) = self.store.inner.waiting.take() else { return Ok(None) };
         let mut values = [0; TYPED_VALUES_MAX];
         self.store.inner.core.arena.resume_host_call();
         let context = &mut self.store.as_context_mut();
-        let done = catch_unwind(AssertUnwindSafe(|| step(context, &mut values)));
+        let done = catch_unwind(AssertUnwindSafe(|| waiting.finish(context, &mut values)));
         self.store.inner.core.arena.pause_host_call();
         match done {
             Ok(Ok(None)) => {
@@ -421,10 +366,14 @@ impl<'a, T: 'static> Running<'a, T> {
     }
 }
 
-impl<T: 'static> Future for Running<'_, T> {
-    type Output = Result<(), CallError>;
+/// What polling a call comes to. The error is boxed, so that it fits registers.
+type Polled = Poll<Result<(), Box<CallError>>>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+impl<T: 'static> Future for Running<'_, T> {
+    type Output = Result<(), Box<CallError>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         if self.store.inner.core.time.is_to_be_watched() || ticker::slice().is_some() {
             self.run_watched(cx)
         } else {
@@ -435,11 +384,12 @@ impl<T: 'static> Future for Running<'_, T> {
 
 impl<T: 'static> Running<'_, T> {
     /// As [`Running::run`], with limits on time.
-    fn run_watched(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+    #[inline(never)]
+    fn run_watched(&mut self, cx: &mut Context<'_>) -> Polled {
         let core = &mut self.store.inner.core;
         if let Err(by) = core.begin_watch(ticker::slice()) {
             let frames = core.arena.abandon();
-            return Poll::Ready(Err(call::interrupted(by, Backtrace::capture(core, None, &frames))));
+            return Poll::Ready(Err(Box::new(call::interrupted(by, Backtrace::capture(core, None, &frames)))));
         }
         let polled = self.run(cx);
         let core = &mut self.store.inner.core;
@@ -451,10 +401,40 @@ impl<T: 'static> Running<'_, T> {
     }
 
     /// Runs the guest until it has ended, waits, or gives way: then it asks to be polled again, after others.
-    fn run(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CallError>> {
+    #[inline]
+    fn run(&mut self, cx: &mut Context<'_>) -> Polled {
         self.note_task(cx);
+        if !self.waits_for_attempt() {
+            return self.run_on(None, cx);
+        }
+        // The usual turn, in short: the attempt is made, the guest goes on, and waits for another.
+        match self.ask_again() {
+            Poll::Ready(Ok(())) => {}
+            polled => return polled,
+        }
+        match self.proceed() {
+            Exit::Suspended if self.waits_for_attempt() => Poll::Pending,
+            exit => self.run_on(Some(exit), cx),
+        }
+    }
+
+    /// Whether the guest waits for an attempt, and there is nothing else to see to.
+    #[inline]
+    fn waits_for_attempt(&self) -> bool {
+        self.store.inner.waiting.is_none() && self.store.inner.core.arena.waits_undisturbed()
+    }
+
+    /// The rest of [`Running::run`], after an exit or from where the guest is parked.
+    #[inline(never)]
+    fn run_on(&mut self, mut exit: Option<Exit>, cx: &mut Context<'_>) -> Polled {
         let mut asked = false;
         loop {
+            if let Some(exit) = exit {
+                match self.after(exit, cx) {
+                    None => asked = true,
+                    Some(done) => return done,
+                }
+            }
             let waited = if self.store.inner.core.arena.is_suspended() {
                 self.finish_wait(cx, asked)
             } else if self.is_refilling() {
@@ -463,26 +443,34 @@ impl<T: 'static> Running<'_, T> {
                 Poll::Ready(Ok(()))
             };
             match waited {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(*error)),
-                Poll::Pending => return Poll::Pending,
-            }
-            let exit = call::counted(&mut self.store.as_context_mut(), proceed::<StoreHost<T>>);
-            match exit.map(|exit| self.after(exit, cx)) {
-                Ok(None) => asked = true,
-                Ok(Some(done)) => return done,
-                Err(error) => return Poll::Ready(Err(*error)),
+                Poll::Ready(Ok(())) => exit = Some(self.proceed()),
+                polled => return polled,
             }
         }
     }
 
+    /// Lets the guest go on, as the outermost call: one call deep.
+    #[inline]
+    fn proceed(&mut self) -> Exit {
+        self.store.inner.core.depth = 1;
+        let exit = proceed::<StoreHost<T>>(&mut self.store.as_context_mut());
+        self.store.inner.core.depth = 0;
+        exit
+    }
+
     /// Remembers the task that polls: whom attempts and requests to interrupt wake.
+    #[inline]
     fn note_task(&mut self, cx: &Context<'_>) {
-        let inner = &mut self.store.inner;
-        if !inner.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            inner.task = Some(cx.waker().clone());
-            inner.core.arena.forget_task();
+        if !self.store.inner.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.change_task(cx);
         }
+    }
+
+    #[cold]
+    fn change_task(&mut self, cx: &Context<'_>) {
+        let inner = &mut self.store.inner;
+        inner.task = Some(cx.waker().clone());
+        inner.core.arena.forget_task();
     }
 }
 

@@ -104,7 +104,8 @@ pub(crate) fn share_thread(slice: Duration, crowd: Arc<AtomicUsize>) {
 /// This thread's slice, if it is shared.
 #[inline]
 pub(crate) fn slice() -> Option<Duration> {
-    SLICE.get()
+    // Unlike `get`, `try_with` is inlined into other crates.
+    SLICE.try_with(Cell::get).ok().flatten()
 }
 
 fn with_post<R>(act: impl FnOnce(&Post) -> R) -> R {
