@@ -207,13 +207,10 @@ fn own<'c>(cells: &'c mut Rc<[Cell; CHUNK]>, spent: &mut Spent) -> &'c mut [Cell
 fn join_chunk(cells: &mut Rc<[Cell; CHUNK]>, others: &Rc<[Cell; CHUNK]>, growth: Growth, spent: &mut Spent) -> bool {
     let mut changed = false;
     for (nth, new) in others.iter().enumerate() {
-        let old = cells[nth];
-        if old != *new {
-            let joined = old.join(*new, growth);
-            if joined != old {
-                own(cells, spent)[nth] = joined;
-                changed = true;
-            }
+        let mut joined = cells[nth];
+        if joined.widen(new, growth) {
+            own(cells, spent)[nth] = joined;
+            changed = true;
         }
     }
     changed

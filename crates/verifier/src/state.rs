@@ -133,10 +133,13 @@ impl State {
     pub(crate) fn join(&mut self, new: &State, growth: Growth) -> bool {
         let mut changed = false;
         for (old, new) in self.regs.iter_mut().zip(&new.regs) {
-            changed |= replace(old, if *old == *new { *old } else { old.join(*new, growth) });
+            changed |= old.widen(new, growth);
         }
         for (old, new) in self.vectors.iter_mut().zip(&new.vectors) {
-            changed |= replace(old, old.join(*new));
+            // Most functions use few, or none.
+            if *old != Vector::SECRET {
+                changed |= replace(old, old.join(*new));
+            }
         }
         let flags = self.flags.join(new.flags);
         changed |= replace(&mut self.flags, flags);

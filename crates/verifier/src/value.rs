@@ -302,8 +302,9 @@ impl Value {
     /// What holds of both.
     pub(crate) fn join(self, new: Value, growth: Growth) -> Value {
         match (self, new) {
-            _ if self == new => self,
+            (Value::Num(a), Value::Num(b)) => Value::Num(a.join(b, growth)),
             (Value::Ptr(a), Value::Ptr(b)) => a.join(b, growth),
+            _ if self == new => self,
             (Value::Num(_) | Value::UpTo(..), Value::Num(_) | Value::UpTo(..)) => {
                 Value::Num(self.num().join(new.num(), growth))
             }
@@ -362,7 +363,26 @@ impl Cell {
         Cell { value, id: 0 }
     }
 
-    pub(crate) fn join(self, new: Cell, growth: Growth) -> Cell {
+    /// Becomes what holds of both; says whether anything changed.
+    #[inline]
+    pub(crate) fn widen(&mut self, new: &Cell, growth: Growth) -> bool {
+        // That nothing is known is what most are, and the quickest to see.
+        let nothing = matches!(self.value, Value::Num(Num { lo: 0, hi: u64::MAX, zeros: 0, bytes: 0 })) && self.id == 0;
+        !nothing && self.widen_known(new, growth)
+    }
+
+    #[inline(never)]
+    fn widen_known(&mut self, new: &Cell, growth: Growth) -> bool {
+        if *self == *new {
+            return false;
+        }
+        let joined = self.join(*new, growth);
+        let changed = joined != *self;
+        *self = joined;
+        changed
+    }
+
+    fn join(self, new: Cell, growth: Growth) -> Cell {
         Cell { value: self.value.join(new.value, growth), id: if self.id == new.id { self.id } else { 0 } }
     }
 }

@@ -33,6 +33,14 @@ pub fn root() -> PathBuf {
     here.ancestors().nth(2).unwrap_or(here).to_path_buf()
 }
 
+/// The first bits of the commit's name, if this is a checkout.
+pub fn commit() -> Option<u32> {
+    let mut git = Command::new("git");
+    git.args(["-c", "safe.directory=*", "rev-parse", "HEAD"]).current_dir(root());
+    let name = git.output().ok().filter(|output| output.status.success())?.stdout;
+    u32::from_str_radix(str::from_utf8(name.get(..8)?).ok()?, 16).ok()
+}
+
 impl Repo {
     /// Reads the tracked files, and those that are new and not ignored.
     pub fn load(root: &Path) -> Result<Repo> {

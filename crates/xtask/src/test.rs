@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{guests, modules, repo, tidy};
+use crate::{guests, modules, mutants, repo, tidy};
 
 const FORMAT: &[&str] = &["fmt", "--all", "--check"];
 const CLIPPY: &[&str] = &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -36,6 +36,9 @@ pub fn run(quick: bool) -> Result<bool> {
     tally.gate("format", components(&root).and_then(|()| succeed(&root, FORMAT)));
     tally.gate("clippy", succeed(&root, CLIPPY));
     tally.gate("tidy", tidied());
+    if !quick {
+        tally.gate("mutants", mutants::sample());
+    }
     tally.tests(&root)?;
     tally.names.iter().for_each(|name| println!("failed: {name}"));
     println!("{} passed, {} failed", tally.passed, tally.failed);

@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use self::copy::Named;
 use self::record::Record;
@@ -36,6 +36,9 @@ pub struct Choice {
     /// Only every nth of them: a sample.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     every: u32,
+    /// Leave out so many before the first of them.
+    #[arg(long, default_value_t = 0)]
+    from: u32,
     /// How many to run at once.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
     jobs: u32,
@@ -47,6 +50,9 @@ pub struct Choice {
     verbose: bool,
 }
 
+/// Every how many mutants continuous integration runs one.
+const SAMPLE: u32 = 16;
+
 /// What came of the mutants.
 #[derive(Debug, Default)]
 struct Outcome {
@@ -57,13 +63,23 @@ struct Outcome {
     needless: Vec<String>,
 }
 
+/// Runs a sample: always the same of one commit, of others others, so that in time all are run.
+pub fn sample() -> Result<()> {
+    let from = repo::commit().map_or(0, |hash| hash % SAMPLE);
+    println!("a sample of the mutants: cargo xtask mutants --every {SAMPLE} --from {from}");
+    let choice = Choice { every: SAMPLE, from, jobs: 2, ..Choice::default() };
+    ensure!(run(&choice)?, "a change of the verifier that no test notices, above");
+    Ok(())
+}
+
 /// Runs the chosen mutants; `true` if all that survive are explained.
 pub fn run(choice: &Choice) -> Result<bool> {
     let root = repo::root();
     let record = Record::load(&root.join(RECORD))?;
     let copy = root.join(copy::DIRECTORY);
     let all = copy::write(&root, &copy)?;
-    let chosen: Vec<&Named> = all.iter().filter(|m| choice.has(m)).step_by(choice.every as usize).collect();
+    let (from, every) = (choice.from as usize, choice.every as usize);
+    let chosen: Vec<&Named> = all.iter().filter(|m| choice.has(m)).skip(from).step_by(every).collect();
     if choice.list {
         chosen.iter().for_each(|m| println!("{}: {}", m.place, m.name));
         return Ok(true);

@@ -421,3 +421,15 @@
     test edx, edx
     sete al
     ret
+
+# the difference of two registers that held the same on one of two ways
+> refused: may not be shown
+    mov rcx, r11
+    test esi, esi
+    je .same
+    mov rcx, r10
+.same:
+    sub rcx, r11
+    mov [rdi], rcx                  ! memory
+    mov eax, esi
+    ret
