@@ -97,8 +97,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             let samples = (0..=turns).map(sample).collect::<Result<Vec<_>>>()?;
             report.add(Figure::new(name.into(), Some(percentile(samples, 50)), None, "ns", turns));
         }
+        let sample = |_| ours::switch_alone(&wasm, SWITCHES, options.settings);
+        let samples = (0..=turns).map(sample).collect::<Result<Vec<_>>>()?;
+        report.add(Figure::new("fiber_switch/alone".into(), Some(percentile(samples, 50)), None, "ns", turns));
         report.note(
-            "fiber_switch: an attempt that is made again; fiber_switch/future: one that gives a future each time",
+            "fiber_switch: a poll of a call, in which an attempt is made again, and another first; fiber_switch/future: in which \
+            a future is ready, and another first polled; fiber_switch/alone: without what makes a future of a call",
         );
     }
     if options.wants(javascript::NAME) {

@@ -22,6 +22,7 @@ mod programs;
 mod report;
 mod slots;
 mod snapshot;
+mod switching;
 mod verify;
 mod wasi;
 

@@ -17,6 +17,7 @@ use selvedge_wasi::{DirAccess, Wasi};
 
 use crate::engine::{self, BAD_FILE, Interruptible, Settings};
 use crate::instances::{Call, Cycles, fill, parts, rotate};
+use crate::switching;
 
 struct Engine(Options, TimeLimits);
 
@@ -299,6 +300,11 @@ pub(crate) fn suspend(wasm: &[u8], waits: Waits, switches: i32, settings: Settin
         }
         waited += 1;
     }
+}
+
+/// As [`suspend`], without what makes a future of a call.
+pub(crate) fn switch_alone(wasm: &[u8], switches: i32, settings: Settings) -> Result<f64> {
+    switching::round_trip(&selvedge_compiler::compile(wasm, &engine(settings).0, &())?, switches)
 }
 
 pub(crate) use selvedge_runtime::TICK;

@@ -140,12 +140,7 @@ global_asm!(
     "jne 2f",
     "7:",
     "mov rsp, [rdi + {guest_rsp}]",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop rbx",
-    "pop rbp",
+    "pop r15; pop r14; pop r13; pop r12; pop rbx; pop rbp",
     // Not `ret`, nor below: the processor would expect who called `proceed`, and be wrong.
     "pop r11",
     "jmp r11",
@@ -275,17 +270,21 @@ global_asm!(
     "5:",
     "cmp eax, {suspended}",
     "jne selvedge_leave",
+    // The processor expects a return to the guest next. It learns here that there is none: what it goes by here depends
+    // on nothing that comes late, while the way back is what three loads after each other say.
+    "lea r11, [rip + selvedge_park]",
+    "push r11",
+    "ret",
     // (control: rcx, eax: reason), with what `proceed` pops last at rbp.
     "selvedge_park:",
     "mov rsp, rbp",
-    "push rbx",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
+    "push rbx; push r12; push r13; push r14; push r15",
     "mov [rcx + {guest_rsp}], rsp",
     "mov rsp, [rcx + {host_rsp}]",
-    "jmp selvedge_leave",
+    "pop rbx",
+    "pop rbp",
+    "pop r11",
+    "jmp r11",
     ".balign 16",
     // (import slot: rdi, parameters of the import's type in registers) -> its result, in a register
     ".hidden selvedge_direct_call",
@@ -340,6 +339,11 @@ global_asm!(
     "5:",
     "cmp eax, {suspended}",
     "jne selvedge_leave",
+    // As after `host_call`.
+    "lea r11, [rip + 6f]",
+    "push r11",
+    "ret",
+    "6:",
     // What the call left on the guest's stack stays above: `selvedge_direct_proceed` finds it.
     "mov rsp, [rcx + {guest_rsp}]",
     "lea rdx, [rip + selvedge_direct_proceed]",
@@ -494,8 +498,8 @@ pub(crate) unsafe fn enter_direct(
 #[inline]
 pub(crate) unsafe fn proceed(control: *const c_void) -> u32 {
     let why: u32;
-    // SAFETY: as in `enter`. It is a call, made by a jump: the processor's stack of returns has the guest's call out in
-    // its place when the stub returns.
+    // SAFETY: as in `enter`. It is a call, made by a jump, since it comes back by one: so the processor's stack of returns
+    // has what it had.
     unsafe {
         asm!(
             "lea r11, [rip + 2f]", "push r11", "jmp {stub}", "2:", stub = sym selvedge_proceed, in("rdi") control,
