@@ -12,6 +12,8 @@
 //!
 //! To mark a page costs something for each page there is, touched or not. So a slot is tracked when it was used often
 //! enough to be worth that; until then the kernel is asked, and what was written is hot from the beginning.
+//!
+//! What is hot stays so, though it may be touched no more. So now and then a slot begins anew.
 
 use std::ffi::c_void;
 use std::ops::Range;
@@ -50,12 +52,14 @@ pub(crate) struct Pages {
     kept: AtomicU32,
     /// A [`Recycling`].
     way: AtomicU8,
-    /// It is to be tracked after so many more scans; 0 if it is not, or no longer.
-    until_tracked: AtomicU32,
+    /// The way is another after so many more uses; 0 if it stays.
+    uses_left: AtomicU32,
 }
 
 /// Pages that are marked in the time that one scan takes longer than resetting what is hot.
 const PAGES_PER_SCAN: u64 = 64;
+/// Uses of a slot that is tracked before it begins anew: so many that what it costs then is nothing beside them.
+const USES_TRACKED: u32 = 1 << 16;
 
 /// A bit for each page, counted from the bottom of the stack; most slots are small.
 #[derive(Debug)]
@@ -86,21 +90,41 @@ impl Pages {
         let count = (memory.end.max(stack.end) - stack.start) / HOST_PAGE_BYTES;
         let hot = Bits::new(count.div_ceil(64) as usize, profile);
         let way = AtomicU8::new(next_best(best) as u8);
-        let pages = Pages { stack, memory, hot, way, kept: AtomicU32::new(0), until_tracked: AtomicU32::new(0) };
+        let pages = Pages { stack, memory, hot, way, kept: AtomicU32::new(0), uses_left: AtomicU32::new(0) };
         if best == Recycling::Track {
             match pages.way() {
-                Recycling::Scan => pages.until_tracked.store((count / PAGES_PER_SCAN + 1) as u32, Ordering::Relaxed),
+                Recycling::Scan => pages.scan_for_now(),
                 _ => pages.track(),
             }
         }
         pages
     }
 
-    /// Notes that a scan has found what was written; says whether it is time to [`Pages::track`].
-    pub(crate) fn is_to_be_tracked(&self) -> bool {
-        let left = self.until_tracked.load(Ordering::Relaxed);
-        self.until_tracked.store(left.saturating_sub(1), Ordering::Relaxed);
+    /// The kernel is asked until it is worth to track pages.
+    fn scan_for_now(&self) {
+        let count = self.ranges().into_iter().map(|range| (range.end - range.start) / HOST_PAGE_BYTES).sum::<u64>();
+        self.uses_left.store((count / PAGES_PER_SCAN + 1) as u32, Ordering::Relaxed);
+    }
+
+    /// Counts a use; says whether it was the last in this way, and it is time to [`Pages::track`] or to
+    /// [`Pages::begin_anew`].
+    #[inline]
+    pub(crate) fn changes_way(&self) -> bool {
+        let left = self.uses_left.load(Ordering::Relaxed);
+        self.uses_left.store(left.saturating_sub(1), Ordering::Relaxed);
         left == 1
+    }
+
+    /// Opens everything and takes nothing for hot, as in a new slot, where the kernel can be asked what is written.
+    /// Whoever says so discards all pages.
+    pub(crate) fn begin_anew(&self) {
+        if !scan::works() {
+            return;
+        }
+        self.untrack(Recycling::Scan);
+        self.set_kept(0);
+        self.hot.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        self.scan_for_now();
     }
 
     /// Marks all pages cold that are not hot, and tracks from now on, if the kernel can. All must be as they were at
@@ -108,6 +132,7 @@ impl Pages {
     pub(crate) fn track(&self) {
         if self.mark() {
             self.way.store(Recycling::Track as u8, Ordering::Relaxed);
+            self.uses_left.store(USES_TRACKED, Ordering::Relaxed);
         } else {
             self.untrack(Recycling::Scan);
         }
@@ -152,7 +177,7 @@ impl Pages {
     /// Opens everything: nothing is tracked from now on, and recycling does the next best.
     pub(crate) fn untrack(&self, best: Recycling) {
         self.way.store(next_best(best) as u8, Ordering::Relaxed);
-        self.until_tracked.store(0, Ordering::Relaxed);
+        self.uses_left.store(0, Ordering::Relaxed);
         // Where markers are unknown to the kernel there are none to remove.
         unguard(self.stack.clone());
         unguard(self.memory.clone());
@@ -243,7 +268,8 @@ pub(crate) fn discard(range: Range<u64>) -> bool {
     advise(range, libc::MADV_DONTNEED)
 }
 
-/// Keeps the kernel from backing a range with huge pages: each would be resident as a whole.
+/// Keeps the kernel from backing a range with huge pages where it would do so unasked: each would be resident as a whole,
+/// and written as a whole when a byte is. A kernel that has none refuses, and needs no advice.
 pub(crate) fn small(range: Range<u64>) -> bool {
     advise(range, libc::MADV_NOHUGEPAGE)
 }
@@ -300,7 +326,7 @@ mod tests {
             pages.set_hot(page(*number));
         }
         let scans = count / PAGES_PER_SCAN;
-        assert!((0..scans).all(|_| !pages.is_to_be_tracked()) && pages.is_to_be_tracked() && !pages.is_to_be_tracked());
+        assert!((0..scans).all(|_| !pages.changes_way()) && pages.changes_way() && !pages.changes_way());
         pages.track();
         if !pages.tracked() {
             return println!("this kernel has no markers");
@@ -311,8 +337,15 @@ mod tests {
         // SAFETY: as above; the page is open.
         assert_eq!(unsafe { ptr::read_volatile(page(101) as *const u8) }, 7);
         assert!(pages.open(page(200) + 5) && is_open(page(200)) && !pages.open(page(stack)));
+        // And so on for a while, and anew.
+        assert!((1..USES_TRACKED).all(|_| !pages.changes_way()) && pages.changes_way());
+        pages.begin_anew();
+        assert!((0..count).all(|number| is_open(page(number))));
+        assert_eq!((pages.way(), pages.resident(), pages.hot_pages().count()), (Recycling::Scan, 0, 0));
+        assert!((0..scans).all(|_| !pages.changes_way()) && pages.changes_way());
+        pages.track();
         pages.untrack(Recycling::Scan);
-        assert!((0..count).all(|number| is_open(page(number))) && !pages.is_to_be_tracked());
+        assert!((0..count).all(|number| is_open(page(number))) && !pages.changes_way());
         release(base, count * HOST_PAGE_BYTES);
     }
 }

@@ -120,6 +120,7 @@ impl Pool {
         };
         signals::install()?;
         let start = reserve(bytes)?;
+        pages::small(start..start + bytes);
         let mut pool = Pool {
             reserved: start..start + bytes,
             base: start.next_multiple_of(PAGE_TABLE_BYTES),
@@ -152,8 +153,7 @@ impl Pool {
         assert!(self.reserved.start <= range.start && range.end <= self.reserved.end, "the pool's own");
         // SAFETY: the range is part of the pool's reservation, and nothing refers into it.
         let mapped = unsafe { mmap_anonymous(range.start as *mut c_void, bytes, access, flags) };
-        if mapped.is_ok() && !access.is_empty() {
-            // Where the kernel would use huge pages unasked. One that has none refuses, and needs no advice.
+        if mapped.is_ok() {
             pages::small(range);
         }
         mapped.is_ok()

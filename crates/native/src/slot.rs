@@ -424,7 +424,7 @@ impl Slot {
         }
         let Some(pages) = self.pages.as_deref() else { return Err(NativeError::NotPooled) };
         match pages.way() {
-            Recycling::Track => pages.hot_pages().for_each(|page| self.reset_page(pages, page)),
+            Recycling::Track => self.recycle_hot(pages)?,
             Recycling::Scan => self.recycle_by_scan(pages)?,
             Recycling::Discard => self.discard_all(pages)?,
         }
@@ -446,11 +446,21 @@ impl Slot {
         Ok(())
     }
 
+    /// Resets what was touched, and begins anew to learn what that is, if it is time for that.
+    fn recycle_hot(&self, pages: &Pages) -> Result<(), NativeError> {
+        pages.hot_pages().for_each(|page| self.reset_page(pages, page));
+        if pages.changes_way() {
+            pages.begin_anew();
+            self.discard_all(pages)?;
+        }
+        Ok(())
+    }
+
     /// Resets what was written, and begins to track pages if it is time for that and there are not too many.
     fn recycle_by_scan(&self, pages: &Pages) -> Result<(), NativeError> {
         let keep = self.space.limits().map_or(0, |limits| limits.resident_pages_max);
         let all_are_hot = self.reset_written(pages, keep)?;
-        if pages.is_to_be_tracked() && all_are_hot && pages.hot_pages().count() as u64 <= keep {
+        if pages.changes_way() && all_are_hot && pages.hot_pages().count() as u64 <= keep {
             pages.track();
         }
         Ok(())

@@ -295,6 +295,33 @@ fn what_can_be_instantiated_no_more_keeps_no_instance() {
     assert_eq!(pools[0].idle(), 4);
 }
 
+/// What an instance has touched once would be reset for ever.
+#[test]
+fn pages_that_are_touched_no_more_are_kept_no_more() {
+    let module = module(
+        r#"(module (memory 4) (data (i32.const 0) "image") (func (export "touch") (param i32) (result i32) (local $old i32)
+            (local.set $old (i32.load (i32.const 0)))
+            (loop (i32.store (local.get 0) (i32.const -1))
+                (br_if 0 (i32.ge_s (local.tee 0 (i32.sub (local.get 0) (i32.const 4096))) (i32.const 0))))
+            (local.get $old)))"#,
+        MemoryLayout::Guarded,
+    );
+    let pre = linker().prepare(&module).unwrap();
+    for slots in [limits(1), PoolLimits { store: limits(1).store, ..PoolLimits::fitting(1, &module) }] {
+        let pool = Pool::new(slots).unwrap();
+        let touch = |bytes: i32| {
+            let (mut store, instance) = pool.instantiate(&pre, 1).unwrap();
+            let touch = instance.typed_func::<i32, i32>(&store, "touch").unwrap();
+            assert_eq!(touch.call(&mut store, bytes).unwrap(), i32::from_le_bytes(*b"imag"));
+        };
+        (0..100).for_each(|_| touch(60 << 12));
+        assert!(pool.resident_bytes() >= 60 << 12, "{slots:?}: {} bytes are kept", pool.resident_bytes());
+        // Longer than anything is remembered.
+        (0..1 << 17).for_each(|_| touch(0));
+        assert!(pool.resident_bytes() < 10 << 12, "{slots:?}: {} bytes are kept", pool.resident_bytes());
+    }
+}
+
 #[test]
 fn a_large_image_is_whole_again_whatever_was_written() {
     // Each page of 16 MiB holds its number.
