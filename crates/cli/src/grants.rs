@@ -12,11 +12,17 @@ use selvedge_native::jail::{JailError, ServerJail};
 pub(crate) struct Grants {
     read: BTreeSet<PathBuf>,
     state: PathBuf,
+    /// Host and port, connected to by another process.
+    collector: Option<String>,
 }
 
 impl Grants {
     /// The directories of these files, since a file that is replaced is another one, and the state.
-    pub(crate) fn new<'a>(files: impl Iterator<Item = &'a Path>, state: &Path) -> Result<Grants> {
+    pub(crate) fn new<'a>(
+        files: impl Iterator<Item = &'a Path>,
+        state: &Path,
+        collector: Option<String>,
+    ) -> Result<Grants> {
         let real = |path: &Path| {
             path.canonicalize().with_context(|| format!("cannot grant {} to the jailed server", path.display()))
         };
@@ -28,7 +34,7 @@ impl Grants {
                 read.insert(real(directory.unwrap_or(Path::new(".")))?);
             }
         }
-        Ok(Grants { read, state: real(state)? })
+        Ok(Grants { read, state: real(state)?, collector })
     }
 
     /// Jails this process.
@@ -64,6 +70,7 @@ impl fmt::Display for Grants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let read: Vec<_> = self.read.iter().map(|path| path.display().to_string()).collect();
         let read = if read.is_empty() { "no files".into() } else { read.join(" and ") };
-        write!(f, "it reads {read}, writes {}, and starts and connects to nothing", self.state.display())
+        write!(f, "it reads {read}, writes {}, and starts and connects to nothing", self.state.display())?;
+        self.collector.as_ref().map_or(Ok(()), |collector| write!(f, " but the collector at {collector}"))
     }
 }

@@ -9,7 +9,7 @@ use selvedge_contract::limits::{
     ARTIFACT_BYTES_MAX, JAIL_CPU_SECONDS_DEFAULT, JAIL_MEMORY_BYTES_DEFAULT, JAIL_WALL_FACTOR, WASM_BYTES_MAX,
 };
 use selvedge_edge::limits::{COMPILE_TIMEOUT, MODULE_BYTES_MAX};
-use selvedge_native::jail::{self, Broker, COMPILE_CHILD, Confined, ConfinedError, Jail};
+use selvedge_native::jail::{self, Broker, COMPILE_CHILD, Confined, ConfinedError, Dialer, Jail};
 
 use crate::options::{size, time};
 
@@ -18,6 +18,8 @@ const THIS: &str = "/proc/self/exe";
 
 /// The verb that has modules compiled for a server.
 pub(crate) const BROKER: &str = "compile-broker";
+/// The verb that connects to a server's collector.
+pub(crate) const DIALER: &str = "collector-dialer";
 /// The verb that initialises artifacts.
 pub(crate) const PREINIT_CHILD: &str = "preinit-child";
 
@@ -123,6 +125,9 @@ pub(crate) fn serve_guest(args: &JailArgs, initialise: impl FnOnce(&[u8]) -> Res
     Ok(jail::serve(&jail, args.jail_gaps, ARTIFACT_BYTES_MAX, work)?)
 }
 
+/// Time in which a collector must take a connection.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What a broker is told.
 #[derive(clap::Args)]
 pub(crate) struct BrokerArgs {
@@ -144,5 +149,28 @@ pub(crate) fn broker(args: &BrokerArgs) -> Result<ExitCode> {
     let compiler = Confined::compiler(THIS, memory, cpu, args.jail_gaps.then_some("--jail-gaps"));
     let compiler = compiler.within(COMPILE_TIMEOUT);
     jail::serve_broker(&compiler, MODULE_BYTES_MAX as usize, BROKER_WORKERS, args.jail_gaps)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a dialer is told.
+#[derive(clap::Args)]
+pub(crate) struct DialerArgs {
+    /// Where to connect, HOST:PORT
+    address: String,
+    /// Go on without what this kernel lacks of the jail
+    #[arg(long)]
+    jail_gaps: bool,
+}
+
+/// Starts what connects to the collector, for a process that will be jailed.
+pub(crate) fn start_dialer(address: &str, gaps: bool) -> Result<Dialer> {
+    let mut command = Command::new(THIS);
+    command.arg(DIALER).args(gaps.then_some("--jail-gaps")).arg("--").arg(address).stderr(Stdio::inherit());
+    Dialer::start(command).context("cannot start the process that connects to the collector")
+}
+
+/// The dialer: connects to one address until its client is gone.
+pub(crate) fn dialer(args: &DialerArgs) -> Result<ExitCode> {
+    jail::serve_dialer(&args.address, DIAL_TIMEOUT, args.jail_gaps)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -50,6 +50,9 @@ enum Verb {
     /// What a jailed `serve` starts: has modules compiled for it, in the jail
     #[command(name = jailed::BROKER, hide = true)]
     CompileBroker(jailed::BrokerArgs),
+    /// What a jailed `serve` with `[traces]` starts: connects to the collector for it
+    #[command(name = jailed::DIALER, hide = true)]
+    CollectorDialer(jailed::DialerArgs),
     /// What `compile --jailed --preinit` starts: initialises stdin to stdout, in the jail
     #[command(name = jailed::PREINIT_CHILD, hide = true)]
     PreinitChild(verbs::compile::Args),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Verb::Compile(args) => verbs::compile::main(&args),
         Verb::CompileChild(args) => verbs::compile::child(&args),
         Verb::CompileBroker(args) => jailed::broker(&args),
+        Verb::CollectorDialer(args) => jailed::dialer(&args),
         Verb::PreinitChild(args) => verbs::compile::preinit_child(&args),
         Verb::Run(args) => verbs::run::main(&args),
         Verb::Inspect(args) => verbs::inspect::main(&args),

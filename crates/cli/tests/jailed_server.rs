@@ -2,7 +2,7 @@
 //! certificates again, rolls back, and starts again from its state.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -239,6 +239,67 @@ fn stop(mut server: Server) {
     server.signal(Signal::SIGTERM);
     server.says("stopping");
     assert!(server.child.wait().unwrap().success());
+}
+
+/// A collector that takes what it is sent, a connection for each batch.
+fn collector() -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, (tell, batches)) = (listener.local_addr().unwrap(), channel());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let head: Vec<_> =
+                reader.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+            let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            let mut body = vec![0; length.parse().unwrap()];
+            reader.read_exact(&mut body).unwrap();
+            reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+            tell.send(String::from_utf8(body).unwrap()).unwrap();
+        }
+    });
+    (address, batches)
+}
+
+/// Processes that a process has started.
+fn children(process: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
+    text.split_whitespace().map(|number| number.parse().unwrap()).collect()
+}
+
+#[test]
+fn a_jailed_server_sends_spans_by_a_process_that_connects_to_the_collector_alone() {
+    let (place, _) = Place::new();
+    let (address, batches) = collector();
+    let config = place.at("etc/edge.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}[traces]\nendpoint = \"http://{address}/v1/traces\"\n")).unwrap();
+    let server = Server::start(&config, &[]);
+    let said = server.says("jailed: ");
+    assert!(said.ends_with(&format!("connects to nothing but the collector at {address}")), "{said}");
+    assert!(matches!(deploy(&server, module(program("one"))), Progress::Deployed { version: 1, .. }));
+    for path in ["/first", "/second"] {
+        assert!(server.get(path).ends_with("one   "));
+        let batch = batches.recv_timeout(LINE_MAX).unwrap();
+        assert!(batch.contains(path) && batch.contains("spanId"), "{batch}");
+    }
+    let command = |process: &u32| std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap();
+    let children = children(server.child.id());
+    let dialer = children.iter().find(|process| command(process).contains("collector-dialer")).unwrap();
+    for line in ["NoNewPrivs:\t1", "CapEff:\t0000000000000000"] {
+        assert!(each_thread_has(*dialer, line), "{line}");
+    }
+    // The server lives without it, and so do requests.
+    kill(Pid::from_raw(*dialer as i32), Signal::SIGKILL).unwrap();
+    assert!(server.get("/third").ends_with("one   "));
+    let dropped = || wait(server.client().metrics()).unwrap().contains("selvedge_spans_dropped_total{} 1\n");
+    for waited in 0.. {
+        if dropped() {
+            break;
+        }
+        assert!(waited < 600, "the span is neither sent nor dropped");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    stop(server);
 }
 
 #[test]

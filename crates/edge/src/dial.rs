@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use selvedge_native::jail::Dialer;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -56,6 +57,8 @@ pub(crate) struct Dial {
     host: String,
     port: u16,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// Who connects, if this process may not.
+    dialer: Option<Arc<Dialer>>,
 }
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -82,7 +85,12 @@ impl Dial {
             }
             _ => return Err(DialError::Url),
         };
-        Ok(Dial { host, port: authority.port_u16().unwrap_or(port), tls })
+        Ok(Dial { host, port: authority.port_u16().unwrap_or(port), tls, dialer: None })
+    }
+
+    /// The same, by another process, which knows where to.
+    pub(crate) fn through(self, dialer: Arc<Dialer>) -> Dial {
+        Dial { dialer: Some(dialer), ..self }
     }
 
     /// Host and port.
@@ -105,7 +113,13 @@ impl Dial {
     }
 
     async fn stream(&self) -> Result<Box<dyn Stream>, DialError> {
-        let stream = TcpStream::connect(self.authority()).await?;
+        let stream = match self.dialer.clone() {
+            None => TcpStream::connect(self.authority()).await?,
+            Some(dialer) => {
+                let dialed = tokio::task::spawn_blocking(move || dialer.dial()).await.map_err(io::Error::other)?;
+                TcpStream::from_std(dialed?)?
+            }
+        };
         let Some((connector, name)) = &self.tls else { return Ok(Box::new(stream)) };
         let stream = connector.connect(name.clone(), stream).await.map_err(|error| {
             // What rustls finds wrong comes as invalid data.

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use selvedge_native::jail::Dialer;
 use selvedge_runtime::{Limits, Pool, PoolLimits};
 
 use crate::config::Config;
@@ -15,6 +16,7 @@ use crate::error::EdgeError;
 use crate::limits::MEMORY_BYTES_MAX;
 use crate::store::DiskStore;
 use crate::tls::Tls;
+use crate::traces::Collector;
 
 /// A server that listens, and lets nobody in yet.
 pub struct Prepared {
@@ -27,6 +29,7 @@ pub struct Prepared {
     /// For files of deploys under way, on the disk of the store.
     pub(crate) scratch: PathBuf,
     pub(crate) pool: Pool,
+    pub(crate) collector: Option<Collector>,
     pub(crate) processors: usize,
 }
 
@@ -38,6 +41,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
     config.check()?;
     let system = |error: &dyn std::fmt::Display| EdgeError::System(error.to_string());
     let tls = config.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
+    let collector = config.traces.as_ref().map(Collector::new).transpose()?;
     let plain = listen(config.listen, "listen").await?;
     let secure = match &config.tls {
         Some(tls) => Some(listen(tls.listen, "tls.listen").await?),
@@ -53,7 +57,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
     let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots) });
     let pool = pool.map_err(|error| system(&error))?;
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    Ok(Prepared { config, tls, listen: plain, secure, admin, store, scratch, pool, processors })
+    Ok(Prepared { config, tls, listen: plain, secure, admin, store, scratch, pool, collector, processors })
 }
 
 /// A socket that any executor can wait for.
@@ -63,6 +67,18 @@ async fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, 
 }
 
 impl Prepared {
+    /// Where the collector of traces is, `HOST:PORT`, if there is one. In a jail it cannot be reached: see
+    /// [`Prepared::dial_by`].
+    pub fn collector(&self) -> Option<String> {
+        self.collector.as_ref().map(Collector::authority)
+    }
+
+    /// Lets another process, which connects to [`Prepared::collector`], do so for this one.
+    pub fn dial_by(self, dialer: Dialer) -> Prepared {
+        let dialer = Arc::new(dialer);
+        Prepared { collector: self.collector.map(|collector| collector.through(dialer)), ..self }
+    }
+
     /// Threads that its executor should have. What says how many processors there are may be out of a jail's sight. One
     /// more than those: while programs compute on all of them, the kernel lets one look at the sockets.
     pub fn workers(&self) -> usize {

@@ -302,7 +302,7 @@ fn door(listener: &std::net::TcpListener, room: &Arc<Semaphore>) -> Result<Door,
 }
 
 fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
-    let Prepared { config, store, scratch, pool, processors, .. } = prepared;
+    let Prepared { config, store, scratch, pool, collector, processors, .. } = prepared;
     let tenants = config.tenant_list();
     let log = ServerLog::start(config.access_log).map_err(|error| EdgeError::System(error.to_string()))?;
     Ok(Shared {
@@ -320,7 +320,7 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         access: ArcSwap::from_pointee(Access::new(&tenants, policies(&tenants)?, None)),
         turns: Arc::new(Turns::new(processors)),
         log,
-        traces: config.traces.as_ref().map(Traces::start).transpose()?.map(Arc::new),
+        traces: collector.map(Traces::start).map(Arc::new),
         under_way: Arc::default(),
         sites: Mutex::default(),
         draining: AtomicBool::new(false),

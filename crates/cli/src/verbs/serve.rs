@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use selvedge_edge::signals::{self, Asked};
 use selvedge_edge::{Compile, CompileBroker, CompileCommand, Config, Prepared, Server};
 
@@ -29,7 +29,8 @@ use crate::files;
 /// Before it lets anybody in, the server jails itself: it keeps its addresses,
 /// reads the directories in which configuration, policies and certificates are,
 /// writes the state, and opens nothing else, starts nothing and connects to
-/// nothing. Processes that have nothing at all compile modules. Secrets that the
+/// nothing. Processes that have nothing at all compile modules; another, which can
+/// connect to the collector of traces alone, does that. Secrets that the
 /// server does not need belong in another directory than its configuration.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -120,17 +121,23 @@ impl Args {
         Ok(Arc::new(CompileCommand::new(this, ["compile"])))
     }
 
+    /// The server, with a process that connects to its collector if it is to be jailed.
+    fn connected(&self, prepared: Prepared) -> Result<Prepared> {
+        let collector = prepared.collector().filter(|_| !self.unjailed);
+        let dialer = collector.map(|address| jailed::start_dialer(&address, self.jail_gaps)).transpose()?;
+        Ok(match dialer {
+            Some(dialer) => prepared.dial_by(dialer),
+            None => prepared,
+        })
+    }
+
     /// What the server may open from now on, if it is to be jailed.
-    fn grants(&self, config: &Config) -> Result<Option<Grants>> {
+    fn grants(&self, config: &Config, collector: Option<String>) -> Result<Option<Grants>> {
         if self.unjailed {
             return Ok(None);
         }
-        ensure!(
-            config.traces.is_none(),
-            "traces: a jailed server connects to nothing, and so to no collector; leave [traces] out, or use --unjailed"
-        );
         let files = self.config.iter().map(PathBuf::as_path).chain(config.files());
-        Ok(Some(Grants::new(files, &config.state)?))
+        Ok(Some(Grants::new(files, &config.state, collector)?))
     }
 
     /// When each of the files was changed that the configuration is read from.
@@ -150,8 +157,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     // All this comes before there are other threads.
     signals::block().context("cannot block signals")?;
     let compiler = args.compiler()?;
-    let prepared = prepare(&config)?;
-    let grants = args.grants(&config)?;
+    let prepared = args.connected(prepare(&config)?)?;
+    let grants = args.grants(&config, prepared.collector())?;
     if let Some(grants) = &grants {
         grants.enter(args.jail_gaps)?;
     }

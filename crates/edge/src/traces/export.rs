@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, Uri, header};
+use selvedge_native::jail::Dialer;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -29,13 +30,27 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(config: &TracesConfig, counts: Arc<Counts>) -> Result<Exporter, EdgeError> {
+    pub(super) fn new(config: &TracesConfig) -> Result<Exporter, EdgeError> {
         let wrong = |why: String| EdgeError::Traces(format!("traces.endpoint: {:?}: {why}", config.endpoint));
         let url: Uri = config.endpoint.parse().map_err(|error| wrong(format!("{error}")))?;
         let roots = config.ca.clone().map_or(Roots::System, Roots::File);
         let dial = Dial::new(&url, &roots).map_err(|error| wrong(error.to_string()))?;
         let path = url.path_and_query().map_or("/", |path| path.as_str()).to_string();
-        Ok(Exporter { dial, path, service: config.service.clone(), counts })
+        Ok(Exporter { dial, path, service: config.service.clone(), counts: Arc::default() })
+    }
+
+    /// Host and port of the collector.
+    pub(super) fn authority(&self) -> String {
+        self.dial.authority()
+    }
+
+    /// Lets another process connect.
+    pub(super) fn through(self, dialer: Arc<Dialer>) -> Exporter {
+        Exporter { dial: self.dial.through(dialer), ..self }
+    }
+
+    pub(super) fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Sends what comes, until nobody is left to end spans.

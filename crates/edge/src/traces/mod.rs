@@ -21,9 +21,11 @@ use std::time::{Duration, SystemTime};
 
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::request::Parts;
+use selvedge_native::jail::Dialer;
 use tokio::sync::mpsc;
 
 use self::context::TraceContext;
+use self::export::Exporter;
 use crate::config::TracesConfig;
 use crate::error::EdgeError;
 use crate::limits::SPAN_QUEUE_MAX;
@@ -81,16 +83,40 @@ pub(crate) struct Finished {
     error: Option<&'static str>,
 }
 
-impl Traces {
-    /// Starts what sends them.
+/// A collector that nothing is sent to yet; which certificates to trust is read already.
+pub(crate) struct Collector {
+    exporter: Exporter,
+    share: f64,
+}
+
+impl Collector {
+    /// That of a configuration.
     ///
     /// # Errors
-    /// If the collector's address is none.
-    pub(crate) fn start(config: &TracesConfig) -> Result<Traces, EdgeError> {
+    /// If its address is none, or there are no certificates to trust.
+    pub(crate) fn new(config: &TracesConfig) -> Result<Collector, EdgeError> {
+        Ok(Collector { exporter: Exporter::new(config)?, share: config.share })
+    }
+
+    /// Host and port.
+    pub(crate) fn authority(&self) -> String {
+        self.exporter.authority()
+    }
+
+    /// Lets another process connect.
+    pub(crate) fn through(self, dialer: Arc<Dialer>) -> Collector {
+        Collector { exporter: self.exporter.through(dialer), ..self }
+    }
+}
+
+impl Traces {
+    /// Starts what sends them.
+    pub(crate) fn start(collector: Collector) -> Traces {
+        let Collector { exporter, share } = collector;
         let (queue, finished) = mpsc::channel(SPAN_QUEUE_MAX);
-        let counts = Arc::new(Counts::default());
-        tokio::spawn(export::Exporter::new(config, counts.clone())?.run(finished));
-        Ok(Traces { queue, counts, share: config.share, ids: Ids::new() })
+        let counts = exporter.counts().clone();
+        tokio::spawn(exporter.run(finished));
+        Traces { queue, counts, share, ids: Ids::new() }
     }
 
     pub(crate) fn counts(&self) -> &Counts {

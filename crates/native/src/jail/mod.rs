@@ -6,6 +6,7 @@
 //!          └────stdout: answer, exit status──────┘
 //!
 //!   Broker::run (a server in its ServerJail) ──socket──► serve_broker (outside it) ──► Confined::run, as above
+//!   Dialer::dial (the same server)           ──socket──► serve_dialer (outside it) ──► one address
 //! ```
 //!
 //! After [`Jail::enter`] the process, its threads and all it may ever start
@@ -35,6 +36,7 @@ mod allocator;
 mod broker;
 mod calls;
 mod confined;
+mod dialer;
 mod error;
 mod layers;
 mod limits;
@@ -52,6 +54,7 @@ use self::paths::Grants;
 pub use allocator::{Allocator, is_short as memory_is_short};
 pub use broker::{Broker, BrokerError, serve_broker};
 pub use confined::{Answer, COMPILE_CHILD, Confined, ConfinedError, serve};
+pub use dialer::{Dialer, serve_dialer};
 pub use error::{JailError, Lack};
 pub use layers::Layer;
 pub use server::ServerJail;

@@ -4,6 +4,7 @@
 mod broker;
 mod confined;
 mod deeds;
+mod dialer;
 mod layers;
 mod rules;
 mod serving;
@@ -28,7 +29,11 @@ fn main() {
         return deeds::child(&deed);
     }
     if std::env::args().nth(1).is_some_and(|argument| argument == DEED_ARGUMENT) {
-        return broker::child(&std::env::args().nth(2).expect("the deed follows"));
+        let deed = std::env::args().nth(2).expect("the deed follows");
+        return match deed.strip_prefix("dialer:") {
+            Some(address) => dialer::child(address),
+            None => broker::child(&deed),
+        };
     }
     let mut arguments = Arguments::from_args();
     // Children are started all the time; a few at once will do.
@@ -39,6 +44,7 @@ fn main() {
     trials.extend(layers::trials());
     trials.extend(rules::trials());
     trials.extend(broker::trials());
+    trials.extend(dialer::trials());
     libtest_mimic::run(&arguments, trials).exit()
 }
 
