@@ -354,16 +354,50 @@ fn section(before: &str) -> String {
     name.map(|name| name + ".").unwrap_or_default()
 }
 
-/// An error in a table of limits, which knows no place: the table's line is looked up.
+/// An error in a table of limits, which knows its key and no place: the key's line is looked up, or else the table's.
 fn in_section(text: &str, file: &str, section: &str, error: &toml::de::Error) -> ConfigError {
-    let line_of = |part: &str| text.lines().position(|line| line.contains(part));
-    let parent = section.rsplit_once('.').map_or(section, |(parent, _)| parent);
-    let key = error.message().split('`').nth(1).map(str::to_string).unwrap_or_default();
-    let line = text.lines().position(|line| !key.is_empty() && line.contains(&key));
-    let line = line.or_else(|| line_of(&format!("[{section}]"))).or_else(|| line_of(&format!("[{parent}]")));
-    let place = format!("{file}:{}", line.unwrap_or(0) + 1);
-    let message = error.to_string().trim().replace('\n', " ");
-    ConfigError::Wrong { place, key: format!("{section}: "), message }
+    let shown = error.to_string();
+    // An unknown key is named first, one with a wrong value last.
+    let of_value = shown.rsplit_once("in `").map(|(_, rest)| rest);
+    let key = of_value.or_else(|| Some(error.message().split_once('`')?.1)).and_then(|rest| rest.split('`').next());
+    let key = key.unwrap_or_default();
+    let (parent, table) = section.rsplit_once('.').unwrap_or(("", section));
+    let line = line_in(text, section, |line| line.starts_with(key));
+    let line = line.or_else(|| line_in(text, parent, |line| line.starts_with(table) && line.contains(key)));
+    let line = line.or_else(|| line_in(text, section, |line| line.starts_with('[')));
+    let place = format!("{file}:{}", line.unwrap_or(1));
+    let key = if of_value.is_some() { format!("{section}.{key}: ") } else { format!("{section}: ") };
+    ConfigError::Wrong { place, key, message: error.message().to_string() }
+}
+
+/// The first such line of a table, its header among them, counted from 1.
+fn line_in(text: &str, section: &str, wanted: impl Fn(&str) -> bool) -> Option<usize> {
+    let header = |line: &str| line.trim().trim_start_matches('[').split(']').next().map(|name| name.trim().to_string());
+    let mut inside = section.is_empty();
+    for (at, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with('[') {
+            inside = header(line).is_some_and(|name| name == section);
+        }
+        if inside && wanted(line.trim_start()) {
+            return Some(at + 1);
+        }
+    }
+    None
+}
+
+/// A text; `expected` is said of what is none.
+struct Text(&'static str);
+
+impl de::Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_string())
+    }
 }
 
 impl<'de> Deserialize<'de> for TokenHash {
@@ -410,21 +444,21 @@ impl<'de> Deserialize<'de> for Weight {
 impl<'de> Deserialize<'de> for ByteCount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByteCount, D::Error> {
         const UNITS: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-        let text = String::deserialize(deserializer)?;
+        const EXPECTED: &str = "a size up to 4GiB like \"64MiB\" (B, KiB, MiB, GiB)";
+        let text = deserializer.deserialize_str(Text(EXPECTED))?;
         let bytes = quantity(&text, UNITS).filter(|bytes| *bytes <= MEMORY_BYTES_MAX);
-        let expected = "expected a size up to 4GiB like \"64MiB\" (B, KiB, MiB, GiB)";
-        bytes.map(ByteCount).ok_or_else(|| de::Error::custom(format!("found {text:?}, {expected}")))
+        bytes.map(ByteCount).ok_or_else(|| de::Error::custom(format!("found {text:?}, expected {EXPECTED}")))
     }
 }
 
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TimeSpan, D::Error> {
         const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-        let text = String::deserialize(deserializer)?;
+        const EXPECTED: &str = "a time from 1ms to 24h like \"300ms\" (ms, s, m, h)";
+        let text = deserializer.deserialize_str(Text(EXPECTED))?;
         let ms = quantity(&text, UNITS).filter(|ms| (1..=24 * 3_600_000).contains(ms));
         let span = ms.map(|ms| TimeSpan(Duration::from_millis(ms)));
-        let expected = "expected a time from 1ms to 24h like \"300ms\" (ms, s, m, h)";
-        span.ok_or_else(|| de::Error::custom(format!("found {text:?}, {expected}")))
+        span.ok_or_else(|| de::Error::custom(format!("found {text:?}, expected {EXPECTED}")))
     }
 }
 
@@ -475,7 +509,20 @@ mod tests {
                 &["edge.toml:1:", "listen: ", "found \"localhost:80\"", "\"127.0.0.1:8080\""],
             ),
             ("listn = \"a\"", &["edge.toml:1:1", "unknown field `listn`", "`listen`"]),
-            ("[limits]\nmemory = \"64 MB\"", &["edge.toml:", "limits: ", "found \"64 MB\"", "\"64MiB\""]),
+            (
+                "# 5 s\n[limits]\nmemory = \"64 MB\"",
+                &["edge.toml:3: limits.memory: found \"64 MB\", expected a size up to 4GiB like \"64MiB\""],
+            ),
+            (
+                "[limits]\nwall = \"1s\"\nmemory = 5",
+                &["edge.toml:3: limits.memory: ", "integer `5`, expected a size up to 4GiB like \"64MiB\""],
+            ),
+            (
+                "[limits]\nwall = \"1s\"\n[tenants.a]\nlimits = { wall = \"x\" }",
+                &["edge.toml:4: tenants.a.limits.wall: found \"x\", expected a time"],
+            ),
+            ("[tenants.a.limits]\n\nwall = \"x\"", &["edge.toml:3: tenants.a.limits.wall: found \"x\""]),
+            ("limits.wall = \"x\"", &["edge.toml:1: limits.wall: found \"x\""]),
             ("[limits]\nwal = \"1s\"", &["edge.toml:2", "unknown field `wal`", "`wall`"]),
             ("[tenants.a]\ntokens = [\"x\"]", &["edge.toml:2:", "tenants.a.tokens: ", "found \"x\"", "sha256:"]),
             ("[tenants.a]\nweight = 0", &["edge.toml:2:", "tenants.a.weight: ", "found 0", "1 to 1000"]),

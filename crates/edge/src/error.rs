@@ -15,7 +15,7 @@ pub enum EdgeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// An address cannot be listened on. The operator's.
-    #[error("cannot listen on {address} ({what}): {source}")]
+    #[error("cannot listen on {address}: {source}; set `{what}` to another address, or end what listens there")]
     Listen {
         /// Where.
         address: SocketAddr,

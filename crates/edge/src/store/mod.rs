@@ -179,6 +179,11 @@ pub enum StoreError {
     /// What was kept is not what is there now. The operator's to restore a copy.
     #[error("the stored {0} is damaged or missing; restore the state directory from a copy, or deploy again")]
     Damaged(String),
+    /// Another server keeps its sites there. The operator's to stop one, or to name another directory.
+    #[error(
+        "the state directory {0} is another server's, which runs: stop that one, or set `state` to another directory"
+    )]
+    InUse(String),
     /// The disk. The operator's to mend.
     #[error("cannot {what}: {source}")]
     Disk {

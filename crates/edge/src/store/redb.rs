@@ -35,7 +35,10 @@ impl DiskStore {
         let open = |source: std::io::Error| disk(format!("use the state directory {}", directory.display()), source);
         let blobs = Blobs::open(directory.join("blobs")).map_err(open)?;
         let path = directory.join("sites.redb");
-        let database = Database::create(&path).map_err(|source| disk(format!("open {}", path.display()), source))?;
+        let database = Database::create(&path).map_err(|source| match source {
+            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(directory.display().to_string()),
+            source => disk(format!("open {}", path.display()), source),
+        })?;
         let store = DiskStore { database, blobs };
         store.write(|_| Ok(()))?;
         store.sweep()?;
@@ -231,6 +234,16 @@ mod tests {
         drop(store);
         let names: Vec<_> = DiskStore::open(directory.path()).unwrap().sites().unwrap();
         assert_eq!(names.iter().map(|r| r.key.to_string()).collect::<Vec<_>>(), ["a/one", "a/three"]);
+    }
+
+    #[test]
+    fn a_directory_is_one_servers() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = DiskStore::open(directory.path()).unwrap();
+        let second = DiskStore::open(directory.path()).map(drop).unwrap_err().to_string();
+        assert!(second.contains(directory.path().to_str().unwrap()) && second.contains("another server's"), "{second}");
+        drop(first);
+        DiskStore::open(directory.path()).unwrap();
     }
 
     #[test]
