@@ -1,14 +1,31 @@
 "use strict";
 // What pages do beyond plain HTML: parts are replaced as the server sends them, and a file can be dropped in.
 
+// What somebody has opened or closed, by what it is about: it stays so when its part is drawn anew.
+const chosen = new Map();
+addEventListener("click", event => {
+  const details = event.target.closest?.("summary")?.parentElement;
+  if (details?.dataset.of) chosen.set(details.dataset.of, !details.open);
+});
+
+function replace(part, html) {
+  const scrolled = part.querySelector(".log")?.scrollTop;
+  // The server has escaped everything, and the page's policy runs no script that is not the server's file.
+  part.innerHTML = html;
+  for (const details of part.querySelectorAll("details")) {
+    if (chosen.has(details.dataset.of)) details.open = chosen.get(details.dataset.of);
+  }
+  const log = part.querySelector(".log");
+  if (log && scrolled) log.scrollTop = scrolled;
+}
+
 const main = document.querySelector("main[data-live]");
 if (main) {
   const events = new EventSource(main.dataset.live);
   events.addEventListener("part", event => {
     const [id, ...lines] = event.data.split("\n");
     const part = document.getElementById(id);
-    // The server has escaped everything, and the page's policy runs no script that is not the server's file.
-    if (part) part.innerHTML = lines.join("\n");
+    if (part) replace(part, lines.join("\n"));
   });
   addEventListener("pagehide", () => events.close());
 }

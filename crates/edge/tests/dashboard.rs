@@ -205,6 +205,14 @@ async fn in_a_browser_a_module_is_dropped_in_watched_and_rolled_back() {
         get(listen, "markup", "/?trap");
         browser.until("document.querySelector('#errors pre') && document.querySelector('#log .guest')");
         assert!(browser.text("#errors").contains("<img src=x onerror=window.harm=3>"));
+        // What somebody has opened stays open when more comes.
+        get(listen, "markup", "/?again");
+        browser.until("document.querySelectorAll('#errors details').length === 2");
+        browser.click("#errors details:nth-of-type(2) summary");
+        get(listen, "markup", "/?again");
+        browser.until("document.querySelectorAll('#errors details').length === 3");
+        let open = browser.run("return [...document.querySelectorAll('#errors details')].map(one => one.open).join()");
+        assert_eq!(open, "true,false,true");
         assert_eq!(browser.run("return window.harm ?? 0"), 0);
         assert_eq!(browser.run("return document.querySelectorAll('main img, main script').length"), 0);
     });
