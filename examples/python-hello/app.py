@@ -4,6 +4,11 @@ Any CPython for WASI preview 1 runs it: the request comes as environment and sta
 output, what it writes to standard error is its log. The script is a file of the deployment:
 
     selvedge deploy python.wasm --files examples/python-hello --arg python --arg /app.py --site hello
+
+The interpreter starts anew for each request. `selvedge compile --preinit` does not spare that here: such a CPython
+exports `_start` alone, which starts the interpreter, runs the script and ends, so there is nothing to call in advance.
+It takes an interpreter that is built with an export of its own for `Py_Initialize` and imports, and a `_start` that goes
+on from there; and a server that takes artifacts, where `selvedge serve` compiles the modules that it is sent.
 """
 
 import os
