@@ -217,19 +217,25 @@ impl<'g> Generator<'g> {
 impl Lane<'_> {
     /// Time to the next request: exponentially distributed, as when many clients ask who know nothing of each other.
     fn pause(&mut self, rate: f64) -> Duration {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random = random_next(self.random);
         let uniform = ((self.random >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
         Duration::from_secs_f64(-uniform.ln() / rate)
     }
 }
 
-struct Answer {
+/// The number after another that looks random; its upper bits look most so.
+pub(super) fn random_next(number: u64) -> u64 {
+    number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)
+}
+
+/// An answer that is there.
+pub(super) struct Answer {
     status: u16,
     closes: bool,
 }
 
 /// What was answered, once all of it is there.
-fn answer(came: &[u8]) -> Result<Option<Answer>> {
+pub(super) fn answer(came: &[u8]) -> Result<Option<Answer>> {
     let Some(end) = came.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let head = std::str::from_utf8(&came[..end]).context("a head is text")?;
     let (line, fields) = head.split_once("\r\n").context("a head has fields")?;

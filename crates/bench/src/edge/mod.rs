@@ -12,6 +12,7 @@ mod proxy;
 mod saturation;
 mod serve;
 mod sites;
+mod soak;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,9 +37,12 @@ pub(crate) struct Edge {
     /// Fewer and shorter runs, and fewer sites: a first look, not a result.
     #[arg(long)]
     quick: bool,
-    /// Measure only this: in_process, saturated and latency (together), sites, noise; may be repeated.
+    /// Measure only this: in_process, saturated and latency (together), sites, noise, soak; may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Requests and connections of the soak, which is measured only by its name.
+    #[arg(long, value_name = "N")]
+    operations: Option<u64>,
     /// Connections that ask at once.
     #[arg(long, value_name = "N", default_value_t = 64)]
     connections: usize,
@@ -79,6 +83,9 @@ pub(crate) fn run(options: &Edge) -> Result<()> {
     if options.wants("noise") {
         noise::measure(&mut report, options, &cores, &bed)?;
     }
+    if options.only.iter().any(|only| only == "soak") {
+        soak::measure(&mut report, options, &cores, &bed)?;
+    }
     ensure!(!report.figures().is_empty(), "nothing here has that name");
     report.finish();
     Ok(())
@@ -89,6 +96,7 @@ struct Bed {
     place: tempfile::TempDir,
     hello: PathBuf,
     noisy: PathBuf,
+    soak: PathBuf,
     proxy: PathBuf,
 }
 
@@ -100,7 +108,13 @@ impl Bed {
         let component = proxy::component(&std::fs::read(core)?, &programs_folder().join("edge/proxy.wit"))?;
         std::fs::write(&proxy, component)?;
         let program = |name: &str| build_wasm(name, &["-O2"]);
-        Ok(Bed { place, hello: program("edge/hello")?, noisy: program("edge/noisy")?, proxy })
+        Ok(Bed {
+            place,
+            hello: program("edge/hello")?,
+            noisy: program("edge/noisy")?,
+            soak: program("edge/soak")?,
+            proxy,
+        })
     }
 
     /// Starts a server of our own; its state is kept under a name, `more` is added to its configuration.

@@ -1,13 +1,17 @@
 //! Servers as processes of their own, each on one core, and what the kernel says of them.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use selvedge_edge::client::Client;
 
 use super::serve::{Kind, ServerArgs};
 
@@ -53,14 +57,29 @@ fn only(cpu: usize) -> CpuSet {
     cores
 }
 
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) descriptors: u64,
+    pub(crate) threads: u64,
+    pub(crate) tasks: u64,
+    pub(crate) memory_bytes: u64,
+}
+
 /// A server that runs. It ends when this is dropped.
 pub(crate) struct Server {
     child: Child,
-    /// Its end tells the server to end.
-    _stdin: ChildStdin,
+    talk: Mutex<Talk>,
     pub(crate) address: SocketAddr,
     /// Of our own.
     pub(crate) admin: Option<SocketAddr>,
+}
+
+/// What is said to a server and by it.
+struct Talk {
+    /// Its end tells the server to end.
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
@@ -73,12 +92,44 @@ impl Server {
             command.spawn().context("cannot start a server")
         })?;
         let stdin = child.stdin.take().context("it is piped")?;
+        let mut stdout = BufReader::new(child.stdout.take().context("it is piped")?);
         let mut line = String::new();
-        BufReader::new(child.stdout.take().context("it is piped")?).read_line(&mut line)?;
+        stdout.read_line(&mut line)?;
         let mut addresses = line.split_whitespace().map(str::parse);
         let said = || format!("the server {kind:?} did not start: it said {line:?}");
         let address = addresses.next().and_then(Result::ok).with_context(said)?;
-        Ok(Server { child, _stdin: stdin, address, admin: addresses.next().and_then(Result::ok) })
+        let talk = Mutex::new(Talk { stdin, stdout });
+        Ok(Server { child, talk, address, admin: addresses.next().and_then(Result::ok) })
+    }
+
+    /// Ends it at once, whatever it does.
+    pub(crate) fn kill(&self) -> Result<()> {
+        let child = Pid::from_child(&self.child);
+        Ok(kill_process(child, Signal::KILL)?)
+    }
+
+    /// What it holds, by the kernel and by itself.
+    pub(crate) fn held(&self) -> Result<Held> {
+        let count = |what: &str| Ok(std::fs::read_dir(format!("/proc/{}/{what}", self.child.id()))?.count() as u64);
+        let (descriptors, threads): (Result<u64>, Result<u64>) = (count("fd"), count("task"));
+        let tasks = self.tasks()?;
+        Ok(Held { descriptors: descriptors?, threads: threads?, tasks, memory_bytes: self.memory_bytes()? })
+    }
+
+    /// How many tasks it has.
+    fn tasks(&self) -> Result<u64> {
+        let mut talk = self.talk.lock().expect("nobody panics holding it");
+        writeln!(talk.stdin, "tasks")?;
+        let mut line = String::new();
+        talk.stdout.read_line(&mut line)?;
+        line.trim().parse().with_context(|| format!("a server says {line:?} of its tasks"))
+    }
+
+    /// What it tells of its sites, in Prometheus' format.
+    pub(crate) fn metrics(&self) -> Result<String> {
+        let client = Client::new(&format!("http://{}", self.admin.context("it has an admin API")?), None)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(client.metrics())?)
     }
 
     /// CPU time up to now, of all its threads, in user and system mode.

@@ -89,9 +89,12 @@ pub(crate) fn run(args: &ServerArgs) -> Result<()> {
     })
 }
 
-/// Keeps something until the standard input ends.
+/// Keeps something until the standard input ends; answers each line of it with how many tasks there are.
 async fn until_told<T>(kept: T) -> Result<()> {
-    let told = tokio::task::spawn_blocking(|| std::io::Read::read_to_end(&mut std::io::stdin(), &mut Vec::new()));
+    let runtime = tokio::runtime::Handle::current();
+    let told = tokio::task::spawn_blocking(move || {
+        std::io::stdin().lines().try_for_each(|line| line.map(|_| println!("{}", runtime.metrics().num_alive_tasks())))
+    });
     told.await??;
     drop(kept);
     Ok(())
