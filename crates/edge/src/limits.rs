@@ -103,6 +103,8 @@ pub const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 pub const VERSIONS_MAX: usize = 50;
 /// Sites of the server.
 pub const SITES_MAX: usize = 10_000;
+/// Longest wait for the state of a server that has just ended.
+pub const STATE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Files that a jailed server has open at once: connections, an artifact for each version that answers, and the rest.
 pub const OPEN_FILES_MAX: usize = CONNECTIONS_MAX + ADMIN_CONNECTIONS_MAX + 2 * SITES_MAX + 1_000;
 /// Hosts of a site.

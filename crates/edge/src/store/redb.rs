@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
+use std::time::Instant;
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
 use super::files::Blobs;
 use super::{Digest, SiteKey, SiteRecord, Store, StoreError};
-use crate::limits::SITES_MAX;
+use crate::limits::{SITES_MAX, STATE_WAIT_MAX};
 use crate::name::Host;
 
 /// Records in JSON, by `tenant/site`.
@@ -26,6 +27,22 @@ pub(super) fn disk(what: impl Into<String>, source: impl Into<Box<dyn std::error
     StoreError::Disk { what: what.into(), source: source.into() }
 }
 
+/// Opens the records, as soon as nobody else has them open. A server that was killed while it started a compiler is not
+/// gone before that runs: until then the child has its files.
+fn database(directory: &Path) -> Result<Database, StoreError> {
+    let path = directory.join("sites.redb");
+    let until = Instant::now() + STATE_WAIT_MAX;
+    loop {
+        match Database::create(&path) {
+            Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < until => {
+                std::thread::sleep(STATE_WAIT_MAX / 100)
+            }
+            Err(DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse(directory.display().to_string())),
+            opened => return opened.map_err(|source| disk(format!("open {}", path.display()), source)),
+        }
+    }
+}
+
 impl DiskStore {
     /// Opens a directory, and makes it if need be; what no record names is removed.
     ///
@@ -34,11 +51,7 @@ impl DiskStore {
     pub fn open(directory: &Path) -> Result<DiskStore, StoreError> {
         let open = |source: std::io::Error| disk(format!("use the state directory {}", directory.display()), source);
         let blobs = Blobs::open(directory.join("blobs")).map_err(open)?;
-        let path = directory.join("sites.redb");
-        let database = Database::create(&path).map_err(|source| match source {
-            redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(directory.display().to_string()),
-            source => disk(format!("open {}", path.display()), source),
-        })?;
+        let database = database(directory)?;
         let store = DiskStore { database, blobs };
         store.write(|_| Ok(()))?;
         store.sweep()?;
@@ -242,8 +255,14 @@ mod tests {
         let first = DiskStore::open(directory.path()).unwrap();
         let second = DiskStore::open(directory.path()).map(drop).unwrap_err().to_string();
         assert!(second.contains(directory.path().to_str().unwrap()) && second.contains("another server's"), "{second}");
-        drop(first);
-        DiskStore::open(directory.path()).unwrap();
+        // Whoever goes soon is waited for.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(STATE_WAIT_MAX / 10);
+                drop(first);
+            });
+            DiskStore::open(directory.path()).unwrap();
+        });
     }
 
     #[test]
