@@ -104,7 +104,7 @@ async fn deploy(admin: &str, number: u32) -> bool {
 
 #[test]
 fn a_server_that_is_killed_loses_no_acknowledged_deploy() {
-    let kills = std::env::var("SELVEDGE_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(60);
+    let kills = std::env::var("SELVEDGE_KILLS").ok().and_then(|count| count.parse().ok()).unwrap_or(200);
     let place = tempfile::tempdir().unwrap();
     let state = place.path().join("state");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
