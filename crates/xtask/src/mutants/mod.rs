@@ -51,7 +51,7 @@ pub struct Choice {
 }
 
 /// Every how many mutants continuous integration runs one.
-const SAMPLE: u32 = 16;
+const SAMPLE: u32 = 24;
 
 /// What came of the mutants.
 #[derive(Debug, Default)]
