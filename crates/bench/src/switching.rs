@@ -18,7 +18,7 @@ struct Bare;
 impl Host for Bare {
     type View<'a> = Arena;
 
-    fn arena<'v>(view: &'v mut Arena) -> &'v mut Arena {
+    fn arena(view: &mut Arena) -> &mut Arena {
         view
     }
 

@@ -226,14 +226,11 @@ fn difference(before: &[[u64; 6]; 2], after: &[[u64; 6]; 2]) -> [[u64; 6]; 2] {
 
 /// Whether the server counted each answer that clients got, and no others but for clients that were gone.
 fn compare(clients: &Tally, server: &[[u64; 6]; 2]) -> Result<()> {
-    let more = |site: usize, class: usize| server[site][class].checked_sub(clients.by_class[site][class]);
     let mut unheard = 0;
-    for (site, name) in SITES.iter().enumerate() {
-        for class in 1..6 {
-            let counts = (server[site][class], clients.by_class[site][class]);
-            unheard += more(site, class).with_context(|| {
-                format!("{name} has counted {} answers {class}xx, its clients {}", counts.0, counts.1)
-            })?;
+    for ((name, counted), heard) in SITES.iter().zip(server).zip(&clients.by_class) {
+        for (class, (counted, heard)) in counted.iter().zip(heard).enumerate() {
+            let of = || format!("{name} has counted {counted} answers {class}xx, its clients {heard}");
+            unheard += counted.checked_sub(*heard).with_context(of)?;
         }
     }
     let gone = clients.abandoned;
