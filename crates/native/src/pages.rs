@@ -58,6 +58,8 @@ pub(crate) struct Pages {
 
 /// Pages that are marked in the time that one scan takes longer than resetting what is hot.
 const PAGES_PER_SCAN: u64 = 64;
+/// Uses of a slot that are not worth marking it, however small it is: each run of pages is a call of its own.
+const SCANS_MIN: u64 = 8;
 /// Uses of a slot that is tracked before it begins anew: so many that what it costs then is nothing beside them.
 const USES_TRACKED: u32 = 1 << 16;
 
@@ -103,7 +105,7 @@ impl Pages {
     /// The kernel is asked until it is worth to track pages.
     fn scan_for_now(&self) {
         let count = self.ranges().into_iter().map(|range| (range.end - range.start) / HOST_PAGE_BYTES).sum::<u64>();
-        self.uses_left.store((count / PAGES_PER_SCAN + 1) as u32, Ordering::Relaxed);
+        self.uses_left.store((count / PAGES_PER_SCAN + SCANS_MIN) as u32, Ordering::Relaxed);
     }
 
     /// Counts a use; says whether it was the last in this way, and it is time to [`Pages::track`] or to
@@ -325,7 +327,7 @@ mod tests {
             unsafe { ptr::write_volatile(page(*number) as *mut u8, 7) };
             pages.set_hot(page(*number));
         }
-        let scans = count / PAGES_PER_SCAN;
+        let scans = count / PAGES_PER_SCAN + SCANS_MIN - 1;
         assert!((0..scans).all(|_| !pages.changes_way()) && pages.changes_way() && !pages.changes_way());
         pages.track();
         if !pages.tracked() {
