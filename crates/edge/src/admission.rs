@@ -4,12 +4,13 @@
 //! What was admitted holds its place until it is dropped, after its instance.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::{QUEUE_WAIT_MAX, SiteLimits};
+use crate::rate::Rate;
 use crate::refusal::Refusal;
 
 /// A tenant's limits, and how much of them is in use.
@@ -36,7 +37,7 @@ impl Gate {
     /// Counts a request, if there are not too many of them.
     pub(crate) fn count(&self) -> Result<(), Refusal> {
         match self.rate.as_ref().filter(|rate| !rate.allows(Instant::now())) {
-            Some(rate) => Err(Refusal::RateLimit(rate.per_second)),
+            Some(rate) => Err(Refusal::RateLimit(rate.per_second())),
             None => Ok(()),
         }
     }
@@ -85,49 +86,5 @@ struct Place<'a>(&'a AtomicU32);
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// So many requests in a second, and no more than a second's worth at once.
-struct Rate {
-    per_second: u32,
-    began: Instant,
-    /// When the bucket will be empty again, in nanoseconds since the beginning.
-    empty_ns: AtomicU64,
-}
-
-const SECOND_NS: u64 = 1_000_000_000;
-
-impl Rate {
-    fn new(per_second: u32) -> Rate {
-        Rate { per_second, began: Instant::now(), empty_ns: AtomicU64::new(0) }
-    }
-
-    fn allows(&self, now: Instant) -> bool {
-        let Some(cost) = SECOND_NS.checked_div(self.per_second.into()) else { return false };
-        let now = now.saturating_duration_since(self.began).as_nanos() as u64;
-        let take = |empty: u64| Some(empty.max(now) + cost).filter(|empty| *empty <= now + SECOND_NS);
-        self.empty_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_rate_allows_a_seconds_worth_at_once_and_then_its_pace() {
-        let rate = Rate::new(10);
-        let start = rate.began;
-        let allowed =
-            |at_ms: u64, tries: u32| (0..tries).filter(|_| rate.allows(start + Duration::from_millis(at_ms))).count();
-        assert_eq!(allowed(0, 50), 10);
-        assert_eq!(allowed(99, 50), 0);
-        assert_eq!(allowed(100, 50), 1);
-        assert_eq!(allowed(400, 50), 3);
-        assert_eq!(allowed(10_000, 50), 10);
-        assert!(!Rate::new(0).allows(start));
     }
 }

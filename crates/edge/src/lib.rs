@@ -47,6 +47,7 @@ mod name;
 mod payload;
 mod policy;
 mod prepared;
+mod rate;
 mod refusal;
 mod respond;
 mod route;

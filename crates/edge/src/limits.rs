@@ -70,8 +70,12 @@ pub const CGI_HEADERS_MAX: usize = 100;
 pub const LOG_LINE_BYTES_MAX: usize = 4 << 10;
 /// What the server remembers of one site's log.
 pub const LOG_RING_BYTES_MAX: usize = 256 << 10;
+/// Lines of one site's log in the server's own, in a second; what is more is in the site's log alone.
+pub const LOG_LINES_PER_SECOND_MAX: u32 = 100;
 /// Lines on their way to the server's own log; more are dropped and counted.
 pub const LOG_QUEUE_LINES_MAX: usize = 1_024;
+/// What of it is written at once.
+pub const LOG_WRITE_BYTES_MAX: usize = 64 << 10;
 /// Text of a trap or an error that is kept.
 pub const MESSAGE_BYTES_MAX: usize = 8 << 10;
 

@@ -1,5 +1,5 @@
 //! What sites said and did: a ring of bounded size for each site, so that a site that says much pushes out only what
-//! is its own; and the server's own log on stderr, which nobody waits for.
+//! is its own; and the server's own log on stderr, which nobody waits for, and in which each site may say so much.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use selvedge_wasi::OutputStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::config::ByteCount;
-use crate::limits::{LOG_LINE_BYTES_MAX, LOG_QUEUE_LINES_MAX, LOG_RING_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::limits::{
+    LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND_MAX, LOG_QUEUE_LINES_MAX, LOG_RING_BYTES_MAX, LOG_WRITE_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+};
+use crate::rate::Rate;
 
 /// One line of a site's log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -105,6 +109,10 @@ pub(crate) struct SiteLog {
     ring: Mutex<Ring>,
     changed: Notify,
     server: ServerLog,
+    /// Of lines in the server's log.
+    rate: Rate,
+    /// Lines that were too many for it.
+    left_out: AtomicU64,
 }
 
 #[derive(Default)]
@@ -117,7 +125,8 @@ struct Ring {
 
 impl SiteLog {
     pub(crate) fn new(site: String, server: ServerLog) -> SiteLog {
-        SiteLog { site, ring: Mutex::default(), changed: Notify::new(), server }
+        let (rate, left_out) = (Rate::new(LOG_LINES_PER_SECOND_MAX), AtomicU64::new(0));
+        SiteLog { site, ring: Mutex::default(), changed: Notify::new(), server, rate, left_out }
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
@@ -127,7 +136,7 @@ impl SiteLog {
 
     pub(crate) fn add(&self, request: &Arc<str>, event: Event) {
         let entry = Arc::new(Entry { time_ms: now_ms(), request: request.clone(), event });
-        self.server.entry(&self.site, &entry);
+        self.tell_server(&entry);
         let mut ring = self.lock();
         ring.bytes += entry.bytes();
         ring.entries.push_back(entry);
@@ -138,6 +147,25 @@ impl SiteLog {
         }
         drop(ring);
         self.changed.notify_waiters();
+    }
+
+    /// What the server says of it, unless the site has said much just now: others want to be read, too.
+    fn tell_server(&self, entry: &Entry) {
+        let is_request = matches!(entry.event, Event::Request { .. });
+        if !self.server.wants(is_request) {
+            return;
+        }
+        // Requests are as many as the operator asked to see.
+        if !is_request && !self.rate.allows(Instant::now()) {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let SiteLog { site, server, .. } = self;
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            server.line(format!("{site} said {left_out} lines more, which are in the site's log as far as it reaches"));
+        }
+        server.line(format!("{site} {entry}"));
     }
 
     /// What was added from number `from` on, the number to go on with, and how many are gone.
@@ -280,14 +308,20 @@ impl ServerLog {
         let dropped = Arc::<AtomicU64>::default();
         let lost = dropped.clone();
         let write = move || {
-            for line in written {
-                let mut stderr = io::stderr().lock();
+            while let Ok(first) = written.recv() {
+                let mut text = String::new();
                 let count = lost.swap(0, Ordering::Relaxed);
                 if count > 0 {
-                    // Nobody is left to tell if stderr is gone.
-                    let _ = writeln!(stderr, "{count} lines of this log were dropped: it was not read in time");
+                    text = format!("{count} lines of this log were dropped: it was not read in time\n");
                 }
-                let _ = writeln!(stderr, "{line}");
+                for line in std::iter::once(first).chain(written.try_iter()) {
+                    text.extend([&line, "\n"]);
+                    if text.len() > LOG_WRITE_BYTES_MAX {
+                        break;
+                    }
+                }
+                // Nobody is left to tell if stderr is gone.
+                let _ = io::stderr().write_all(text.as_bytes());
             }
         };
         std::thread::Builder::new().name("log".into()).spawn(write)?;
@@ -307,11 +341,9 @@ impl ServerLog {
         }
     }
 
-    fn entry(&self, site: &str, entry: &Entry) {
-        let wanted = self.requests || !matches!(entry.event, Event::Request { .. });
-        if wanted && self.lines.is_some() {
-            self.line(format!("{site} {entry}"));
-        }
+    /// Whether a site's line belongs into it.
+    fn wants(&self, is_request: bool) -> bool {
+        self.lines.is_some() && (self.requests || !is_request)
     }
 }
 
@@ -341,6 +373,28 @@ mod tests {
         assert_eq!(guest.write(&[b'x'; LOG_LINE_BYTES_MAX + 1]).unwrap(), LOG_LINE_BYTES_MAX + 1);
         drop(guest);
         assert_eq!(lines(&log)[6], "s | x");
+    }
+
+    #[test]
+    fn a_site_that_says_much_is_cut_short_in_the_servers_log_and_not_in_its_own() {
+        let (lines, said) = sync_channel(10_000);
+        let server = ServerLog { lines: Some(lines), dropped: Arc::default(), requests: true };
+        let loud = SiteLog::new("a/loud".into(), server.clone());
+        let quiet = SiteLog::new("a/quiet".into(), server);
+        for _ in 0..1_000 {
+            loud.add(&"r".into(), Event::Guest { line: "x".into() });
+        }
+        quiet.add(&"r".into(), Event::Guest { line: "y".into() });
+        loud.add(&"r".into(), Event::Request { line: "GET /".into(), status: 200, micros: 1, error: None });
+        assert_eq!(loud.next(), 1_001);
+        let said: Vec<String> = said.try_iter().collect();
+        // A second's worth, and what came while this was running.
+        let of_loud = said.iter().filter(|line| *line == "a/loud r | x").count();
+        assert!((LOG_LINES_PER_SECOND_MAX as usize..900).contains(&of_loud), "{of_loud}");
+        let left_out = format!("a/loud said {} lines more, which", 1_000 - of_loud);
+        assert!(said[said.len() - 2].starts_with(&left_out), "{said:?}");
+        assert_eq!(said[said.len() - 3..][..1], ["a/quiet r | y"]);
+        assert_eq!(said[said.len() - 1], "a/loud r GET / 200 1us");
     }
 
     #[test]

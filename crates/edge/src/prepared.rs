@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use selvedge_native::jail::Dialer;
 use selvedge_runtime::{Limits, Pool, PoolLimits};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
 use crate::error::EdgeError;
@@ -17,6 +18,7 @@ use crate::limits::MEMORY_BYTES_MAX;
 use crate::store::DiskStore;
 use crate::tls::Tls;
 use crate::traces::Collector;
+use crate::turns::answers_clients;
 
 /// A server that listens, and lets nobody in yet.
 pub struct Prepared {
@@ -79,9 +81,13 @@ impl Prepared {
         Prepared { collector: self.collector.map(|collector| collector.through(dialer)), ..self }
     }
 
-    /// Threads that its executor should have. What says how many processors there are may be out of a jail's sight. One
-    /// more than those: while programs compute on all of them, the kernel lets one look at the sockets.
-    pub fn workers(&self) -> usize {
-        self.processors + 1
+    /// Threads that answer clients, as many as there are processors. They have little to do at a time, and the kernel is told so.
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    pub fn executor(&self) -> Result<Runtime, EdgeError> {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(self.processors).on_thread_start(answers_clients).enable_all();
+        builder.build().map_err(|error| EdgeError::System(format!("cannot start threads: {error}")))
     }
 }

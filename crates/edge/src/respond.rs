@@ -17,7 +17,6 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response};
 use selvedge_runtime::CallError;
 
-use crate::admission::Admission;
 use crate::bundle::{Given, Sending};
 use crate::connection::CutOff;
 use crate::exchange::{Exchange, Fault, Head, Standing};
@@ -36,14 +35,13 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// The name of a refusal.
 const ERROR: HeaderName = HeaderName::from_static("x-selvedge-error");
 
-/// A guest that answers, and what it holds. It is dropped in this order: the instance first, its admission last.
+/// A guest that answers.
 pub(crate) struct Running {
     guest: Fair,
     exchange: Exchange,
     limits: SiteLimits,
     used: Used,
     _cut_off: Option<CutOff>,
-    _admission: Admission,
 }
 
 /// How far a guest is.
@@ -55,14 +53,8 @@ pub(crate) enum Progress {
 }
 
 impl Running {
-    pub(crate) fn new(
-        guest: Fair,
-        exchange: Exchange,
-        limits: SiteLimits,
-        cut_off: Option<CutOff>,
-        admission: Admission,
-    ) -> Running {
-        Running { guest, exchange, limits, used: Used::default(), _cut_off: cut_off, _admission: admission }
+    pub(crate) fn new(guest: Fair, exchange: Exchange, limits: SiteLimits, cut_off: Option<CutOff>) -> Running {
+        Running { guest, exchange, limits, used: Used::default(), _cut_off: cut_off }
     }
 
     /// What it has used, once it has ended.
@@ -74,10 +66,8 @@ impl Running {
     pub(crate) fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Progress> {
         match self.poll_end(context) {
             Poll::Ready(end) => Poll::Ready(Progress::Ended(end)),
-            Poll::Pending if self.exchange.has_head() => {
-                self.guest.step_aside();
-                Poll::Ready(Progress::Answering)
-            }
+            // What is complete when its first turn is over is sent in one piece.
+            Poll::Pending if !self.guest.may_be_short() && self.exchange.has_head() => Poll::Ready(Progress::Answering),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -270,6 +260,7 @@ struct Streaming {
     running: Option<Running>,
     exchange: Exchange,
     ticket: Ticket,
+    _under_way: Arc<()>,
 }
 
 /// The whole response of a guest that has ended.
@@ -294,7 +285,8 @@ fn ended(mut ticket: Ticket, running: Running, head: Head, body: Bytes) -> Respo
 }
 
 /// The beginning of a response whose guest goes on.
-pub(crate) fn streaming(mut ticket: Ticket, running: Running) -> Response<ResponseBody> {
+/// Whoever stops the server waits until `under_way` is dropped.
+pub(crate) fn streaming(mut ticket: Ticket, running: Running, under_way: Arc<()>) -> Response<ResponseBody> {
     let Some(head) = running.exchange.take_head() else { return refused(ticket, &Refusal::NoResponse) };
     if ticket.method == Method::HEAD {
         return ended(ticket, running, head, Bytes::new());
@@ -302,7 +294,7 @@ pub(crate) fn streaming(mut ticket: Ticket, running: Running) -> Response<Respon
     ticket.status = head.status.as_u16();
     let (id, piece_bytes_max) = (id_value(&ticket.id), ticket.piece_bytes_max);
     let exchange = running.exchange.clone();
-    let later = Later::Guest(Box::new(Streaming { running: Some(running), exchange, ticket }));
+    let later = Later::Guest(Box::new(Streaming { running: Some(running), exchange, ticket, _under_way: under_way }));
     let mut response = Response::new(ResponseBody { rest: Bytes::new(), piece_bytes_max, later });
     (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
     response.headers_mut().insert(REQUEST_ID, id);
@@ -389,8 +381,6 @@ impl Streaming {
         loop {
             let piece = self.exchange.take_body();
             if !piece.is_empty() {
-                // Nobody asks for more until this is taken.
-                self.running.iter_mut().for_each(|running| running.guest.step_aside());
                 return Poll::Ready(Some(Ok(piece)));
             }
             let Some(running) = &mut self.running else { return Poll::Ready(None) };

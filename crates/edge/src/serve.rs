@@ -35,7 +35,9 @@ pub(crate) async fn serve(
     let mut ticket = Ticket::open(server.ids.next(), request.method(), request.uri().path(), piece_bytes_max);
     Ok(match answer(&server, &peer, &mut ticket, request).await {
         Ok(Answered::Guest(running, Progress::Ended(Ok(())))) => respond::whole(ticket, running),
-        Ok(Answered::Guest(running, Progress::Answering)) => respond::streaming(ticket, running),
+        Ok(Answered::Guest(running, Progress::Answering)) => {
+            respond::streaming(ticket, running, server.under_way.clone())
+        }
         Ok(Answered::File(given)) => respond::file(ticket, given, server.under_way.clone()),
         Ok(Answered::Guest(running, Progress::Ended(Err(refusal)))) => {
             ticket.add_used(running.used());
@@ -89,13 +91,14 @@ async fn answer(
         limits: gate.limits,
         exchange: exchange.clone(),
         log: GuestLog::new(site.log.clone(), ticket.id.clone(), gate.limits.log),
+        admission,
     };
     let guest = acquire(server, program.as_ref(), call)?;
     let now = Instant::now();
     let ends = now + gate.limits.wall.0;
-    let guest = Fair::new(guest, server.turns.clone(), site.tenant.clone(), now, ends);
+    let guest = Fair::new(guest, &server.turns, (&site.tenant, &deployment.usual), now..ends);
     let cut_off = peer.cut_off_at(ends.into());
-    let mut running = Running::new(guest, exchange, gate.limits, Some(cut_off), admission);
+    let mut running = Running::new(guest, exchange, gate.limits, Some(cut_off));
     let progress = poll_fn(|context| running.poll_head(context)).await;
     Ok(Answered::Guest(running, progress))
 }

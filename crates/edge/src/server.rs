@@ -15,6 +15,7 @@ use selvedge_runtime::Pool;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::admin::AdminAnswer;
@@ -318,7 +319,9 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         loads: Semaphore::new(processors),
         processors,
         access: ArcSwap::from_pointee(Access::new(&tenants, policies(&tenants)?, None)),
-        turns: Arc::new(Turns::new(processors)),
+        turns: Arc::new(
+            Turns::start(processors, &Handle::current()).map_err(|error| EdgeError::System(error.to_string()))?,
+        ),
         log,
         traces: collector.map(Traces::start).map(Arc::new),
         under_way: Arc::default(),

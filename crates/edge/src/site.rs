@@ -16,7 +16,7 @@ use crate::metrics::{Counters, VersionCounters};
 use crate::name::Name;
 use crate::policy::TenantPolicy;
 use crate::store::SiteKey;
-use crate::turns::Share;
+use crate::turns::{Share, Usual};
 
 /// Whose sites they are.
 pub(crate) struct Tenant {
@@ -63,6 +63,8 @@ pub(crate) struct Deployment {
     pub(crate) version: u32,
     pub(crate) content: Content,
     pub(crate) counters: VersionCounters,
+    /// For how long its programs compute.
+    pub(crate) usual: Arc<Usual>,
 }
 
 /// What a version answers with; at least one of them.
@@ -75,7 +77,7 @@ pub(crate) struct Content {
 
 impl Deployment {
     pub(crate) fn new(version: u32, content: Content) -> Arc<Deployment> {
-        Arc::new(Deployment { version, content, counters: VersionCounters::default() })
+        Arc::new(Deployment { version, content, counters: VersionCounters::default(), usual: Arc::default() })
     }
 }
 

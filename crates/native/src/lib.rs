@@ -44,6 +44,7 @@ mod signals;
 mod slot;
 mod switch;
 mod thread;
+mod urgency;
 
 pub use arena::{Arena, ArenaLimits, FunctionTarget, HostFunctions, Recycled, SlotId, TableFunction};
 pub use artifact_file::ArtifactFile;
@@ -61,6 +62,7 @@ pub use pages::Recycling;
 pub use pool::{Pool, SlotLimits};
 #[doc(hidden)]
 pub use registers::{LesserMachine, pretend};
+pub use urgency::set_urgency;
 
 /// One slot of a `values` array ([`selvedge_contract::abi`]), little-endian; the upper bytes of a narrower
 /// value are undefined.

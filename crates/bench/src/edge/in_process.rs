@@ -6,8 +6,8 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use anyhow::{Result, ensure};
@@ -53,7 +53,8 @@ fn per_request_us<F: Future>(runtime: &Runtime, requests: u64, serve: impl Fn(Ag
     })?;
     let (fine, pieces) = answered.counts();
     // A program that was stopped between head and body has its answer in pieces.
-    ensure!(fine == requests, "of {requests} requests {fine} were answered well, in {pieces} pieces");
+    let odd = answered.odd();
+    ensure!(fine == requests, "of {requests} requests {fine} were answered well, in {pieces} pieces; another: {odd:?}");
     Ok(took.as_nanos() as f64 / 1e3 / requests as f64)
 }
 
@@ -68,18 +69,35 @@ async fn turning<F: Future>(future: F) {
     .await;
 }
 
-/// What was answered: how often well, and how often.
+/// What was answered.
 #[derive(Clone, Default)]
-struct Answered(Arc<[AtomicU64; 2]>);
+struct Answered(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    fine: AtomicU64,
+    pieces: AtomicU64,
+    /// The first answer that was not.
+    odd: OnceLock<String>,
+}
 
 impl Answered {
-    fn add(&self, fine: bool) {
-        self.0[0].fetch_add(fine.into(), Ordering::Relaxed);
-        self.0[1].fetch_add(1, Ordering::Relaxed);
+    fn add(&self, piece: &[u8]) {
+        if piece.starts_with(b"HTTP/1.1 200 ") {
+            self.0.fine.fetch_add(1, Ordering::Relaxed);
+        } else if piece.starts_with(b"HTTP/") {
+            self.0.odd.get_or_init(|| String::from_utf8_lossy(piece).into_owned());
+        }
+        self.0.pieces.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// How many answers were fine, and in how many pieces all came.
     fn counts(&self) -> (u64, u64) {
-        (self.0[0].load(Ordering::Relaxed), self.0[1].load(Ordering::Relaxed))
+        (self.0.fine.load(Ordering::Relaxed), self.0.pieces.load(Ordering::Relaxed))
+    }
+
+    fn odd(&self) -> Option<&str> {
+        self.0.odd.get().map(String::as_str)
     }
 }
 
@@ -111,7 +129,7 @@ impl AsyncWrite for Again {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.asked = false;
-        this.answered.add(bytes.starts_with(b"HTTP/1.1 200 "));
+        this.answered.add(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -130,7 +148,7 @@ impl AsyncWrite for Again {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.asked = false;
-        this.answered.add(parts.first().is_some_and(|first| first.starts_with(b"HTTP/1.1 200 ")));
+        this.answered.add(parts.first().map_or(&[], |first| first));
         Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
     }
 

@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,22 +70,29 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
 
 /// Runs the verb that serves.
 pub(crate) fn run(args: &ServerArgs) -> Result<()> {
-    // Ours has one more, as `selvedge serve` has.
-    let more = usize::from(matches!(args.kind, Kind::Ours));
-    let workers = std::thread::available_parallelism()?.get() + more;
+    if matches!(args.kind, Kind::Ours) {
+        return ours(args.path()?);
+    }
+    let workers = std::thread::available_parallelism()?.get();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
     runtime.block_on(async {
         match args.kind {
-            Kind::Native => say(&[native().await?]),
             Kind::Peer => say(&[proxy::serve(args.path()?).await?]),
-            Kind::Ours => {
-                let compiler = CompileCommand::new(std::env::current_exe()?, ["edge-compile"]);
-                let server = selvedge_edge::start(Config::read(args.path()?)?, Arc::new(compiler)).await?;
-                say(&[server.listen(), server.admin()]);
-                return until_told(server).await;
-            }
+            _ => say(&[native().await?]),
         }
         until_told(()).await
+    })
+}
+
+/// As `selvedge serve` does, without the jail.
+fn ours(config: &Path) -> Result<()> {
+    let compiler = CompileCommand::new(std::env::current_exe()?, ["edge-compile"]);
+    let first = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let prepared = first.block_on(selvedge_edge::prepare(Config::read(config)?))?;
+    prepared.executor()?.block_on(async {
+        let server = prepared.start(Arc::new(compiler)).await?;
+        say(&[server.listen(), server.admin()]);
+        until_told(server).await
     })
 }
 

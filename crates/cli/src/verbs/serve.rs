@@ -162,8 +162,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if let Some(grants) = &grants {
         grants.enter(args.jail_gaps)?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(prepared.workers()).enable_all().build();
-    runtime.context("cannot start threads")?.block_on(async {
+    prepared.executor()?.block_on(async {
         let server = prepared.start(compiler).await?;
         greet(&server, grants.as_ref());
         until_stopped(args, &server, config, grants.as_ref()).await?;

@@ -12,6 +12,7 @@ use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
 use selvedge_runtime::{LoadError, Module};
 
 use super::record_of;
+use crate::admission::Admission;
 use crate::bundle::Bundle;
 use crate::connection::Peer;
 use crate::error::EdgeError;
@@ -77,12 +78,12 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Arc<dyn P
     let admission = gate.admit(&server.slots).await.map_err(failed)?;
     let exchange = Exchange::default();
     let guest = program
-        .start(&server.pool, first_request(site, &exchange))
+        .start(&server.pool, first_request(site, &exchange, admission))
         .map_err(|error| EdgeError::Unfit(error.to_string()))?;
     let now = Instant::now();
-    let ends = now + gate.limits.wall.0;
-    let guest = Fair::new(guest, server.turns.clone(), site.tenant.clone(), now, ends);
-    let mut running = Running::new(guest, exchange.clone(), gate.limits, None, admission);
+    let whose = (&site.tenant, &Arc::default());
+    let guest = Fair::new(guest, &server.turns, whose, now..now + gate.limits.wall.0);
+    let mut running = Running::new(guest, exchange.clone(), gate.limits, None);
     if let Progress::Ended(end) = poll_fn(|context| running.poll_head(context)).await {
         end.map_err(failed)?;
     }
@@ -93,7 +94,7 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Arc<dyn P
     Ok(())
 }
 
-fn first_request(site: &Arc<Site>, exchange: &Exchange) -> Call {
+fn first_request(site: &Arc<Site>, exchange: &Exchange, admission: Admission) -> Call {
     let mut limits = site.tenant.gate.load().limits;
     limits.wall.0 = limits.wall.0.min(CHECK_TIMEOUT);
     let request = Request::builder().uri("/").header("user-agent", "selvedge-check");
@@ -105,7 +106,7 @@ fn first_request(site: &Arc<Site>, exchange: &Exchange) -> Call {
         prefix_bytes: 0,
     };
     let log = GuestLog::new(site.log.clone(), "check".into(), limits.log);
-    Call { parts, body: None, origin, limits, exchange: exchange.clone(), log }
+    Call { parts, body: None, origin, limits, exchange: exchange.clone(), log, admission }
 }
 
 /// Makes a version that is kept ready to answer.

@@ -16,6 +16,7 @@ use selvedge_runtime::{CallError, InstantiateError, Module, NativeError, Pool};
 use selvedge_wasi::Tree;
 use thiserror::Error;
 
+use crate::admission::Admission;
 use crate::connection::Peer;
 use crate::exchange::Exchange;
 use crate::limits::SiteLimits;
@@ -52,6 +53,8 @@ pub(crate) struct Call {
     pub(crate) limits: SiteLimits,
     pub(crate) exchange: Exchange,
     pub(crate) log: GuestLog,
+    /// To be held until the instance is gone.
+    pub(crate) admission: Admission,
 }
 
 /// Where a request came from, and to.

@@ -7,9 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use selvedge_native::ArtifactFile;
 use selvedge_native::jail::{Broker, ServerJail};
+use selvedge_native::{ArtifactFile, set_urgency};
 
 use crate::deeds::{self, DENIED, Deed, End, NOT_PERMITTED, Prison, call, exec, map, parent};
 use End::Says;
@@ -49,6 +50,7 @@ pub(crate) const TABLE: &[Deed] = &[
     Deed { name: "server_holds_artifacts", jail: server, act: |_| ArtifactFile::from_bytes(b"artifact").map(drop).map_err(Error::other), end: Says("done") },
     Deed { name: "server_reads_what_it_was_granted", jail: reading, act: |at| File::open(at.join("inside")).map(drop), end: Says("done") },
     Deed { name: "server_writes_where_it_was_granted", jail: server, act: write, end: Says("done") },
+    Deed { name: "server_says_how_long_it_computes_at_a_time", jail: server, act: |_| set_urgency(Duration::from_micros(100), 1), end: Says("done") },
     Deed { name: "server_asks_its_broker", jail: server, act: |_| ask_broker(), end: Says("done") },
     // Files.
     Deed { name: "server_reads_no_other_file", jail: server, act: |_| File::open("/etc/passwd").map(drop), end: DENIED },
@@ -72,6 +74,8 @@ pub(crate) const TABLE: &[Deed] = &[
     Deed { name: "server_has_no_children", jail: server, act: |_| call(libc::SYS_fork, [0; 6]), end: NOT_PERMITTED },
     Deed { name: "server_clones_but_threads", jail: server, act: |_| call(libc::SYS_clone, [libc::SIGCHLD as usize, 0, 0, 0, 0, 0]), end: NOT_PERMITTED },
     Deed { name: "server_signals_nobody", jail: server, act: |_| call(libc::SYS_kill, [parent(), 0, 0, 0, 0, 0]), end: NOT_PERMITTED },
+    Deed { name: "server_takes_no_greater_share", jail: server, act: |_| schedule(0), end: NOT_PERMITTED },
+    Deed { name: "server_schedules_nobody_else", jail: server, act: |_| schedule(parent()), end: NOT_PERMITTED },
     // Memory, and the rest of the kernel.
     Deed { name: "server_makes_no_executable_memory", jail: server, act: |_| map(libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS), end: NOT_PERMITTED },
     Deed { name: "server_makes_no_memory_executable", jail: server, act: |_| deeds::make_executable(), end: NOT_PERMITTED },
@@ -81,6 +85,14 @@ pub(crate) const TABLE: &[Deed] = &[
     Deed { name: "server_with_threads_is_not_jailed", jail: |_| { std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(60))); Prison::Serving(ServerJail::new(64)) }, act: |_| Ok(()), end: Says("this one has 2 already") },
     Deed { name: "server_with_a_grant_that_is_not_there_is_not_jailed", jail: |at| Prison::Serving(ServerJail::new(64).read(at.join("nowhere"))), act: |_| Ok(()), end: Says("No such file or directory") },
 ];
+
+/// Before all others, in real time.
+fn schedule(process: usize) -> Result<(), Error> {
+    let mut attributes = [0u32; 14];
+    let bytes = size_of_val(&attributes);
+    (attributes[0], attributes[1], attributes[5]) = (bytes as u32, libc::SCHED_FIFO as u32, 1);
+    call(libc::SYS_sched_setattr, [process, attributes.as_ptr() as usize, 0, 0, 0, 0])
+}
 
 fn answer_clients() -> Result<(), Error> {
     let (listener, client) = BEFORE.get().expect("they were made before the jail");

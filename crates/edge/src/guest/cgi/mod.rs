@@ -23,6 +23,7 @@ use selvedge_runtime::{InstancePre, Linker, Module, Pool, Store, TimeLimits, Typ
 use selvedge_wasi::{OutputStream, Stdio, Wasi};
 
 use self::head::Parser;
+use crate::admission::Admission;
 use crate::config::ByteCount;
 use crate::exchange::{Exchange, Fault};
 use crate::guest::{Call, Ending, Guest, Interface, Program, Provision, StartError, Unfit, Used};
@@ -76,23 +77,31 @@ impl Program for CgiProgram {
         if self.memory_bytes > bytes_max {
             return Err(StartError::Memory { bytes: self.memory_bytes, bytes_max });
         }
-        let wasi = Box::new(system_interface(call, &self.provision)?);
+        let (wasi, admission) = system_interface(call, &self.provision)?;
+        let wasi = Box::new(wasi);
         let (mut store, instance) = pool.instantiate(&self.pre, wasi)?;
         store.set_memory_bytes_max(bytes_max);
         let start = instance.typed_func::<(), ()>(&store, "_start")?;
         store.set_time_limits(time)?;
-        Ok(Box::pin(run(store, start)))
+        Ok(Box::pin(run(Admitted { store, _admission: admission }, start)))
     }
 }
 
-async fn run(mut store: Store<Box<Wasi>>, start: TypedFunc<(), ()>) -> Ending {
-    let result = start.call_async(&mut store, ()).await;
+/// An instance, and below it, to be dropped later, its place among all.
+struct Admitted {
+    store: Store<Box<Wasi>>,
+    _admission: Admission,
+}
+
+async fn run(mut admitted: Admitted, start: TypedFunc<(), ()>) -> Ending {
+    let store = &mut admitted.store;
+    let result = start.call_async(store, ()).await;
     let used = Used { cpu: store.cpu_time(), memory_bytes: store.memory_bytes() };
     Ending { result, memory_refused: store.memory_limit_reached(), used }
 }
 
 /// What the program sees of the world.
-fn system_interface(call: Call, provision: &Provision) -> Result<Wasi, StartError> {
+fn system_interface(call: Call, provision: &Provision) -> Result<(Wasi, Admission), StartError> {
     let mut builder = Wasi::builder().args(&provision.args).args(env::arguments(&call.parts));
     if let Some(files) = &provision.files {
         builder = builder.preopen_tree(files.clone(), "/")?;
@@ -105,7 +114,8 @@ fn system_interface(call: Call, provision: &Provision) -> Result<Wasi, StartErro
     }
     let out =
         Output { parser: Some(Parser::default()), exchange: call.exchange, bytes_max: call.limits.response_body.0 };
-    Ok(builder.stdout(Stdio::writer(out)).stderr(Stdio::writer(call.log)).build_once()?)
+    let wasi = builder.stdout(Stdio::writer(out)).stderr(Stdio::writer(call.log)).build_once()?;
+    Ok((wasi, call.admission))
 }
 
 /// A program's stdout.

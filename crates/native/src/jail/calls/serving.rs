@@ -40,6 +40,9 @@ pub(super) fn allow(rules: &mut Rules) -> Result<(), JailError> {
     rules.plain(STORE);
     let descriptors: Vec<u64> = DESCRIPTORS.iter().map(|command| *command as u64).collect();
     rules.one_of(libc::SYS_fcntl, 1, &descriptors)?;
+    // How long a thread computes at a time, for itself alone; for a greater share it would need a privilege.
+    rules.limited(libc::SYS_sched_getattr, &[Test::Is(0, 0)])?;
+    rules.limited(libc::SYS_sched_setattr, &[Test::Is(0, 0)])?;
     // Whether a call waits, and whether stderr is a terminal.
     rules.one_of(libc::SYS_ioctl, 1, &[libc::FIONBIO, libc::TCGETS])?;
     // Between threads, and to the broker; it leads to nobody else.

@@ -1,0 +1,466 @@
+//! A guest that takes turns when it computes for long.
+
+use std::future::Future;
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::{Back, Job, Turns};
+use crate::guest::{Ending, Guest};
+use crate::limits::SLICE;
+use crate::site::Tenant;
+
+/// What is no slice used up, but an answer or a little more.
+pub(super) const LONG: Duration = Duration::from_nanos(SLICE.as_nanos() as u64 / 2);
+
+/// Programs that usually compute longer take turns from their beginning. To hand one over costs some microseconds.
+const SHORT_NS: u32 = 20_000;
+
+/// For so long a version's programs take turns from their beginning after one has used up a slice: many may have come to
+/// do the same.
+const SUSPECT: Duration = Duration::from_secs(10);
+
+/// For how long a version's programs usually compute.
+pub(crate) struct Usual {
+    /// The recent ones count most.
+    mean_ns: AtomicU32,
+    made: Instant,
+    /// Since it was made, in nanoseconds.
+    suspect_until_ns: AtomicU64,
+}
+
+impl Default for Usual {
+    fn default() -> Usual {
+        Usual { mean_ns: AtomicU32::new(0), made: Instant::now(), suspect_until_ns: AtomicU64::new(0) }
+    }
+}
+
+impl Usual {
+    /// Of one that was much longer than usual no more is noted than that: the kernel may have let others go first.
+    fn note(&self, took: Duration) {
+        let took_ns = took.as_nanos().min(4 * u128::from(SHORT_NS)) as u32;
+        let before = self.mean_ns.load(Ordering::Relaxed);
+        // What is noted at the same time elsewhere may be lost.
+        self.mean_ns.store(before - before / 8 + took_ns / 8, Ordering::Relaxed);
+    }
+
+    /// One has used up a slice.
+    pub(super) fn suspect(&self, now: Instant) {
+        let until = now.saturating_duration_since(self.made) + SUSPECT;
+        self.suspect_until_ns.fetch_max(until.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn is_long(&self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.made).as_nanos() as u64;
+        self.mean_ns.load(Ordering::Relaxed) > SHORT_NS || since < self.suspect_until_ns.load(Ordering::Relaxed)
+    }
+}
+
+/// A guest that takes turns when it computes for long.
+pub(crate) struct Fair {
+    place: Place,
+    /// Whether it needs a turn to go on.
+    needs_turn: bool,
+    /// Whom it calls when it waited in a turn for something, and can go on.
+    called: Option<Arc<Called>>,
+    turns: Arc<Turns>,
+    tenant: Arc<Tenant>,
+    usual: Arc<Usual>,
+    /// When its time is over: to be told so it needs no turn.
+    ends: Instant,
+    /// When it was made, until it is polled: clocks are looked at seldom.
+    began: Option<Instant>,
+    /// What it has computed so far.
+    computed: Duration,
+}
+
+/// Where a guest is.
+enum Place {
+    Here(Guest),
+    /// In line or in its turn, by its number; here it comes back.
+    Away(u64, oneshot::Receiver<Back>),
+    Ended,
+}
+
+/// What a guest has from its owner in a turn: its waker. Whether it was called cannot be told from its task being polled.
+pub(super) struct Called {
+    is_called: AtomicBool,
+    /// Whether a turn is over and it wants another.
+    has_shown: AtomicBool,
+    task: Waker,
+}
+
+impl Wake for Called {
+    fn wake(self: Arc<Called>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Called>) {
+        self.is_called.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
+}
+
+impl Called {
+    /// It is about to be polled: what it was called for before is then seen.
+    pub(super) fn forget(&self) {
+        self.is_called.store(false, Ordering::Release);
+    }
+
+    /// A turn is over, its owner may look what came of it.
+    pub(super) fn show(&self) {
+        self.has_shown.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
+
+    /// Whether it was called, or would call somebody who does not listen any more.
+    fn is_for(&self, waker: &Waker) -> bool {
+        self.is_called.load(Ordering::Acquire) || !self.task.will_wake(waker)
+    }
+}
+
+impl Fair {
+    /// A program of a tenant's version that is about to run, and may for a time.
+    pub(crate) fn new(
+        guest: Guest,
+        turns: &Arc<Turns>,
+        whose: (&Arc<Tenant>, &Arc<Usual>),
+        time: Range<Instant>,
+    ) -> Fair {
+        let (tenant, usual) = whose;
+        Fair {
+            place: Place::Here(guest),
+            needs_turn: usual.is_long(time.start),
+            called: None,
+            turns: turns.clone(),
+            ends: time.end,
+            tenant: tenant.clone(),
+            usual: usual.clone(),
+            began: Some(time.start),
+            computed: Duration::ZERO,
+        }
+    }
+
+    /// Whether it has its first turn, or waits for it: what it answers then may be all.
+    pub(crate) fn may_be_short(&self) -> bool {
+        let shown = |called: &Arc<Called>| called.has_shown.load(Ordering::Acquire);
+        matches!(self.place, Place::Away(..)) && !self.called.as_ref().is_some_and(shown)
+    }
+
+    /// Goes on without a turn.
+    fn poll_here(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        self.called = None;
+        let Place::Here(guest) = &mut self.place else { return Poll::Pending };
+        let first = self.began.take();
+        let began = first.unwrap_or_else(Instant::now);
+        let poll = guest.as_mut().poll(context);
+        let took = match &poll {
+            // What more there is to do when it fails takes longer than most programs.
+            Poll::Ready(ending) if first.is_some() && ending.result.is_ok() => ending.used.cpu,
+            _ => began.elapsed(),
+        };
+        // Its slice may have been over because the kernel let others go first: its turns, which are measured by their CPU
+        // time, will tell.
+        let seems_long = poll.is_pending() && took >= LONG;
+        self.computed += if seems_long { Duration::ZERO } else { took };
+        self.tenant.share.add_unpaid(took.min(SLICE));
+        if seems_long && began < self.ends {
+            self.stand_in_line(context.waker());
+            return self.poll_away(context);
+        }
+        poll
+    }
+
+    /// Goes on in turns; whoever was not called has nothing to do there.
+    fn stand_in_line(&mut self, waker: &Waker) {
+        let Place::Here(guest) = std::mem::replace(&mut self.place, Place::Ended) else { return };
+        let is_called = AtomicBool::new(false);
+        let called = Arc::new(Called { is_called, has_shown: AtomicBool::new(false), task: waker.clone() });
+        let (back, away) = oneshot::channel();
+        let (tenant, usual, took) = (self.tenant.clone(), self.usual.clone(), Duration::ZERO);
+        let number = self.turns.queue(Job { guest, tenant, usual, called: called.clone(), back, took });
+        (self.place, self.called, self.began) = (Place::Away(number, away), Some(called), None);
+    }
+
+    /// Waits until it needs no turn any more.
+    fn poll_away(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        let Place::Away(number, away) = &mut self.place else { return Poll::Pending };
+        let Poll::Ready(back) = Pin::new(away).poll(context) else {
+            let is_over = Instant::now() >= self.ends;
+            let Some(job) = is_over.then(|| self.turns.leave(&self.tenant, *number)).flatten() else {
+                return Poll::Pending;
+            };
+            (self.place, self.computed) = (Place::Here(job.guest), self.computed + job.took);
+            return self.poll_here(context);
+        };
+        self.place = Place::Ended;
+        // Whoever has it gives it back; if not, that is the server's mistake, as a panic is.
+        let Back { guest, poll, took } = back.unwrap_or_else(|gone| resume_unwind(Box::new(gone)));
+        self.computed += took;
+        if let Poll::Ready(ended) = poll {
+            return Poll::Ready(ended.unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        self.place = Place::Here(guest);
+        self.needs_turn = self.usual.is_long(Instant::now());
+        // Who called it while it was away called this task, which could do nothing then.
+        if self.called.as_ref().is_some_and(|called| called.is_for(context.waker())) {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl Future for Fair {
+    type Output = Ending;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ending> {
+        let this = self.get_mut();
+        if matches!(this.place, Place::Here(_)) {
+            if !this.needs_turn || Instant::now() >= this.ends {
+                return this.poll_here(context);
+            }
+            if this.called.as_ref().is_some_and(|called| !called.is_for(context.waker())) {
+                return Poll::Pending;
+            }
+            this.stand_in_line(context.waker());
+        }
+        this.poll_away(context)
+    }
+}
+
+impl Drop for Fair {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.place, Place::Ended) {
+            Place::Here(guest) if self.needs_turn => self.turns.discard(guest),
+            // If it has a turn just now it ends there.
+            Place::Away(number, _) => {
+                self.turns.leave(&self.tenant, number).into_iter().for_each(|job| self.turns.discard(job.guest));
+            }
+            Place::Here(_) | Place::Ended => {}
+        }
+        if !self.computed.is_zero() {
+            self.usual.note(self.computed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Mutex;
+
+    use tokio::runtime::Handle;
+
+    use super::super::tests::tenant;
+    use super::*;
+    use crate::guest::Used;
+
+    fn ended() -> Ending {
+        Ending { result: Ok(()), memory_refused: false, used: Used { cpu: Duration::from_nanos(1), memory_bytes: 0 } }
+    }
+
+    fn compute(time: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < time {}
+    }
+
+    /// Whether this is a thread for turns.
+    fn in_turn() -> bool {
+        std::thread::current().name() == Some("turns")
+    }
+
+    struct Bed {
+        turns: Arc<Turns>,
+        tenant: Arc<Tenant>,
+        usual: Arc<Usual>,
+    }
+
+    impl Bed {
+        fn new() -> Bed {
+            Bed {
+                turns: Arc::new(Turns::start(1, &Handle::current()).unwrap()),
+                tenant: Arc::new(tenant("a", 1)),
+                usual: Arc::default(),
+            }
+        }
+
+        /// One of whose programs it is known that they compute for long.
+        fn of_long() -> Bed {
+            let bed = Bed::new();
+            (0..10).for_each(|_| bed.usual.note(SLICE));
+            assert!(bed.usual.is_long(Instant::now()));
+            bed
+        }
+
+        fn guest(&self, guest: impl Future<Output = Ending> + Send + 'static) -> Fair {
+            let now = Instant::now();
+            let time = now..now + Duration::from_secs(3_600);
+            Fair::new(Box::pin(guest), &self.turns, (&self.tenant, &self.usual), time)
+        }
+
+        /// One that computes for so many slices, and notes for each whether it had a turn.
+        fn toiling(&self, slices: usize) -> (Fair, Arc<Mutex<Vec<bool>>>) {
+            let seen = Arc::<Mutex<Vec<bool>>>::default();
+            let noted = seen.clone();
+            let toil = poll_fn(move |context| {
+                compute(SLICE);
+                let mut noted = noted.lock().unwrap();
+                noted.push(in_turn());
+                if noted.len() == slices {
+                    return Poll::Ready(ended());
+                }
+                context.waker().wake_by_ref();
+                Poll::Pending
+            });
+            (self.guest(toil), seen)
+        }
+
+        fn is_idle(&self) -> bool {
+            self.turns.0.lock().lines.is_idle()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_has_its_first_slice_at_once_and_the_others_where_nobody_is_answered() {
+        let bed = Bed::new();
+        let (one, seen_one) = bed.toiling(5);
+        let (other, seen_other) = bed.toiling(3);
+        let others = tokio::spawn(other);
+        assert!(one.await.result.is_ok() && others.await.unwrap().result.is_ok());
+        assert_eq!(*seen_one.lock().unwrap(), [false, true, true, true, true]);
+        assert_eq!(*seen_other.lock().unwrap(), [false, true, true]);
+        assert!(bed.is_idle());
+    }
+
+    #[tokio::test]
+    async fn programs_that_usually_compute_for_long_take_turns_from_the_beginning() {
+        let bed = Bed::new();
+        for expected in [[false, true], [true, true]] {
+            let (guest, seen) = bed.toiling(2);
+            guest.await;
+            assert_eq!(*seen.lock().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn one_slice_is_suspect_for_a_while_and_what_is_usual_counts_from_then_on() {
+        let (usual, start) = (Usual::default(), Instant::now());
+        usual.suspect(start);
+        assert!(usual.is_long(start) && usual.is_long(start + SUSPECT - Duration::from_secs(1)));
+        let later = start + SUSPECT;
+        assert!(!usual.is_long(later));
+        // That one is much longer than the others says nothing of the next.
+        usual.note(Duration::from_secs(10));
+        assert!(!usual.is_long(later));
+        let mut noted = |nanoseconds: u32| {
+            (0..100).for_each(|_| usual.note(Duration::from_nanos(nanoseconds.into())));
+            usual.is_long(later)
+        };
+        assert_eq!([SHORT_NS / 2, 2 * SHORT_NS, SHORT_NS / 2].map(&mut noted), [false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_waits_in_its_turn_is_asked_again_when_it_is_called_and_not_before() {
+        let bed = Bed::of_long();
+        let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<()>();
+        let (polls, tried) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (counted, mut left) = (polls.clone(), 100);
+        let mut guest = bed.guest(poll_fn(move |context| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            while receiver.poll_recv(context).is_ready() {
+                left -= 1;
+                if left == 0 {
+                    return Poll::Ready(ended());
+                }
+            }
+            Poll::Pending
+        }));
+        let polled = tried.clone();
+        let answered = tokio::spawn(poll_fn(move |context| {
+            polled.fetch_add(1, Ordering::Relaxed);
+            Pin::new(&mut guest).poll(context)
+        }));
+        for _ in 0..100 {
+            // From another task, while it may be anywhere.
+            sender.send(()).unwrap();
+            tokio::task::yield_now().await;
+        }
+        answered.await.unwrap();
+        let (polls, tried) = (polls.load(Ordering::Relaxed), tried.load(Ordering::Relaxed));
+        // Each call asks it once, but for those that come together.
+        assert!(polls <= 101 && tried <= 400, "{polls} {tried}");
+        assert!(bed.is_idle());
+    }
+
+    #[tokio::test]
+    async fn a_program_whose_client_goes_away_in_its_turn_gives_it_back() {
+        let bed = Bed::of_long();
+        let (held, gone) = (Arc::new(()), Arc::new(AtomicBool::new(false)));
+        let (kept, seen) = (held.clone(), gone.clone());
+        let mut guest = bed.guest(poll_fn(move |_| {
+            let _instance = &kept;
+            while !seen.load(Ordering::Relaxed) {}
+            compute(SLICE);
+            Poll::Pending
+        }));
+        assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut guest).poll(context))).await.is_pending());
+        assert!(matches!(guest.place, Place::Away(..)));
+        drop(guest);
+        gone.store(true, Ordering::Relaxed);
+        while Arc::strong_count(&held) > 1 || !bed.is_idle() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_program_that_is_given_up_in_line_ends_where_nobody_is_answered() {
+        struct Instance(std::sync::mpsc::Sender<bool>);
+        impl Drop for Instance {
+            fn drop(&mut self) {
+                self.0.send(in_turn()).unwrap();
+            }
+        }
+        let bed = Bed::of_long();
+        let (ended, end) = std::sync::mpsc::channel();
+        let (holds, _) = bed.toiling(20);
+        let holds = tokio::spawn(holds);
+        let instance = Instance(ended);
+        let mut waits = bed.guest(poll_fn(move |_| {
+            let _instance = &instance;
+            Poll::Pending
+        }));
+        assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut waits).poll(context))).await.is_pending());
+        drop(waits);
+        assert!(end.recv().unwrap());
+        holds.await.unwrap();
+        assert!(bed.is_idle());
+    }
+
+    #[tokio::test]
+    async fn a_panic_in_a_turn_is_its_owners_and_the_turn_goes_on() {
+        let bed = Bed::of_long();
+        let panics = bed.guest(poll_fn(|_| panic!("a mistake of the server's")));
+        assert!(tokio::spawn(panics).await.is_err_and(|error| error.is_panic()));
+        assert!(bed.is_idle());
+        let (guest, seen) = bed.toiling(2);
+        guest.await;
+        assert_eq!(*seen.lock().unwrap(), [true, true]);
+    }
+
+    #[tokio::test]
+    async fn to_be_told_that_its_time_is_over_a_program_needs_no_turn() {
+        let bed = Bed::of_long();
+        let (mut spins, _) = bed.toiling(usize::MAX);
+        assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut spins).poll(context))).await.is_pending());
+        let now = Instant::now();
+        let late = Box::pin(async { if in_turn() { std::future::pending().await } else { ended() } });
+        let late = Fair::new(late, &bed.turns, (&bed.tenant, &bed.usual), now..now);
+        assert!(late.await.result.is_ok());
+    }
+}

@@ -1,0 +1,225 @@
+//! Whose turn it is to compute, when programs of several tenants want to for long.
+//!
+//! A program's first slice costs nothing but the accounts: most end within it, and whoever is answered so never comes
+//! here. One that has used up a slice takes turns from then on, and so does from its beginning one of a version whose
+//! programs usually compute for long: as many programs as there are processors have a turn at a time, and the next is
+//! that of the tenant who has had least by its weight. So a tenant with a hundred programs that spin has a hundred
+//! waiting in line.
+//!
+//! ```text
+//!   slice ─► ended, or waits for its client: nothing more                              fair.rs
+//!         └► used up ─► line of its tenant (lines.rs) ─► slice ─► ended, or waits: back to fair.rs
+//!                                └──────────────────────── used up ◄─┘
+//! ```
+//!
+//! Turns are had here, on threads of their own. Those on which clients are answered wake up to much shorter work, ask for
+//! short stretches of computing ([`answers_clients`]), and so go first. A program in line needs nobody: that it
+//! computes does not depend on its client, and what it writes is bounded by its exchange.
+//!
+//! Not here: how long a slice is (the runtime's), and how much a tenant may use altogether (its limits).
+
+mod fair;
+mod lines;
+
+pub(crate) use self::fair::{Fair, Usual};
+pub(crate) use self::lines::Share;
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use selvedge_native::{CpuClock, set_urgency};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use self::fair::{Called, LONG};
+use self::lines::Lines;
+use crate::guest::{Ending, Guest};
+use crate::site::Tenant;
+
+/// For threads that answer clients.
+const ANSWERING_STRETCH: Duration = Duration::from_micros(100);
+/// For those on which turns are had: the kernel lets those with shorter ones go first.
+const TURN_STRETCH: Duration = Duration::from_micros(400);
+/// Of a processor for which both compete they get a tenth: who is answered slowly asks more seldom.
+const TURN_NICER: u8 = 10;
+
+/// Makes this thread one that answers clients: it has little to do at a time, and is to do it soon.
+pub(crate) fn answers_clients() {
+    // Where it is refused clients wait longer beside programs that compute.
+    let _ = set_urgency(ANSWERING_STRETCH, 0);
+}
+
+/// The turns of all tenants. Its threads end when it is dropped.
+pub(crate) struct Turns(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    lines: Lines<Job>,
+    /// Guests that nobody waits for any more: to recycle much memory takes longer than to answer.
+    gone: Vec<Guest>,
+    is_over: bool,
+}
+
+/// What there is to do next.
+enum Next {
+    Run(u64, Job),
+    Drop(Guest),
+}
+
+/// A guest in line, or in its turn.
+struct Job {
+    guest: Guest,
+    tenant: Arc<Tenant>,
+    usual: Arc<Usual>,
+    called: Arc<Called>,
+    back: oneshot::Sender<Back>,
+    took: Duration,
+}
+
+/// A guest that needs no turn any more, or not now.
+struct Back {
+    guest: Guest,
+    /// How it ended; a panic is not the guest's doing.
+    poll: Poll<Result<Ending, Box<dyn Any + Send>>>,
+    /// What it has computed in its turns.
+    took: Duration,
+}
+
+impl Turns {
+    /// So many turns at once. Programs that wait for time or their clients are woken by the executor.
+    ///
+    /// # Errors
+    /// If the operating system refuses threads.
+    pub(crate) fn start(turns: usize, executor: &Handle) -> io::Result<Turns> {
+        let state = Mutex::new(State { lines: Lines::new(), gone: Vec::new(), is_over: false });
+        let this = Turns(Arc::new(Shared { state, changed: Condvar::new() }));
+        for _ in 0..turns {
+            let (shared, executor) = (this.0.clone(), executor.clone());
+            let run = move || {
+                // As above, where it is refused it is only slower.
+                let _ = set_urgency(TURN_STRETCH, TURN_NICER);
+                let _entered = executor.enter();
+                while let Some(next) = shared.next() {
+                    match next {
+                        Next::Run(number, job) => job.run(number, &shared),
+                        Next::Drop(guest) => drop(guest),
+                    }
+                }
+            };
+            std::thread::Builder::new().name("turns".into()).spawn(run)?;
+        }
+        Ok(this)
+    }
+
+    /// Lets a guest stand in line; it comes back when it needs no turn. The number is by which it can leave.
+    fn queue(&self, job: Job) -> u64 {
+        let mut state = self.0.lock();
+        let (number, tenant) = (state.lines.number(), job.tenant.clone());
+        state.lines.queue(&tenant, number, job);
+        drop(state);
+        self.0.changed.notify_one();
+        number
+    }
+
+    /// Drops a guest that may have much memory.
+    fn discard(&self, guest: Guest) {
+        self.0.lock().gone.push(guest);
+        self.0.changed.notify_one();
+    }
+
+    /// Whoever stands in line goes away; `None` if it has its turn just now, or is back.
+    fn leave(&self, tenant: &Tenant, number: u64) -> Option<Job> {
+        self.0.lock().lines.leave(tenant, number)
+    }
+}
+
+impl Drop for Turns {
+    fn drop(&mut self) {
+        self.0.lock().is_over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing here leaves it half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next who has a turn; none if there will be no more.
+    fn next(&self) -> Option<Next> {
+        let mut state = self.lock();
+        while !state.is_over {
+            if let Some(guest) = state.gone.pop() {
+                return Some(Next::Drop(guest));
+            }
+            if let Some((number, job)) = state.lines.next() {
+                return Some(Next::Run(number, job));
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+}
+
+impl Job {
+    /// Has a turn, and stands in line again or goes back.
+    fn run(mut self, number: u64, shared: &Shared) {
+        let began = CpuClock::this_thread();
+        let waker = Waker::from(self.called.clone());
+        self.called.forget();
+        // A panic is the server's mistake: it is its owner's to go on with, who has a task to lose.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.guest.as_mut().poll(&mut Context::from_waker(&waker))));
+        let took = CpuClock::this_thread().saturating_sub(began);
+        self.took += took;
+        if took >= LONG {
+            self.usual.suspect(Instant::now());
+        }
+        let poll = match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        };
+        let tenant = self.tenant.clone();
+        // Whoever waits for its client after so long has a turn too many.
+        if poll.is_pending() && took >= LONG && !self.back.is_closed() {
+            let called = self.called.clone();
+            shared.lock().lines.end(&tenant, took, Some((number, self)));
+            // What it has written can be sent.
+            return called.show();
+        }
+        shared.lock().lines.end(&tenant, took, None);
+        let Job { guest, back, took, .. } = self;
+        // Nobody may be left to have it: then it ends here.
+        let _ = back.send(Back { guest, poll, took });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    pub(super) fn tenant(name: &str, weight: u32) -> Tenant {
+        let text = format!("[tenants.{name}]\nweight = {weight}\n");
+        Tenant::new(&Config::parse(&text, "edge.toml").unwrap().tenant_list()[0])
+    }
+
+    #[test]
+    fn the_threads_end_with_the_server() {
+        let executor = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let turns = Turns::start(3, executor.handle()).unwrap();
+        let shared = Arc::downgrade(&turns.0);
+        drop(turns);
+        while shared.strong_count() > 0 {
+            std::thread::yield_now();
+        }
+    }
+}
