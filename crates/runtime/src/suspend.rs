@@ -43,7 +43,7 @@ use crate::host::{Caller, HostFunction, StoreHost, foreign_handle, refuse, too_f
 use crate::refill::Refilled;
 use crate::store::Store;
 use crate::ticker;
-use crate::typed::{TYPED_VALUES_MAX, WasmResults};
+use crate::typed::{TYPED_VALUES_MAX, WasmResults, func_type};
 use crate::wait::{Outcome, Waiting};
 
 /// Wraps a function that may wait.
@@ -54,37 +54,16 @@ where
     R: WasmResults + 'static,
     F: Fn(Caller<'_, T>, P) -> Result<Outcome<T, R>, HostError> + Send + Sync + 'static,
 {
-    HostFunction::of(Suspending { function, marker: PhantomData::<fn(P) -> R> })
-}
-
-/// A function that may wait.
-struct Suspending<F, P, R> {
-    function: F,
-    marker: PhantomData<fn(P) -> R>,
-}
-
-impl<T, P, R, F> HostBody<StoreHost<T>> for Suspending<F, P, R>
-where
-    T: 'static,
-    P: WasmResults + 'static,
-    R: WasmResults + 'static,
-    F: Fn(Caller<'_, T>, P) -> Result<Outcome<T, R>, HostError> + Send + Sync + 'static,
-{
-    const PARAMS: &'static [ValType] = P::TYPES;
-    const RESULTS: &'static [ValType] = R::TYPES;
-    const MAY_SUSPEND: bool = true;
-
-    #[inline]
-    fn call(&self, context: &mut ContextMut<'_, T>, slot: SlotId, values: &mut [RawValue]) -> HostVerdict {
+    HostFunction::new(func_type::<P, R>(), move |context: &mut ContextMut<'_, T>, slot, values: &mut [RawValue]| {
         let store = context.inner.core.id;
         let params = P::load(values, store);
-        let settled = (self.function)(Caller::new(context, slot), params);
+        let settled = function(Caller::new(context, slot), params);
         match settled.and_then(|outcome| outcome.settle(slot, values, store)) {
             Ok(None) => HostVerdict::Resume,
             Ok(Some(waiting)) => wait(context, waiting, values),
             Err(error) => refuse(context, error),
         }
-    }
+    })
 }
 
 /// Wraps a function that is an attempt, made again until it is ready.
@@ -159,7 +138,7 @@ fn make_blocking<T: 'static>(
 }
 
 /// Suspends the guest where that can be; else waits on this thread.
-#[inline]
+#[cold]
 fn wait<T: 'static>(context: &mut ContextMut<'_, T>, waiting: Waiting<T>, values: &mut [RawValue]) -> HostVerdict {
     if context.inner.core.arena.can_suspend() {
         context.inner.waiting = Some(waiting);
@@ -172,7 +151,6 @@ fn wait<T: 'static>(context: &mut ContextMut<'_, T>, waiting: Waiting<T>, values
 }
 
 /// Waits on this thread until there are results, or an interruption, which the guest obeys when it goes on.
-#[cold]
 fn block<T: 'static>(
     context: &mut ContextMut<'_, T>,
     mut waiting: Waiting<T>,
