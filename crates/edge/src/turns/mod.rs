@@ -44,8 +44,8 @@ use crate::site::Tenant;
 const ANSWERING_STRETCH: Duration = Duration::from_micros(100);
 /// For those on which turns are had: the kernel lets those with shorter ones go first.
 const TURN_STRETCH: Duration = Duration::from_micros(400);
-/// Of a processor for which both compete they get a tenth: who is answered slowly asks more seldom.
-const TURN_NICER: u8 = 10;
+/// Of a processor for which both compete they get a quarter: who is answered slowly asks more seldom.
+const TURN_NICER: u8 = 5;
 
 /// Makes this thread one that answers clients: it has little to do at a time, and is to do it soon.
 pub(crate) fn answers_clients() {

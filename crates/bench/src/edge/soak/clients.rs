@@ -184,6 +184,14 @@ impl Client {
         Ok(())
     }
 
+    /// One request whose program waits until its time is over.
+    pub(super) fn wait(&mut self) -> Result<()> {
+        let mut stream = self.connect()?;
+        let answered = self.ask(&mut stream, &request("GET", SITES[0], "/wait", "", &[]))?;
+        ensure!(answered.status == 504, "a program that waits is answered {}", answered.status);
+        Ok(())
+    }
+
     /// A head that comes in small pieces.
     fn dribble(&mut self) -> Result<()> {
         let mut stream = self.connect()?;

@@ -96,7 +96,9 @@ impl Soak<'_> {
         match life {
             0 => SITES.iter().try_for_each(|site| self.versions.deploy(self.server, site)),
             _ => self.answer_the_last(),
-        }
+        }?;
+        // The first program that waits starts the thread that waits for all: what that holds is there from now on.
+        Client::new(self.server.address, 0).wait()
     }
 
     /// Clients ask, and versions are switched, until so many operations are done; then both sides' accounts are
