@@ -444,7 +444,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_turn_is_its_owners_and_the_turn_goes_on() {
+        struct Bad;
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                panic!("another");
+            }
+        }
         let bed = Bed::of_long();
+        let bad = Bad;
+        drop(bed.guest(poll_fn(move |_| {
+            let _bad = &bad;
+            Poll::Pending
+        })));
         let panics = bed.guest(poll_fn(|_| panic!("a mistake of the server's")));
         assert!(tokio::spawn(panics).await.is_err_and(|error| error.is_panic()));
         assert!(bed.is_idle());

@@ -108,10 +108,11 @@ impl Turns {
                 let _ = set_urgency(TURN_STRETCH, TURN_NICER);
                 let _entered = executor.enter();
                 while let Some(next) = shared.next() {
-                    match next {
+                    // What panics as it is dropped must not take everybody's turns with it.
+                    let _ = catch_unwind(AssertUnwindSafe(|| match next {
                         Next::Run(number, job) => job.run(number, &shared),
                         Next::Drop(guest) => drop(guest),
-                    }
+                    }));
                 }
             };
             std::thread::Builder::new().name("turns".into()).spawn(run)?;
