@@ -24,7 +24,10 @@ pub(crate) fn check(bytes: &[u8]) -> Checked {
         // Their prefixes are part of them.
         [0x62 | 0xc4 | 0xc5, ..] if !plain => return refuse("a prefix before a vector encoding"),
         [0x62, first, second, third, ..] => return check_evex([*first, *second, *third]),
-        [0xc4 | 0xc5, ..] => return Ok(()),
+        // Intel's manual: what of a scalar instruction of the longer form becomes differs between processors.
+        [0xc5, last, ..] | [0xc4, _, last, ..] => {
+            return ensure(last & 0x04 == 0, Rule::Instruction, "a vector encoding for more than sixteen bytes");
+        }
         _ => {}
     }
     let rex = matches!(rest, [0x40..=0x4f, ..]);
@@ -39,6 +42,7 @@ pub(crate) fn check(bytes: &[u8]) -> Checked {
         [0x0f, second, ..] if repeat.is_some_and(|prefix| is_idle(prefix, *second)) => {
             refuse("a repeat prefix that means nothing")
         }
+        [0x0f, ..] if operand_size && repeat.is_some() => refuse("two prefixes of which one means nothing"),
         [0x0f, 0x80..=0x8f, ..] if operand_size => refuse("processors disagree about branches with this prefix"),
         [0x0f, ..] => Ok(()),
         [0x63, ..] if operand_size => refuse("processors disagree about the width of what this reads"),

@@ -94,10 +94,10 @@ impl Exec<'_, '_> {
         self.write(0, Cell::new(value))
     }
 
-    /// A shift by 0 leaves the flags, a rotation all but two of them.
+    /// A shift by 0 leaves the flags, a rotation all but two of them; of one by more than 1 the overflow may say anything.
     fn keep_flags_unless(&mut self, count: Num, readable: bool) {
         let rotates = matches!(self.insn.mnemonic(), Mnemonic::Rol | Mnemonic::Ror);
-        if !rotates && count.is_exact().is_some_and(|n| n & 31 != 0) {
+        if !rotates && count.is_exact() == Some(1) {
             self.set_flags(readable);
         } else {
             self.keep_flags(readable);

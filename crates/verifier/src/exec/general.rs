@@ -43,7 +43,8 @@ impl Exec<'_, '_> {
             Mnemonic::Cdqe => self.extend_rax(4, 8)?,
             Mnemonic::Cdq => self.sign_of_rax(4)?,
             Mnemonic::Cqo => self.sign_of_rax(8)?,
-            Mnemonic::Bswap => self.opaque(&[0], false)?,
+            // Of two bytes, processors leave what they like.
+            Mnemonic::Bswap if self.size(0)? >= 4 => self.opaque(&[0], false)?,
             Mnemonic::Bsf | Mnemonic::Bsr => self.bit_scan()?,
             Mnemonic::Tzcnt | Mnemonic::Lzcnt | Mnemonic::Popcnt => self.count_bits()?,
             Mnemonic::Bt => self.bit_test()?,

@@ -2,7 +2,7 @@
     movzx eax, sil
     imul eax, esi
     bswap eax
-    shl eax, 3
+    shl eax, 1
     adc eax, 7
     sete al
     movzx eax, al

@@ -10,14 +10,14 @@
     ret
 
 # 32-byte vectors
-> refused: not on the list
+> refused: more than sixteen bytes
 > cpu: x86-64-v3
     vpaddd ymm1, ymm2, ymm2
     mov eax, esi
     ret
 
 # 32-byte vectors from memory
-> refused: this width
+> refused: more than sixteen bytes
 > cpu: x86-64-v3
     mov eax, esi
     vmovdqu ymm1, [rdi + rax]  ! memory
@@ -351,23 +351,60 @@
 # masks themselves
 > refused: not on the list
 > cpu: all
-    kxorw k1, k1, k1
+    knotw k1, k1
     mov eax, esi
     ret
 
 # vectors of thirty-two bytes in the older encoding
-> refused: not on the list
+> refused: more than sixteen bytes
 > cpu: all
     vpxor ymm2, ymm2, ymm2
     mov eax, esi
     ret
 
 # their loads
-> refused: not on the list
+> refused: more than sixteen bytes
 > cpu: all
     mov eax, esi
     vmovdqu ymm2, [rdi + rax]     ! memory
     mov eax, esi
+    ret
+
+# a scalar in an encoding for longer vectors, of which manuals say that processors may differ
+> refused: more than sixteen bytes
+> cpu: all
+    vpxor xmm2, xmm2, xmm2
+    bytes c5 ea 58 ca
+    bytes c5 ee 58 ca
+    mov eax, esi
+    ret
+
+# the same by three bytes of prefix
+> refused: more than sixteen bytes
+> cpu: all
+    vpxor xmm2, xmm2, xmm2
+    bytes c4 e1 6a 58 ca
+    bytes c4 e1 6e 58 ca
+    mov eax, esi
+    ret
+
+# two prefixes that both choose an instruction
+> refused: one means nothing
+    pxor xmm2, xmm2
+    bytes 66 f2 0f 58 d2
+    mov eax, esi
+    ret
+
+# the same the other way round, before an instruction on general registers
+> refused: one means nothing
+    bytes f3 66 0f b8 c6
+    mov eax, esi
+    ret
+
+# a reversal of two bytes, whose result is undefined
+> refused: not on the list
+    movzx eax, si
+    bytes 66 0f c8
     ret
 
 # a breakpoint in code that is not metered

@@ -165,3 +165,12 @@
     cmp qword [rsp + 8], 0
     sete al
     .leave 88
+
+# the flags of a shift by one, and of a shift by more where they were known
+    mov eax, esi
+    shl eax, 1
+    setl cl
+    shr eax, 3
+    setl al
+    movzx eax, al
+    ret

@@ -433,3 +433,11 @@
     mov [rdi], rcx                  ! memory
     mov eax, esi
     ret
+
+# the flags of a shift by more than one: of the overflow nobody says what it is, perhaps what it was
+> refused: the flags say something
+    mov eax, esi
+    shl eax, 3
+    setl al
+    movzx eax, al
+    ret
