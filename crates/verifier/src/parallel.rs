@@ -32,7 +32,9 @@ pub(crate) fn prove_all(
     let count = facts.records.len();
     let workers = threads.get().min(count.div_ceil(BATCH)).max(1);
     let outcomes = thread::scope(|scope| {
-        let spawned: Vec<_> = (1..workers).map(|_| scope.spawn(|| work(facts, &next))).collect();
+        // Where there are no more threads to be had, fewer do it.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, || work(facts, &next)).ok();
+        let spawned: Vec<_> = (1..workers).filter_map(spawn).collect();
         let own = work(facts, &next);
         // A thread that panicked has proved nothing: the panic goes on here.
         let others = spawned.into_iter().map(|w| w.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));

@@ -1,5 +1,6 @@
 //! What to say about an artifact that cannot be proved: written for the person who must find the bug.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction};
@@ -141,9 +142,13 @@ const BEFORE_MAX: usize = 8;
 pub(crate) fn lead(code: &[u8], start: u32, from: u32, at: u32) -> Vec<String> {
     let Some(range) = code.get(from as usize..at as usize) else { return Vec::new() };
     let decoder = Decoder::with_ip(64, range, (start + from).into(), DecoderOptions::NONE);
-    let all: Vec<_> = decoder.into_iter().collect();
-    let last = &all[all.len().saturating_sub(BEFORE_MAX)..];
-    last.iter().map(|instruction| format!("{:8x}: {}", instruction.ip(), disassemble(instruction))).collect()
+    // A block may be as long as its function: no more is kept than is shown.
+    let mut last = VecDeque::with_capacity(BEFORE_MAX);
+    for instruction in decoder {
+        last.truncate(BEFORE_MAX - 1);
+        last.push_front(instruction);
+    }
+    last.iter().rev().map(|instruction| format!("{:8x}: {}", instruction.ip(), disassemble(instruction))).collect()
 }
 
 /// A state as people read it: what is known, line by line.

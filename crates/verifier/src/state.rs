@@ -126,7 +126,8 @@ impl State {
     pub(crate) fn charge_copy(&self, budget: &mut Budget) -> Checked {
         self.charge_visit(budget)?;
         let references = self.frame.references() + self.area.references();
-        budget.memory(size_of::<State>() + references * size_of::<usize>())
+        // Twice: collections that grow keep room for as much again.
+        budget.memory(2 * size_of::<State>() + references * size_of::<usize>())
     }
 
     /// Keeps what holds of both; says whether anything changed. The epoch is the place's.

@@ -56,6 +56,7 @@ impl Exec<'_, '_> {
         ensure(lo == hi && lo % 8 == 0, Rule::Frame, "the stack pointer would not be known")?;
         // The host may write below it where code was stopped.
         ensure(lo >= self.state.floor(), Rule::Stack, "the stack is used deeper than it was compared with the limit")?;
+        ensure(lo >= -FRAME_BYTES_MAX, Rule::Budget, "the function's frame is too large")?;
         ensure(lo <= self.frame_end(), Rule::Frame, "the stack pointer would rise into the caller's frame")
     }
 

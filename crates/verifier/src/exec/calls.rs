@@ -152,7 +152,7 @@ impl<'a> Exec<'_, 'a> {
 
     /// Parameters have their places, those on the stack from this offset on.
     fn arguments(&mut self, callee: &Convention, stack: i64) -> Checked {
-        self.walk.budget.scan(callee.params.len())?;
+        self.walk.budget.scan(callee.params.len() + 2 * callee.results.len() + callee.area_bytes as usize / 8)?;
         self.passed(&callee.params, |at, bytes| self.state.frame.readable(stack + i64::from(at), bytes) >= bytes)
             .map_err(|problem| Violation::new(Rule::Arguments, problem))
     }
@@ -224,7 +224,7 @@ impl<'a> Exec<'_, 'a> {
     fn pass_values(&mut self, params: &[u8], results: &[u8]) -> Checked {
         let rsp = self.state.rsp();
         let count = params.len().max(results.len());
-        self.walk.budget.scan(count)?;
+        self.walk.budget.scan(4 * count)?;
         let bytes = (count * VALUE_BYTES) as i64;
         let found = self.frame_pointer(RDX).filter(|at| is_aligned(*at) && *at >= rsp);
         let Some(values) = found.filter(|at| at + bytes <= self.frame_end()) else {
@@ -312,6 +312,7 @@ impl<'a> Exec<'_, 'a> {
         let end = rsp + RETURN_BYTES + removed;
         ensure(end == self.frame_end(), Rule::Return, "the stack pointer would not be where the caller expects it")?;
         if let Some(own) = self.own() {
+            self.walk.budget.scan(own.results.len())?;
             let in_area = |at: u32, bytes| self.state.area.readable(at.into(), bytes) >= bytes;
             self.passed(&own.results, in_area).map_err(|problem| Violation::new(Rule::Return, problem))?;
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # title of the case
-//! > function: unary              whose body this is (unary if not said); `thunk`, `entry`, `bad_call`
+//! > function: unary              whose body this is (unary if not said); `thunk`, `long_thunk`, `entry`, `bad_call`
 //! > cpu: x86-64-v3               what the contract declares (the baseline if not said); `all`
 //! > layout: dense                of memories (guarded if not said)
 //! > metered: yes                 the code may use a meter (no if not said)

@@ -92,12 +92,13 @@ fn compiled(memory: MemoryLayout, meter: bool) -> Result<(Contract, Vec<u32>), S
 }
 
 /// Names of the module's functions, in order.
-const FUNCTIONS: [&str; 7] = ["unary", "other", "binary", "floats", "nothing", "on_stack", "many"];
+const FUNCTIONS: [&str; 8] = ["unary", "other", "binary", "floats", "nothing", "on_stack", "many", "thousand"];
 
 fn subject(case: &Case, counts: TextCounts) -> Result<usize, String> {
     let name = case.header("function").unwrap_or("unary");
     let function = match name {
         "thunk" => TextFunction::HostThunk(0),
+        "long_thunk" => TextFunction::HostThunk(1),
         "entry" => TextFunction::Entry(0),
         "bad_call" => TextFunction::BadCall,
         name => {
@@ -196,6 +197,7 @@ fn symbols(contract: &Contract, layout: &Layout) -> Result<Symbols, String> {
         ("instance", header::INSTANCE.into()),
         ("activation", header::ACTIVATION.into()),
         ("import", own.import_function(0).into()),
+        ("import_of_a_thousand", own.import_function(1).into()),
         ("shared_memory", own.import_memory(0).into()),
         ("wide_memory", own.import_memory(1).into()),
         ("lent_table", own.import_table(0).into()),

@@ -31,3 +31,14 @@
     cmp eax, esi
     jne .again
     ret
+
+# calls that return a thousand results
+    .enter 0x2008
+    mov [rsp + 0x2000], rdi
+.times 50
+    mov rsi, [rsp + 0x2000]
+    mov rdi, rsp
+    call @thousand
+.end
+    mov eax, r10d
+    .leave 0x2008
