@@ -15,8 +15,14 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::time::Timespec;
 
+use crate::instances::percentile;
+use crate::measure::median;
+
 /// Requests that are due and not sent: more, and the server is not at its rate but overrun.
 const BACKLOG_MAX: usize = 200_000;
+
+/// Latencies are kept by pieces of time of this length.
+const PIECE: Duration = Duration::from_millis(100);
 
 /// When a group asks.
 #[derive(Clone, Copy)]
@@ -54,8 +60,32 @@ pub(crate) struct Seen {
     pub(crate) fine: u64,
     /// Others.
     pub(crate) refused: u64,
-    /// Of each answer, in nanoseconds.
-    pub(crate) latencies_ns: Vec<f64>,
+    /// Of each answer, in nanoseconds, by the piece of time it came in.
+    latencies_ns: Vec<Vec<f64>>,
+}
+
+impl Seen {
+    fn note(&mut self, at: Duration, latency: Duration) {
+        let piece = (at.as_nanos() / PIECE.as_nanos()) as usize;
+        if self.latencies_ns.len() <= piece {
+            self.latencies_ns.resize_with(piece + 1, Vec::new);
+        }
+        self.latencies_ns[piece].push(latency.as_nanos() as f64);
+    }
+
+    /// Of all latencies, in microseconds; 0 if there are none.
+    pub(crate) fn percentile_us(&self, percent: usize) -> f64 {
+        let all = self.latencies_ns.concat();
+        if all.is_empty() { 0.0 } else { percentile(all, percent) / 1e3 }
+    }
+
+    /// The percentile of most tenths of a second: their median. What takes the processor away now and then, for
+    /// milliseconds, as a hypervisor does, is in few of them; what a neighbour does all the time is in each.
+    pub(crate) fn usual_us(&self, percent: usize) -> f64 {
+        let of_pieces = self.latencies_ns.iter().filter(|piece| !piece.is_empty());
+        let of_pieces: Vec<f64> = of_pieces.map(|piece| percentile(piece.clone(), percent) / 1e3).collect();
+        if of_pieces.is_empty() { 0.0 } else { median(of_pieces) }
+    }
 }
 
 struct Connection {
@@ -79,6 +109,7 @@ struct Lane<'g> {
 
 struct Generator<'g> {
     address: SocketAddr,
+    began: Instant,
     poll: OwnedFd,
     connections: Vec<Connection>,
     lanes: Vec<Lane<'g>>,
@@ -87,7 +118,8 @@ struct Generator<'g> {
 /// Loads a server for a time with all groups at once.
 pub(crate) fn run(address: SocketAddr, groups: &[Group], time: Duration) -> Result<Vec<Seen>> {
     let mut generator = Generator::new(address, groups)?;
-    let end = Instant::now() + time;
+    generator.began = Instant::now();
+    let end = generator.began + time;
     for at in 0..generator.connections.len() {
         generator.begin(at)?;
     }
@@ -118,7 +150,7 @@ impl<'g> Generator<'g> {
             seen: Seen::default(),
         };
         let lanes = groups.iter().enumerate().map(lane).collect();
-        let mut generator = Generator { address, poll, connections: Vec::new(), lanes };
+        let mut generator = Generator { address, began: now, poll, connections: Vec::new(), lanes };
         for (group, of) in groups.iter().enumerate() {
             for _ in 0..of.connections {
                 let stream = generator.connect(generator.connections.len())?;
@@ -201,7 +233,8 @@ impl<'g> Generator<'g> {
         let Some(answer) = answer(&connection.came)? else { return Ok(()) };
         connection.came.clear();
         let lane = &mut self.lanes[connection.group];
-        lane.seen.latencies_ns.push(connection.due.elapsed().as_nanos() as f64);
+        let now = Instant::now();
+        lane.seen.note(now - self.began, now.saturating_duration_since(connection.due));
         *(if answer.status == 200 { &mut lane.seen.fine } else { &mut lane.seen.refused }) += 1;
         if answer.closes { self.replace(at) } else { self.begin(at) }
     }
@@ -266,6 +299,18 @@ mod tests {
         assert_eq!(of("HTTP/1.1 503 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"), Some((503, true)));
         assert_eq!(of("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n"), None);
         assert_eq!(of("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"), Some((200, false)));
+    }
+
+    #[test]
+    fn what_is_seldom_is_in_a_percentile_and_is_not_usual() {
+        let mut seen = Seen::default();
+        let latency = |tenth: u64| Duration::from_micros(if tenth == 3 { 5_000 } else { 100 });
+        for tenth in 0..10 {
+            (0..100).for_each(|at| seen.note(Duration::from_millis(tenth * 100 + at), latency(tenth)));
+        }
+        assert_eq!([50, 99].map(|percent| seen.percentile_us(percent)), [100.0, 5_000.0]);
+        assert_eq!([50, 99].map(|percent| seen.usual_us(percent)), [100.0, 100.0]);
+        assert_eq!((Seen::default().percentile_us(99), Seen::default().usual_us(99)), (0.0, 0.0));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod in_process;
 mod load;
+mod machine;
 mod noise;
 mod process;
 mod proxy;
@@ -71,6 +72,9 @@ pub(crate) fn run(options: &Edge) -> Result<()> {
     }
     let bed = Bed::new()?;
     cores.generate()?;
+    if options.wants("latency") || options.wants("noise") {
+        machine::measure(&mut report, options, &cores)?;
+    }
     if options.wants("in_process") {
         in_process::measure(&mut report, options, &bed)?;
     }

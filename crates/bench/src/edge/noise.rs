@@ -7,7 +7,6 @@ use anyhow::{Result, ensure};
 use super::load::{Group, Pace, Seen, run};
 use super::process::Cores;
 use super::{Bed, Edge, deploy, read};
-use crate::instances::percentile;
 use crate::measure::median;
 use crate::report::{Figure, Report};
 
@@ -35,27 +34,25 @@ pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &
     let scenes: Vec<Vec<Group>> = std::iter::once(vec![quiet()])
         .chain(DEEDS.map(|deed| vec![quiet(), Group::of("noisy", deed, CONNECTIONS, Pace::Closed)]))
         .collect();
-    let mut samples = vec![(Vec::new(), Vec::new()); scenes.len()];
+    let mut samples = vec![<[Vec<f64>; 3]>::default(); scenes.len()];
     for round in 0..=runs {
-        for (scene, (p50, p99)) in scenes.iter().zip(&mut samples) {
+        for (scene, samples) in scenes.iter().zip(&mut samples) {
             let seen = run(server.address, scene, time)?;
-            let Seen { fine, refused, .. } = seen[0];
+            let Seen { fine, refused, .. } = &seen[0];
             ensure!(
-                refused == 0 && fine > 0,
+                *refused == 0 && *fine > 0,
                 "of the quiet tenant {fine} requests were answered and {refused} refused"
             );
             if round > 0 {
-                p50.push(percentile(seen[0].latencies_ns.clone(), 50) / 1e3);
-                p99.push(percentile(seen[0].latencies_ns.clone(), 99) / 1e3);
+                let values = [seen[0].percentile_us(50), seen[0].percentile_us(99), seen[0].usual_us(99)];
+                samples.iter_mut().zip(values).for_each(|(samples, value)| samples.push(value));
             }
         }
     }
-    for (name, (p50, p99)) in std::iter::once("/alone").chain(DEEDS).zip(samples) {
-        let mut add = |what: &str, value| {
-            report.add(Figure::new(format!("edge/noise{name}/{what}"), Some(value), None, "us", runs));
-        };
-        add("p50", median(p50));
-        add("p99", median(p99));
+    for (name, samples) in std::iter::once("/alone").chain(DEEDS).zip(samples) {
+        for (what, samples) in ["p50", "p99", "p99_usual"].into_iter().zip(samples) {
+            report.add(Figure::new(format!("edge/noise{name}/{what}"), Some(median(samples)), None, "us", runs));
+        }
     }
     Ok(())
 }

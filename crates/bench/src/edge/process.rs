@@ -40,8 +40,8 @@ impl Cores {
         Ok(sched_setaffinity(None, &only(self.generator))?)
     }
 
-    /// Runs something whose children get the servers' core, or all.
-    fn starting<T>(&self, pinned: bool, start: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Runs something on the servers' core, or on any; what it starts stays there.
+    pub(super) fn starting<T>(&self, pinned: bool, start: impl FnOnce() -> Result<T>) -> Result<T> {
         let cores = if pinned { only(self.server) } else { self.all };
         let before = sched_getaffinity(None)?;
         sched_setaffinity(None, &cores)?;

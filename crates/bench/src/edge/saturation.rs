@@ -8,7 +8,6 @@ use super::load::{Group, Pace, Seen, run};
 use super::process::{Cores, Server};
 use super::serve::Kind;
 use super::{Bed, Edge, deploy, read};
-use crate::instances::percentile;
 use crate::measure::median;
 use crate::report::{Figure, Report};
 
@@ -47,8 +46,8 @@ fn saturated(report: &mut Report, options: &Edge, servers: &Servers) -> Result<[
                 let answers = seen.fine as f64;
                 samples[0].push(answers / time.as_secs_f64());
                 samples[1].push(cpu.as_nanos() as f64 / 1e3 / answers);
-                samples[2].push(percentile(seen.latencies_ns.clone(), 50) / 1e3);
-                samples[3].push(percentile(seen.latencies_ns, 99) / 1e3);
+                samples[2].push(seen.percentile_us(50));
+                samples[3].push(seen.percentile_us(99));
             }
         }
     }
@@ -64,18 +63,21 @@ fn saturated(report: &mut Report, options: &Edge, servers: &Servers) -> Result<[
 fn half_load(report: &mut Report, options: &Edge, servers: &Servers, [ours, peer, _]: [f64; 3]) -> Result<()> {
     let (runs, time) = options.pick((7, Duration::from_secs(2)), (2, Duration::from_secs(1)));
     let rates = [ours / 2.0, peer / 2.0, ours / 2.0];
-    let mut samples: [[Vec<f64>; 3]; 3] = Default::default();
+    let mut samples: [[Vec<f64>; 4]; 3] = Default::default();
     for round in 0..=runs {
         for ((server, rate), samples) in servers.0.iter().zip(rates).zip(&mut samples) {
             let group = [Group::of(HOST, PATH, options.connections, Pace::Open(rate))];
             let seen = only(run(server.address, &group, time)?)?;
-            for (samples, percent) in samples.iter_mut().zip([50, 90, 99]).filter(|_| round > 0) {
-                samples.push(percentile(seen.latencies_ns.clone(), percent) / 1e3);
+            if round > 0 {
+                let values =
+                    [seen.percentile_us(50), seen.percentile_us(90), seen.percentile_us(99), seen.usual_us(99)];
+                samples.iter_mut().zip(values).for_each(|(samples, value)| samples.push(value));
             }
         }
     }
     let medians = samples.map(|of_server| of_server.map(median));
-    for (at, name) in ["half_load_p50", "half_load_p90", "half_load_p99"].into_iter().enumerate() {
+    for (at, name) in ["half_load_p50", "half_load_p90", "half_load_p99", "half_load_p99_usual"].into_iter().enumerate()
+    {
         add(report, name, medians.map(|of_server| of_server[at]), "us", runs);
     }
     report.note(&format!("half load is {:.0} requests a second, for the peer {:.0}", rates[0], rates[1]));

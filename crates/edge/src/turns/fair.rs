@@ -282,9 +282,14 @@ mod tests {
     }
 
     impl Bed {
+        /// One turn at a time, however long that takes.
         fn new() -> Bed {
+            Bed::with_patience(Duration::from_secs(3_600))
+        }
+
+        fn with_patience(patience: Duration) -> Bed {
             Bed {
-                turns: Arc::new(Turns::start(1, &Handle::current()).unwrap()),
+                turns: Arc::new(Turns::start_with(1, patience, &Handle::current()).unwrap()),
                 tenant: Arc::new(tenant("a", 1)),
                 usual: Arc::default(),
             }
@@ -292,7 +297,11 @@ mod tests {
 
         /// One of whose programs it is known that they compute for long.
         fn of_long() -> Bed {
-            let bed = Bed::new();
+            Bed::new().and_long()
+        }
+
+        fn and_long(self) -> Bed {
+            let bed = self;
             (0..10).for_each(|_| bed.usual.note(SLICE));
             assert!(bed.usual.is_long(Instant::now()));
             bed
@@ -395,6 +404,29 @@ mod tests {
         let (polls, tried) = (polls.load(Ordering::Relaxed), tried.load(Ordering::Relaxed));
         // Each call asks it once, but for those that come together.
         assert!(polls <= 101 && tried <= 400, "{polls} {tried}");
+        assert!(bed.is_idle());
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turns_while_one_is_stuck_in_its_own() {
+        let bed = Bed::with_patience(Duration::from_millis(1)).and_long();
+        let (go_on, told) = std::sync::mpsc::channel();
+        let stuck = tokio::spawn(bed.guest(poll_fn(move |_| {
+            told.recv().unwrap();
+            Poll::Ready(ended())
+        })));
+        while bed.is_idle() {
+            tokio::task::yield_now().await;
+        }
+        let (other, seen) = bed.toiling(3);
+        assert!(other.await.result.is_ok());
+        assert_eq!(*seen.lock().unwrap(), [true; 3]);
+        go_on.send(()).unwrap();
+        assert!(stuck.await.unwrap().result.is_ok());
+        // And it goes on.
+        let (other, seen) = bed.toiling(100);
+        assert!(other.await.result.is_ok());
+        assert_eq!(*seen.lock().unwrap(), [true; 100]);
         assert!(bed.is_idle());
     }
 

@@ -67,11 +67,18 @@ impl<J> Lines<J> {
 
     /// Who has the next turn: the first in the line of the tenant who has had least.
     pub(super) fn next(&mut self) -> Option<(u64, J)> {
+        // Whoever is not ahead of the others begins where they are, and need not be known.
+        self.lines.retain(|_, line| line.turns > 0 || !line.waiting.is_empty() || line.had > self.clock);
         let waiting = self.lines.values_mut().filter(|line| !line.waiting.is_empty());
         let line = waiting.min_by_key(|line| line.had)?;
         line.turns += 1;
         self.clock = self.clock.max(line.had);
         line.waiting.pop_front()
+    }
+
+    /// Whether anybody waits.
+    pub(super) fn has_more(&self) -> bool {
+        self.lines.values().any(|line| !line.waiting.is_empty())
     }
 
     /// A turn of a tenant's is over, after so long. Whoever needs another at once stands in line again before it is given

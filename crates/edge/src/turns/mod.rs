@@ -12,14 +12,15 @@
 //!                                └──────────────────────── used up ◄─┘
 //! ```
 //!
-//! Turns are had here, on threads of their own. Those on which clients are answered wake up to much shorter work, ask for
-//! short stretches of computing ([`answers_clients`]), and so go first. A program in line needs nobody: that it
+//! Turns are had here, on threads of their own (threads.rs). Those on which clients are answered wake up to much shorter
+//! work, ask for short stretches of computing ([`answers_clients`]), and so go first. A program in line needs nobody: that it
 //! computes does not depend on its client, and what it writes is bounded by its exchange.
 //!
 //! Not here: how long a slice is (the runtime's), and how much a tenant may use altogether (its limits).
 
 mod fair;
 mod lines;
+mod threads;
 
 pub(crate) use self::fair::{Fair, Usual};
 pub(crate) use self::lines::Share;
@@ -37,6 +38,7 @@ use tokio::sync::oneshot;
 
 use self::fair::{Called, LONG};
 use self::lines::Lines;
+use self::threads::{Kind, May, PATIENCE, Progress};
 use crate::guest::{Ending, Guest};
 use crate::site::Tenant;
 
@@ -44,8 +46,6 @@ use crate::site::Tenant;
 const ANSWERING_STRETCH: Duration = Duration::from_micros(100);
 /// For those on which turns are had: the kernel lets those with shorter ones go first.
 const TURN_STRETCH: Duration = Duration::from_micros(400);
-/// Of a processor for which both compete they get a quarter: who is answered slowly asks more seldom.
-const TURN_NICER: u8 = 5;
 
 /// Makes this thread one that answers clients: it has little to do at a time, and is to do it soon.
 pub(crate) fn answers_clients() {
@@ -58,13 +58,16 @@ pub(crate) struct Turns(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
+    /// Told to those threads that go last, and to the steady ones.
+    last: Condvar,
+    steady: Condvar,
 }
 
 struct State {
     lines: Lines<Job>,
     /// Guests that nobody waits for any more: to recycle much memory takes longer than to answer.
     gone: Vec<Guest>,
+    progress: Progress,
     is_over: bool,
 }
 
@@ -99,20 +102,27 @@ impl Turns {
     /// # Errors
     /// If the operating system refuses threads.
     pub(crate) fn start(turns: usize, executor: &Handle) -> io::Result<Turns> {
-        let state = Mutex::new(State { lines: Lines::new(), gone: Vec::new(), is_over: false });
-        let this = Turns(Arc::new(Shared { state, changed: Condvar::new() }));
-        for _ in 0..turns {
+        Turns::start_with(turns, PATIENCE, executor)
+    }
+
+    /// The same; steady threads have turns after so long.
+    fn start_with(turns: usize, patience: Duration, executor: &Handle) -> io::Result<Turns> {
+        let progress = Progress::new(turns, patience);
+        let state = Mutex::new(State { lines: Lines::new(), gone: Vec::new(), progress, is_over: false });
+        let this = Turns(Arc::new(Shared { state, last: Condvar::new(), steady: Condvar::new() }));
+        for kind in (0..turns).flat_map(|number| [Kind::Last(number), Kind::Steady]) {
             let (shared, executor) = (this.0.clone(), executor.clone());
             let run = move || {
                 // As above, where it is refused it is only slower.
-                let _ = set_urgency(TURN_STRETCH, TURN_NICER);
+                let _ = set_urgency(TURN_STRETCH, kind.nicer());
                 let _entered = executor.enter();
-                while let Some(next) = shared.next() {
+                while let Some(next) = shared.next(kind) {
                     // What panics as it is dropped must not take everybody's turns with it.
                     let _ = catch_unwind(AssertUnwindSafe(|| match next {
                         Next::Run(number, job) => job.run(number, &shared),
                         Next::Drop(guest) => drop(guest),
                     }));
+                    shared.lock().progress.ends(kind, Instant::now());
                 }
             };
             std::thread::Builder::new().name("turns".into()).spawn(run)?;
@@ -125,15 +135,15 @@ impl Turns {
         let mut state = self.0.lock();
         let (number, tenant) = (state.lines.number(), job.tenant.clone());
         state.lines.queue(&tenant, number, job);
-        drop(state);
-        self.0.changed.notify_one();
+        self.0.tell(&mut state, Instant::now());
         number
     }
 
     /// Drops a guest that may have much memory.
     fn discard(&self, guest: Guest) {
-        self.0.lock().gone.push(guest);
-        self.0.changed.notify_one();
+        let mut state = self.0.lock();
+        state.gone.push(guest);
+        self.0.tell(&mut state, Instant::now());
     }
 
     /// Whoever stands in line goes away; `None` if it has its turn just now, or is back.
@@ -145,7 +155,8 @@ impl Turns {
 impl Drop for Turns {
     fn drop(&mut self) {
         self.0.lock().is_over = true;
-        self.0.changed.notify_all();
+        self.0.last.notify_all();
+        self.0.steady.notify_all();
     }
 }
 
@@ -155,19 +166,60 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the next who has a turn; none if there will be no more.
-    fn next(&self) -> Option<Next> {
+    /// Tells whoever is to see to it that there is something to do.
+    fn tell(&self, state: &mut State, now: Instant) {
+        let told = state.progress.ask(now);
+        if told.last {
+            self.last.notify_one();
+        }
+        if told.steady {
+            self.steady.notify_one();
+        }
+    }
+
+    /// Waits for the next who has a turn on a thread of this kind; none if there will be no more.
+    fn next(&self, kind: Kind) -> Option<Next> {
+        let told = if kind == Kind::Steady { &self.steady } else { &self.last };
         let mut state = self.lock();
         while !state.is_over {
-            if let Some(guest) = state.gone.pop() {
-                return Some(Next::Drop(guest));
-            }
-            if let Some((number, job)) = state.lines.next() {
-                return Some(Next::Run(number, job));
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let patience = match state.progress.may(kind, now) {
+                May::Wait(patience) => {
+                    // Whoever has had a turn here goes on elsewhere.
+                    if state.has_more() {
+                        self.tell(&mut state, now);
+                    }
+                    patience
+                }
+                May::HaveTurns => {
+                    if let Some(next) = state.take() {
+                        state.progress.begins(kind, now);
+                        if state.has_more() {
+                            self.tell(&mut state, now);
+                        }
+                        return Some(next);
+                    }
+                    None
+                }
+            };
+            state = match patience {
+                Some(patience) => told.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0,
+                None => told.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
         None
+    }
+}
+
+impl State {
+    /// What there is to do next.
+    fn take(&mut self) -> Option<Next> {
+        let gone = self.gone.pop().map(Next::Drop);
+        gone.or_else(|| self.lines.next().map(|(number, job)| Next::Run(number, job)))
+    }
+
+    fn has_more(&self) -> bool {
+        !self.gone.is_empty() || self.lines.has_more()
     }
 }
 
