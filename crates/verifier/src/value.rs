@@ -129,8 +129,9 @@ pub(crate) struct Cell {
     pub(crate) id: u32,
 }
 
-/// Where bounds stop when they keep growing.
-const STEPS: [u64; 7] = [1, 0xff, 0xffff, 0x7fff_ffff, 0xffff_ffff, 1 << 36, u64::MAX];
+/// Where bounds stop when they keep growing: few places, since at each everything in a loop is looked at once more. What
+/// is to be bounded by less is bounded where it is used, whatever a loop has made of it.
+const STEPS: [u64; 3] = [0xffff_ffff, 1 << 36, u64::MAX];
 /// The furthest a pointer may be from where it started: beyond every memory and guard.
 const REACH_MAX: i64 = 1 << 40;
 
@@ -408,7 +409,7 @@ mod tests {
             changes += usize::from(next != value);
             value = next;
         }
-        assert!(changes < 10, "{changes}");
+        assert_eq!(changes, 1);
     }
 
     #[test]
@@ -473,10 +474,10 @@ mod tests {
         assert_eq!(join(ptr(16, 48, 7, 5), ptr(16, 40, 7, 4)), Value::Ptr(ptr(16, 48, 7, 4)));
         assert_eq!(join(ptr(16, 48, 7, 5), ptr(16, 48, 7, 4)), Value::Ptr(ptr(16, 48, 7, 4)));
         assert_eq!(join(ptr(16, 48, 7, 5), ptr(16, 48, 8, 5)), Value::Ptr(ptr(16, 48, 0, 5)));
-        assert_eq!(join(ptr(16, 48, 7, 5), ptr(0, 200, 7, 5)), Value::Ptr(ptr(0, 255, 0, 0)));
+        assert_eq!(join(ptr(16, 48, 7, 5), ptr(0, 200, 7, 5)), Value::Ptr(ptr(0, 0xffff_ffff, 0, 0)));
         assert_eq!(join(ptr(0, 48, 7, 5), ptr(16, 40, 7, 5)), Value::Ptr(ptr(0, 48, 0, 0)));
-        assert_eq!(join(ptr(-8, -8, 0, 5), ptr(-8, 24, 0, 5)), Value::Ptr(ptr(-8, 255, 0, 5)));
-        assert_eq!(join(ptr(-8, -4, 0, 2), ptr(-8, -2, 0, 2)), Value::Ptr(ptr(-8, 1, 0, 2)));
+        assert_eq!(join(ptr(-8, -8, 0, 5), ptr(-8, 24, 0, 5)), Value::Ptr(ptr(-8, 0xffff_ffff, 0, 5)));
+        assert_eq!(join(ptr(-8, -4, 0, 2), ptr(-8, -2, 0, 2)), Value::Ptr(ptr(-8, 0xffff_ffff, 0, 2)));
         assert_eq!(join(ptr(-8, 24, 0, 5), ptr(0, 24, 0, 5)), Value::SECRET);
     }
 

@@ -80,6 +80,7 @@
     lea r11, [.table]
     mov ecx, 0x400000
 .round:
+    and r10d, 1
     cmp rax, 0x400000
     movsxd r8, dword [r11 + r10*4]
     lea r8, [r8 + r11]

@@ -126,6 +126,7 @@
     mov r8, [rdi + rax + entries]
     mov r12, [rdi + rax + entries + 16]
     lea r11, [.table]
+    and r10d, 1
     movsxd rcx, dword [r11 + r10*4]
     add rcx, r11
     jmp rcx
