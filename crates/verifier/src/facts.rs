@@ -11,6 +11,9 @@ use selvedge_contract::{Contract, MemoryLayout};
 
 use crate::convention::{Convention, bytes};
 
+/// Functions are looked for within so many bytes of text: a few of them.
+const PAGE_BYTES: usize = 4096;
+
 /// What is known of a memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Memory {
@@ -41,6 +44,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) traps: TrapTable<'a>,
     pub(crate) counts: TextCounts,
     pub(crate) records: Vec<FunctionRecord>,
+    /// For each page of text, and one more, how many functions start before it.
+    pub(crate) pages: Vec<usize>,
     pub(crate) conventions: Vec<Convention>,
     /// A type by its signature id.
     pub(crate) signatures: HashMap<u64, u32>,
@@ -62,13 +67,16 @@ impl<'a> Facts<'a> {
         let types: HashMap<&FuncType, u32> = contract.types.iter().zip(0..).collect();
         let undeclared = contract.types.len() as u32;
         let type_of = |ty| types.get(ty).copied().unwrap_or(undeclared);
+        let records: Vec<_> = index.functions(artifact).iter().collect();
+        let text = &artifact[index.text()];
         Facts {
             contract,
             layout: &index.layout,
-            text: &artifact[index.text()],
+            text,
             traps: index.traps(artifact),
             counts: TextCounts::of(contract),
-            records: index.functions(artifact).iter().collect(),
+            pages: pages(&records, text.len()),
+            records,
             conventions: contract.types.iter().map(Convention::of).collect(),
             signatures: contract.types.iter().map(FuncType::signature_id).zip(0..).collect(),
             imports: contract.imported_functions().map(type_of).collect(),
@@ -82,7 +90,10 @@ impl<'a> Facts<'a> {
 
     /// The function that starts at this offset in text.
     pub(crate) fn function_at(&self, offset: u32) -> Option<usize> {
-        self.records.binary_search_by_key(&offset, |record| record.text_offset).ok()
+        let page = offset as usize / PAGE_BYTES;
+        let (from, to) = (*self.pages.get(page)?, *self.pages.get(page + 1)?);
+        let found = self.records[from..to].binary_search_by_key(&offset, |record| record.text_offset).ok()?;
+        Some(from + found)
     }
 
     /// The convention of a guest function.
@@ -123,6 +134,11 @@ impl<'a> Facts<'a> {
     pub(crate) fn imported_global(&self, import: u32) -> Option<(u8, bool)> {
         self.imported_globals.get(import as usize).map(|ty| (bytes(ty.value), ty.mutable))
     }
+}
+
+fn pages(records: &[FunctionRecord], text_bytes: usize) -> Vec<usize> {
+    let before = |page| records.partition_point(|record| (record.text_offset as usize) < page * PAGE_BYTES);
+    (0..=text_bytes / PAGE_BYTES + 1).map(before).collect()
 }
 
 fn memories(contract: &Contract) -> Vec<Memory> {

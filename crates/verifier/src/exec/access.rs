@@ -322,7 +322,6 @@ fn pointer(to: Region) -> Value {
     Value::Ptr(Ptr::exact(to, 0))
 }
 
-/// The only field of a table's definition that every code may read.
 /// Reading the size in a definition, and nothing else of it.
 fn size_field(at: u32, field: i32, size: usize) -> Checked {
     if i64::from(at) == i64::from(field) && matches!(size, 4 | 8) { Ok(()) } else { undeclared() }

@@ -17,18 +17,12 @@ macro_rules! list {
 }
 
 list! {
-    Shape::Move =>
-        Movups Movupd Movdqu Vmovups Vmovupd Vmovdqu;
-    Shape::MoveAligned =>
-        Movaps Movapd Movdqa Vmovaps Vmovapd Vmovdqa;
-    Shape::MoveLow(4) =>
-        Movss Vmovss;
-    Shape::MoveLow(8) =>
-        Movsd Vmovsd;
-    Shape::MoveExtend(4) =>
-        Movd Vmovd;
-    Shape::MoveExtend(8) =>
-        Movq Vmovq;
+    Shape::Move => Movups Movupd Movdqu Vmovups Vmovupd Vmovdqu;
+    Shape::MoveAligned => Movaps Movapd Movdqa Vmovaps Vmovapd Vmovdqa;
+    Shape::MoveLow(4) => Movss Vmovss;
+    Shape::MoveLow(8) => Movsd Vmovsd;
+    Shape::MoveExtend(4) => Movd Vmovd;
+    Shape::MoveExtend(8) => Movq Vmovq;
     Shape::Bitwise =>
         Andps Andpd Orps Orpd Xorps Xorpd Andnps Andnpd Pand Por Pxor Pandn Vandps Vandpd Vorps Vorpd Vxorps
         Vxorpd Vandnps Vandnpd Vpand Vpor Vpxor Vpandn;
@@ -66,66 +60,36 @@ list! {
         Addsd Divsd Maxsd Minsd Mulsd Subsd Cmpsd Vaddsd Vdivsd Vmaxsd Vminsd Vmulsd Vsubsd Vcmpsd Vfmadd132sd
         Vfmadd213sd Vfmadd231sd Vfmsub132sd Vfmsub213sd Vfmsub231sd Vfnmadd132sd Vfnmadd213sd Vfnmadd231sd
         Vfnmsub132sd Vfnmsub213sd Vfnmsub231sd;
-    Shape::Scalar(4, false) =>
-        Sqrtss Roundss Rcpss Rsqrtss Vsqrtss Vroundss Vrcpss Vrsqrtss;
-    Shape::Scalar(8, false) =>
-        Sqrtsd Roundsd Vsqrtsd Vroundsd;
-    Shape::Convert(4, 8) =>
-        Cvtss2sd Vcvtss2sd;
-    Shape::Convert(8, 4) =>
-        Cvtsd2ss Vcvtsd2ss;
-    Shape::ToGeneral(4) =>
-        Cvttss2si Cvtss2si Vcvttss2si Vcvtss2si;
-    Shape::ToGeneral(8) =>
-        Cvttsd2si Cvtsd2si Vcvttsd2si Vcvtsd2si;
-    Shape::Flags(4) =>
-        Ucomiss Vucomiss;
-    Shape::Flags(8) =>
-        Ucomisd Vucomisd;
-    Shape::Flags(16) =>
-        Ptest Vptest;
-    Shape::Spread(8) =>
-        Movddup Vmovddup Vpbroadcastq;
-    Shape::Spread(1) =>
-        Vpbroadcastb;
-    Shape::Spread(2) =>
-        Vpbroadcastw;
-    Shape::Spread(4) =>
-        Vpbroadcastd Vbroadcastss;
-    Shape::Convert(0, 4) =>
-        Cvtsi2ss Vcvtsi2ss;
-    Shape::Convert(0, 8) =>
-        Cvtsi2sd Vcvtsi2sd;
-    Shape::Shuffle(false) =>
-        Pshufd Vpshufd;
-    Shape::Shuffle(true) =>
-        Shufps Vshufps;
-    Shape::ShuffleLow =>
-        Pshuflw Vpshuflw;
-    Shape::ShuffleBytes =>
-        Pshufb Vpshufb;
-    Shape::High =>
-        Movlhps Vmovlhps Movhps Vmovhps;
-    Shape::InsertSingle =>
-        Insertps Vinsertps;
-    Shape::Insert(1) =>
-        Pinsrb Vpinsrb;
-    Shape::Insert(2) =>
-        Pinsrw Vpinsrw;
-    Shape::Insert(4) =>
-        Pinsrd Vpinsrd;
-    Shape::Insert(8) =>
-        Pinsrq Vpinsrq;
-    Shape::Extract(1) =>
-        Pextrb Vpextrb;
-    Shape::Extract(2) =>
-        Pextrw Vpextrw;
-    Shape::Extract(4) =>
-        Pextrd Vpextrd Extractps Vextractps;
-    Shape::Extract(8) =>
-        Pextrq Vpextrq;
-    Shape::Extract(16) =>
-        Pmovmskb Movmskps Movmskpd Vpmovmskb Vmovmskps Vmovmskpd;
+    Shape::Scalar(4, false) => Sqrtss Roundss Rcpss Rsqrtss Vsqrtss Vroundss Vrcpss Vrsqrtss;
+    Shape::Scalar(8, false) => Sqrtsd Roundsd Vsqrtsd Vroundsd;
+    Shape::Convert(4, 8) => Cvtss2sd Vcvtss2sd;
+    Shape::Convert(8, 4) => Cvtsd2ss Vcvtsd2ss;
+    Shape::ToGeneral(4) => Cvttss2si Cvtss2si Vcvttss2si Vcvtss2si;
+    Shape::ToGeneral(8) => Cvttsd2si Cvtsd2si Vcvttsd2si Vcvtsd2si;
+    Shape::Flags(4) => Ucomiss Vucomiss;
+    Shape::Flags(8) => Ucomisd Vucomisd;
+    Shape::Flags(16) => Ptest Vptest;
+    Shape::Spread(8) => Movddup Vmovddup Vpbroadcastq;
+    Shape::Spread(1) => Vpbroadcastb;
+    Shape::Spread(2) => Vpbroadcastw;
+    Shape::Spread(4) => Vpbroadcastd Vbroadcastss;
+    Shape::Convert(0, 4) => Cvtsi2ss Vcvtsi2ss;
+    Shape::Convert(0, 8) => Cvtsi2sd Vcvtsi2sd;
+    Shape::Shuffle(false) => Pshufd Vpshufd;
+    Shape::Shuffle(true) => Shufps Vshufps;
+    Shape::ShuffleLow => Pshuflw Vpshuflw;
+    Shape::ShuffleBytes => Pshufb Vpshufb;
+    Shape::High => Movlhps Vmovlhps Movhps Vmovhps;
+    Shape::InsertSingle => Insertps Vinsertps;
+    Shape::Insert(1) => Pinsrb Vpinsrb;
+    Shape::Insert(2) => Pinsrw Vpinsrw;
+    Shape::Insert(4) => Pinsrd Vpinsrd;
+    Shape::Insert(8) => Pinsrq Vpinsrq;
+    Shape::Extract(1) => Pextrb Vpextrb;
+    Shape::Extract(2) => Pextrw Vpextrw;
+    Shape::Extract(4) => Pextrd Vpextrd Extractps Vextractps;
+    Shape::Extract(8) => Pextrq Vpextrq;
+    Shape::Extract(16) => Pmovmskb Movmskps Movmskpd Vpmovmskb Vmovmskps Vmovmskpd;
 }
 
 /// Whether an instruction may have an AVX-512 encoding: those that Cranelift takes where there is no older one.

@@ -47,10 +47,46 @@ pub(crate) fn vector_register(register: Register) -> Option<usize> {
     (Register::XMM0..=Register::XMM15).contains(&register).then(|| register as usize - Register::XMM0 as usize)
 }
 
+/// The contract declares what the processor must be able to do.
+pub(crate) fn features(instruction: &Instruction, declared: CpuFeatures) -> Checked {
+    for feature in instruction.cpuid_features() {
+        let needed = match feature {
+            CpuidFeature::INTEL8086
+            | CpuidFeature::INTEL186
+            | CpuidFeature::INTEL286
+            | CpuidFeature::INTEL386
+            | CpuidFeature::INTEL486
+            | CpuidFeature::X64
+            | CpuidFeature::CMOV
+            | CpuidFeature::SSE
+            | CpuidFeature::SSE2 => continue,
+            CpuidFeature::SSE3 => CpuFeatures::SSE3,
+            CpuidFeature::SSSE3 => CpuFeatures::SSSE3,
+            CpuidFeature::SSE4_1 => CpuFeatures::SSE41,
+            CpuidFeature::SSE4_2 => CpuFeatures::SSE42,
+            CpuidFeature::POPCNT => CpuFeatures::POPCNT,
+            CpuidFeature::LZCNT => CpuFeatures::LZCNT,
+            CpuidFeature::BMI1 => CpuFeatures::BMI1,
+            CpuidFeature::BMI2 => CpuFeatures::BMI2,
+            CpuidFeature::AVX => CpuFeatures::AVX,
+            CpuidFeature::AVX2 => CpuFeatures::AVX2,
+            CpuidFeature::FMA => CpuFeatures::FMA,
+            CpuidFeature::AVX512F => CpuFeatures::AVX512F,
+            CpuidFeature::AVX512VL => CpuFeatures::AVX512VL,
+            CpuidFeature::AVX512DQ => CpuFeatures::AVX512DQ,
+            CpuidFeature::AVX512_BITALG => CpuFeatures::AVX512BITALG,
+            CpuidFeature::AVX512_VBMI => CpuFeatures::AVX512VBMI,
+            _ => return Err(Violation::new(Rule::Instruction, format!("it belongs to {feature:?}"))),
+        };
+        let problem = "the contract does not declare the processor feature it needs";
+        ensure(declared.contains(needed), Rule::Instruction, problem)?;
+    }
+    Ok(())
+}
+
 impl Exec<'_, '_> {
     /// Executes it; says whether control may go on after it.
     pub(crate) fn step(&mut self) -> Checked<bool> {
-        self.features()?;
         match self.insn.mnemonic() {
             Mnemonic::Ud2 => self.ud2(),
             // The host goes on behind it when the meter is refilled, with everything as it was.
@@ -62,43 +98,6 @@ impl Exec<'_, '_> {
             _ if self.general()? => Ok(true),
             _ => self.vector().map(|()| true),
         }
-    }
-
-    /// The contract declares what the processor must be able to do.
-    fn features(&self) -> Checked {
-        for feature in self.insn.cpuid_features() {
-            let needed = match feature {
-                CpuidFeature::INTEL8086
-                | CpuidFeature::INTEL186
-                | CpuidFeature::INTEL286
-                | CpuidFeature::INTEL386
-                | CpuidFeature::INTEL486
-                | CpuidFeature::X64
-                | CpuidFeature::CMOV
-                | CpuidFeature::SSE
-                | CpuidFeature::SSE2 => continue,
-                CpuidFeature::SSE3 => CpuFeatures::SSE3,
-                CpuidFeature::SSSE3 => CpuFeatures::SSSE3,
-                CpuidFeature::SSE4_1 => CpuFeatures::SSE41,
-                CpuidFeature::SSE4_2 => CpuFeatures::SSE42,
-                CpuidFeature::POPCNT => CpuFeatures::POPCNT,
-                CpuidFeature::LZCNT => CpuFeatures::LZCNT,
-                CpuidFeature::BMI1 => CpuFeatures::BMI1,
-                CpuidFeature::BMI2 => CpuFeatures::BMI2,
-                CpuidFeature::AVX => CpuFeatures::AVX,
-                CpuidFeature::AVX2 => CpuFeatures::AVX2,
-                CpuidFeature::FMA => CpuFeatures::FMA,
-                CpuidFeature::AVX512F => CpuFeatures::AVX512F,
-                CpuidFeature::AVX512VL => CpuFeatures::AVX512VL,
-                CpuidFeature::AVX512DQ => CpuFeatures::AVX512DQ,
-                CpuidFeature::AVX512_BITALG => CpuFeatures::AVX512BITALG,
-                CpuidFeature::AVX512_VBMI => CpuFeatures::AVX512VBMI,
-                _ => return Err(Violation::new(Rule::Instruction, format!("it belongs to {feature:?}"))),
-            };
-            let declared = self.walk.facts.contract.cpu.contains(needed);
-            ensure(declared, Rule::Instruction, "the contract does not declare the processor feature it needs")?;
-        }
-        Ok(())
     }
 
     fn ud2(&mut self) -> Checked<bool> {

@@ -4,7 +4,7 @@
 use selvedge_contract::artifact::{ArtifactIndex, FunctionRecord};
 use selvedge_contract::trap::TrapCode;
 
-use super::{HashMap, TrapEntry, Walk};
+use super::{HashMap, TrapEntry, Walk, unknown};
 use crate::exec::Exec;
 use crate::facts::Facts;
 use crate::report::{Checked, Violation};
@@ -97,7 +97,7 @@ fn place(nth: usize) -> i64 {
 }
 
 fn execute(facts: &Facts<'_>, record: FunctionRecord, before: &Knowledge, at: &mut u32) -> Checked<State> {
-    let mut walk = Walk::new(facts, 0, record, HashMap::new())?;
+    let mut walk = Walk::new(facts, 0, record, HashMap::new(), unknown)?;
     // Whatever may fault is a division.
     let entry = |at| TrapEntry { at, code: Some(TrapCode::IntegerDivisionByZero), used: false };
     walk.traps = (0..record.text_len).map(entry).collect();

@@ -1,7 +1,7 @@
 //! A small assembler: one instruction in Intel's syntax to bytes, for 64-bit code.
 //!
-//! Of all encodings of a mnemonic that fit the operands, the shortest is taken. Branches have 32-bit distances.
-//! AVX-512 encodings are those of `evex.mnemonic`. Numbers may be names: `[rdi + stack_limit]`, `lea rax, [@bad_call]`.
+//! Of all encodings of a mnemonic that fit the operands, the shortest is taken. Branches have 32-bit distances, those of
+//! `short.mnemonic` 8-bit ones. AVX-512 encodings are those of `evex.mnemonic`. Numbers may be names: `[rdi + stack_limit]`, `lea rax, [@bad_call]`.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -54,9 +54,10 @@ fn codes() -> &'static HashMap<String, Vec<Code>> {
         let mut codes: HashMap<String, Vec<Code>> = HashMap::new();
         for code in Code::values() {
             let name = format!("{code:?}");
-            let odd = name.contains("rel8") || name.contains("_16") || name.contains("ST");
+            let odd = name.contains("_16") || name.contains("ST");
             if code.mnemonic() != Mnemonic::INVALID && !odd {
-                let set = if name.starts_with("EVEX") { "evex." } else { "" };
+                let short = if name.contains("rel8") { "short." } else { "" };
+                let set = if name.starts_with("EVEX") { "evex." } else { short };
                 let mnemonic = format!("{set}{:?}", code.mnemonic()).to_lowercase();
                 codes.entry(mnemonic).or_default().push(code);
             }

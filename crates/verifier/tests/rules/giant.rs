@@ -81,14 +81,30 @@ impl Giant {
         }
     }
 
+    /// Goes where one of so many entries leads; where the distance to the table is to be.
+    fn jump_by_table(&mut self, entries: usize) -> usize {
+        self.emit(&[0x89, 0xf0]); // mov eax, esi
+        self.number(&[0xb9], entries - 1); // mov ecx, LAST
+        self.number(&[0x3d], entries - 1); // cmp eax, LAST
+        self.emit(&[0x0f, 0x42, 0xc8]); // cmovb ecx, eax
+        let lea = self.forward(&[0x48, 0x8d, 0x05]); // lea rax, [.table]
+        self.emit(&[0x48, 0x63, 0x14, 0x88]); // movsxd rdx, [rax + 4*rcx]
+        self.emit(&[0x48, 0x01, 0xc2]); // add rdx, rax
+        self.emit(&[0xff, 0xe2]); // jmp rdx
+        lea
+    }
+
     /// `mov eax, esi; ret`
     fn ret(&mut self) {
         self.emit(&[0x89, 0xf0, 0xc3]);
     }
 
+    fn subject(self) -> Subject {
+        Subject::of_code(Code { bytes: self.code, traps: self.traps }).expect("the artifact is written")
+    }
+
     fn refusal(self) -> Option<Refusal> {
-        let subject = Subject::of_code(Code { bytes: self.code, traps: self.traps }).expect("the artifact is written");
-        subject.refusals().pop()
+        self.subject().refusals().pop()
     }
 
     fn must_be_proved(self) {
@@ -226,14 +242,7 @@ fn tables(jumps: usize, entries: usize) -> Giant {
     let mut leas = Vec::new();
     for _ in 0..jumps {
         let skip = giant.forward(&[0x0f, 0x84]); // je .skip
-        giant.emit(&[0x89, 0xf0]); // mov eax, esi
-        giant.number(&[0xb9], entries - 1); // mov ecx, LAST
-        giant.number(&[0x3d], entries - 1); // cmp eax, LAST
-        giant.emit(&[0x0f, 0x42, 0xc8]); // cmovb ecx, eax
-        leas.push(giant.forward(&[0x48, 0x8d, 0x05])); // lea rax, [.table]
-        giant.emit(&[0x48, 0x63, 0x14, 0x88]); // movsxd rdx, [rax + 4*rcx]
-        giant.emit(&[0x48, 0x01, 0xc2]); // add rdx, rax
-        giant.emit(&[0xff, 0xe2]); // jmp rdx
+        leas.push(giant.jump_by_table(entries));
         giant.land(skip);
         skips.push(skip);
     }
@@ -258,15 +267,57 @@ fn many_jumps_by_one_giant_table() {
 
 #[test]
 fn places_in_straight_code_that_are_found_from_the_last_on() {
+    const PLACES: usize = 30_000;
     let mut giant = Giant::default();
-    giant.test();
     let start = giant.at();
-    (0..30_000).for_each(|_| giant.emit(&[0x90]));
-    for nth in (0..30_000).rev() {
-        giant.je_back(start + nth);
+    (0..PLACES).for_each(|_| giant.emit(&[0x90]));
+    let lea = giant.jump_by_table(PLACES);
+    giant.land(lea);
+    let table = giant.at();
+    for nth in (0..PLACES).rev() {
+        giant.number(&[], (start + nth).wrapping_sub(table));
     }
-    giant.ret();
     giant.must_be_refused(TOO_LONG);
+}
+
+/// Looks at straight code, then a loop that goes back like this: at how many instructions in all?
+fn straight_code_before_a_loop(back: impl Fn(&mut Giant, usize)) -> u64 {
+    let mut giant = Giant::default();
+    (0..10_000).for_each(|_| giant.emit(&[0x90]));
+    let again = giant.at();
+    giant.emit(&[0x83, 0xee, 0x01]); // sub esi, 1
+    back(&mut giant, again);
+    giant.ret();
+    giant.subject().steps().expect("it is proved")
+}
+
+#[test]
+fn what_a_loop_counts_is_followed_for_one_round() {
+    let mut giant = Giant::default();
+    giant.emit(&[0x31, 0xc0]); // xor eax, eax
+    let again = giant.at();
+    (0..10_000).for_each(|_| giant.emit(&[0x90]));
+    giant.emit(&[0x83, 0xc0, 0x01]); // add eax, 1
+    giant.emit(&[0x39, 0xf0]); // cmp eax, esi
+    giant.je_back(again);
+    giant.ret();
+    let steps = giant.subject().steps().expect("it is proved");
+    assert!((20_000..21_000).contains(&steps), "{steps}");
+}
+
+#[test]
+fn what_leads_to_a_loop_is_looked_at_once() {
+    let steps = straight_code_before_a_loop(Giant::je_back);
+    assert!(steps < 11_000, "{steps}");
+    let steps = straight_code_before_a_loop(|giant, again| {
+        giant.emit(&[0x74, 2, 0xeb, 5]); // je .on; jmp .over
+        let distance = again.wrapping_sub(giant.at() + 5);
+        giant.number(&[0xe9], distance); // .on: jmp .again; .over:
+    });
+    assert!(steps < 11_000, "{steps}");
+    // A short one is only found there.
+    let steps = straight_code_before_a_loop(|giant, _| giant.emit(&[0x74, 0xfb]));
+    assert!(steps > 20_000, "{steps}");
 }
 
 #[test]

@@ -16,13 +16,18 @@
 
 use crate::assemble::{Symbols, assemble};
 
+/// Bytes that a short branch reaches back, less those of its own.
+const SHORT_BYTES: i64 = 120;
+
 /// One case of a file.
 #[derive(Debug)]
 pub(crate) struct Case {
-    pub(crate) title: String,
+    title: String,
     pub(crate) line: usize,
     headers: Vec<(String, String)>,
     body: Vec<(usize, String)>,
+    /// Whether branches back are short where they can be.
+    short: bool,
 }
 
 /// A function's bytes, and the traps in it.
@@ -40,7 +45,8 @@ impl Case {
         for (nth, line) in text.lines().enumerate() {
             let line = line.split(" ;").next().unwrap_or_default().trim();
             if let Some(title) = line.strip_prefix("# ") {
-                cases.push(Case { title: title.into(), line: nth + 1, headers: Vec::new(), body: Vec::new() });
+                let (headers, body) = (Vec::new(), Vec::new());
+                cases.push(Case { title: title.into(), line: nth + 1, headers, body, short: false });
                 continue;
             }
             if line.is_empty() {
@@ -54,6 +60,11 @@ impl Case {
             }
         }
         Ok(cases)
+    }
+
+    /// The same with branches back that are short where they can be: the verifier does not look for those beforehand.
+    pub(crate) fn with_branches(self, short: bool) -> Case {
+        Case { short, ..self }
     }
 
     /// What a header says.
@@ -71,24 +82,36 @@ impl Case {
             }
         }
         // Lengths do not depend on where labels are, so the second time they are right.
-        emit(&lines, start, &mut symbols)?;
-        emit(&lines, start, &mut symbols)
+        emit(&lines, start, &mut symbols, self.short)?;
+        emit(&lines, start, &mut symbols, self.short)
     }
 }
 
-fn emit(lines: &[(usize, String)], start: u32, symbols: &mut Symbols) -> Result<Code, String> {
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}{}", self.title, if self.short { ", with short branches" } else { "" })
+    }
+}
+
+fn emit(lines: &[(usize, String)], start: u32, symbols: &mut Symbols, short: bool) -> Result<Code, String> {
     let mut code = Code::default();
+    let mut behind: Vec<&str> = Vec::new();
     for (nth, line) in lines {
         let at = start + code.bytes.len() as u32;
         if let Some(label) = line.strip_suffix(':') {
             symbols.insert(label.into(), at.into());
+            behind.push(label);
             continue;
         }
         let (text, trap) = line.split_once('!').map_or((line.as_str(), None), |(text, trap)| (text, Some(trap)));
         if let Some(trap) = trap {
             code.traps.push((at - start, trap.trim().into()));
         }
-        let bytes = assemble(text.trim(), at.into(), symbols).map_err(|e| format!("line {nth}: `{line}`: {e}"))?;
+        let near = |label: &&str| behind.contains(label) && i64::from(at) - symbols[*label] < SHORT_BYTES;
+        let target = text.trim().split_once(' ').filter(|_| short && text.trim().starts_with('j'));
+        let prefix = if target.is_some_and(|(_, label)| near(&label)) { "short." } else { "" };
+        let bytes = assemble(&format!("{prefix}{}", text.trim()), at.into(), symbols)
+            .map_err(|e| format!("line {nth}: `{line}`: {e}"))?;
         code.bytes.extend(bytes);
     }
     Ok(code)

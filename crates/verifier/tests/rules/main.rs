@@ -34,12 +34,16 @@ fn directories() -> Vec<(Rule, PathBuf)> {
 /// Runs a file's cases; returns how many there are, and what is wrong.
 fn check(path: &Path, judge: impl Fn(&Case, Option<&Refusal>) -> Result<(), String>) -> (usize, Vec<String>) {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let cases = Case::all(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut cases = Vec::new();
+    for short in [false, true] {
+        let all = Case::all(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        cases.extend(all.into_iter().map(|case| case.with_branches(short)));
+    }
     let wrong = cases.iter().filter_map(|case| {
         let subject = Subject::new(case);
         let refusals = subject.as_ref().map_err(Clone::clone).map(Subject::refusals);
         let result = refusals.and_then(|refusals| judge(case, refusals.first()));
-        result.err().map(|problem| format!("{}:{}: {}: {problem}", path.display(), case.line, case.title))
+        result.err().map(|problem| format!("{}:{}: {case}: {problem}", path.display(), case.line))
     });
     (cases.len(), wrong.collect())
 }

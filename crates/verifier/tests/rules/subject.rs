@@ -51,6 +51,11 @@ impl Subject {
         Ok(Subject { artifact, index })
     }
 
+    /// How many instructions the verifier looked at, to prove it.
+    pub(crate) fn steps(&self) -> Option<u64> {
+        verify(&self.artifact, &self.index, NonZeroUsize::MIN).ok().map(|proof| proof.counts.steps)
+    }
+
     /// What the verifier says of it.
     pub(crate) fn refusals(&self) -> Vec<Refusal> {
         verify(&self.artifact, &self.index, NonZeroUsize::MIN).map_or_else(|report| report.refusals, |_| Vec::new())

@@ -179,3 +179,21 @@
     ret
 .deep:
     ud2                             ! stack
+
+# an entry that is read before and after a place to which only a jump leads that nothing leads to
+    .enter 24
+    and esi, 0x1e0
+    mov r9, [rdi + rsi + entries + 8]
+    mov r8, [rdi + rsi + entries]
+.between:
+    mov rdx, [rdi + rsi + entries + 16]
+    mov r11, unary_id
+    lea rcx, [@bad_call]
+    cmp r9, r11
+    cmove rcx, r8
+    test rdx, rdx
+    cmovne rdi, rdx
+    call rcx
+    .leave 24
+    jmp .between
+    bytes cc
