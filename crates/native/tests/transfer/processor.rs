@@ -2,7 +2,7 @@
 
 use std::arch::global_asm;
 use std::mem::offset_of;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 /// The registers of a processor, and the six status flags among its flags.
@@ -21,6 +21,8 @@ static REGISTERS: AtomicUsize = AtomicUsize::new(0);
 static STACK: AtomicUsize = AtomicUsize::new(0);
 static CODE: AtomicUsize = AtomicUsize::new(0);
 static SCRATCH: AtomicUsize = AtomicUsize::new(0);
+/// The signal that came last.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 global_asm!(
@@ -122,12 +124,17 @@ impl Processor {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = leave as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO;
-            assert_eq!(libc::sigaction(libc::SIGFPE, &action, std::ptr::null_mut()), 0);
+            for signal in [libc::SIGFPE, libc::SIGILL] {
+                assert_eq!(libc::sigaction(signal, &action, std::ptr::null_mut()), 0);
+            }
         }
         Processor { page: page.cast(), _alone: alone }
     }
 
     /// Runs code.
+    ///
+    /// # Panics
+    /// If the processor does not know an instruction.
     ///
     /// # Safety
     /// It runs off its own end, leaves alone all memory but what lies around the stack pointer and may be written
@@ -143,6 +150,8 @@ impl Processor {
             registers.faulted = 0;
             selvedge_test_run(registers, self.page as usize);
         }
+        let known = registers.faulted == 0 || SIGNAL.load(Ordering::Relaxed) != libc::SIGILL;
+        assert!(known, "the processor has no such instruction: {code:x?}");
         CODE.store(0, Ordering::Relaxed);
     }
 }
@@ -154,8 +163,9 @@ impl Drop for Processor {
     }
 }
 
-/// A division has faulted: ends the code.
-extern "C" fn leave(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+/// A division has faulted, or there is no such instruction: ends the code.
+extern "C" fn leave(signal: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    SIGNAL.store(signal, Ordering::Relaxed);
     // SAFETY: the kernel passes the interrupted registers.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
     context.uc_mcontext.gregs[libc::REG_RIP as usize] = selvedge_test_faulted as *const () as i64;
