@@ -244,20 +244,20 @@ pub(crate) fn address(artifact: &[u8], export: &str) -> Result<u64> {
 }
 
 /// Pages of memory that differ after a call.
-pub(crate) fn written_pages(artifact: &[u8], call: Call) -> Result<u64> {
+pub(crate) fn changed_pages(artifact: &[u8], call: Call) -> Result<u64> {
     let (mut store, instance) = alone(artifact)?;
     let memory = instance.get_memory(&store, "memory").context("it exports its memory")?;
     let before = memory.data(&store).to_vec();
     make_call(&mut store, instance, Some(call))?;
     let pages = |bytes| <[u8]>::chunks(bytes, HOST_PAGE_BYTES as usize);
-    let written = pages(&before).zip(pages(memory.data(&store))).filter(|(before, after)| before != after);
-    Ok(written.count() as u64)
+    let changed = pages(&before).zip(pages(memory.data(&store))).filter(|(before, after)| before != after);
+    Ok(changed.count() as u64)
 }
 
-/// Pages that a pooled instance keeps after a call, its stack's among them.
-pub(crate) fn touched_pages(artifact: &[u8], call: Call) -> Result<u64> {
+/// Pages that a pooled instance keeps after a call: those it wrote, its stack's among them.
+pub(crate) fn kept_pages(artifact: &[u8], call: Call) -> Result<u64> {
     let pooled = pool_of(artifact, Some(call))?;
-    // Until all that are touched are known, and not only those that are written.
+    // Until slots are marked.
     (0..1_000).try_for_each(|_| pooled.cycle(true))?;
     Ok(pooled.pool.resident_bytes() / HOST_PAGE_BYTES)
 }

@@ -37,6 +37,7 @@ pub mod jail;
 mod left;
 mod pages;
 mod pool;
+mod read_only;
 mod region;
 mod registers;
 mod scan;

@@ -5,6 +5,8 @@
 //! it stays hot. So a slot that does the same for each request faults no more after the first few, makes no
 //! system calls, and is reset by copying its hot pages back.
 //!
+//! Where a memory image is mapped, a cold page can be read, and only writing makes it hot ([`crate::read_only`]).
+//!
 //! Opening is atomic to other threads that read: behind the marker the page is what it must be, zero or the
 //! file's. Where the kernel has no guard markers (before Linux 6.15), and in a slot with more hot pages than are
 //! worth copying, nothing is tracked. Recycling then asks the kernel which pages were written ([`crate::scan`]),
@@ -16,11 +18,13 @@
 //! What is hot stays so, though it may be touched no more. So now and then a slot begins anew.
 
 use std::ffi::c_void;
+use std::mem;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use selvedge_contract::limits::HOST_PAGE_BYTES;
 
+use crate::read_only::{self, ReadOnly};
 use crate::scan;
 
 /// `MADV_GUARD_INSTALL`, `MADV_GUARD_REMOVE` (Linux 6.13; 6.15 for file mappings).
@@ -46,6 +50,8 @@ pub(crate) struct Pages {
     stack: Range<u64>,
     /// Memory 0 at its initial size.
     memory: Range<u64>,
+    /// Where memory 0 is mapped from the image, if it is.
+    image: Option<Box<ReadOnly>>,
     /// Hot pages.
     hot: Bits,
     /// How many written pages the last scan left resident.
@@ -87,19 +93,28 @@ impl Bits {
 
 impl Pages {
     /// The pages of a slot that is to be recycled in the `best` way, or the next best; `profile` says which are hot. The
-    /// ranges are whole pages, the stack below the memory; they are mapped readable and writable, and not marked.
-    pub(crate) fn new(stack: Range<u64>, memory: Range<u64>, profile: &[u64], best: Recycling) -> Pages {
+    /// ranges are whole pages, the stack below the memory; they are mapped readable and writable, and not marked. `image`
+    /// is where the memory is mapped from a file. `None` if the kernel refuses what it must do.
+    pub(crate) fn new(
+        [stack, memory]: [Range<u64>; 2],
+        image: Box<[Range<u64>]>,
+        profile: &[u64],
+        best: Recycling,
+    ) -> Option<Pages> {
         let count = (memory.end.max(stack.end) - stack.start) / HOST_PAGE_BYTES;
         let hot = Bits::new(count.div_ceil(64) as usize, profile);
         let way = AtomicU8::new(next_best(best) as u8);
-        let pages = Pages { stack, memory, hot, way, kept: AtomicU32::new(0), uses_left: AtomicU32::new(0) };
+        let image = (!image.is_empty()).then(|| Box::new(ReadOnly::new(image)));
+        let (kept, uses_left) = (AtomicU32::new(0), AtomicU32::new(0));
+        let pages = Pages { stack, memory, image, hot, kept, way, uses_left };
         if best == Recycling::Track {
             match pages.way() {
                 Recycling::Scan => pages.scan_for_now(),
-                _ => pages.track(),
+                _ if !pages.track() => return None,
+                _ => {}
             }
         }
-        pages
+        Some(pages)
     }
 
     /// The kernel is asked until it is worth to track pages.
@@ -118,35 +133,46 @@ impl Pages {
     }
 
     /// Opens everything and takes nothing for hot, as in a new slot, where the kernel can be asked what is written.
-    /// Whoever says so discards all pages.
-    pub(crate) fn begin_anew(&self) {
+    /// Whoever says so discards all pages. Says whether the slot can be used.
+    pub(crate) fn begin_anew(&self) -> bool {
         if !scan::works() {
-            return;
+            return true;
         }
-        self.untrack(Recycling::Scan);
+        let open = self.untrack(Recycling::Scan);
         self.set_kept(0);
         self.hot.words().iter().for_each(|word| word.store(0, Ordering::Relaxed));
         self.scan_for_now();
+        open
     }
 
     /// Marks all pages cold that are not hot, and tracks from now on, if the kernel can. All must be as they were at
-    /// first: what is behind a mark is.
-    pub(crate) fn track(&self) {
-        if self.mark() {
+    /// first: what is behind a mark is. Says whether the slot can be used.
+    pub(crate) fn track(&self) -> bool {
+        let marked = self.mark();
+        if marked {
             self.way.store(Recycling::Track as u8, Ordering::Relaxed);
             self.uses_left.store(USES_TRACKED, Ordering::Relaxed);
-        } else {
-            self.untrack(Recycling::Scan);
         }
+        marked || self.untrack(Recycling::Scan)
     }
 
     /// Marks what lies between the hot pages.
     fn mark(&self) -> bool {
+        self.image.iter().for_each(|image| image.begin(self.hot_runs().count()));
         self.ranges().into_iter().all(|range| {
             let mut cold = range.start;
             let mut hot = self.hot_runs().filter(|run| range.contains(&run.start));
-            hot.all(|run| guard(std::mem::replace(&mut cold, run.end)..run.start)) && guard(cold..range.end)
+            hot.all(|run| self.mark_cold(mem::replace(&mut cold, run.end)..run.start))
+                && self.mark_cold(cold..range.end)
         })
+    }
+
+    /// Marks cold pages, or seals them where they are the image's.
+    fn mark_cold(&self, range: Range<u64>) -> bool {
+        let (mut rest, end) = (range.start, range.end);
+        let mut sealed = self.image.iter().flat_map(|image| image.within(range.clone()));
+        sealed.all(|part| guard(mem::replace(&mut rest, part.end)..part.start) && read_only::seal(part))
+            && guard(rest..end)
     }
 
     /// How its recycling learns what to reset.
@@ -169,20 +195,29 @@ impl Pages {
         if !self.tracked() || !(self.stack.contains(&page) || self.memory.contains(&page)) {
             return false;
         }
-        let opened = unguard(page..page + HOST_PAGE_BYTES);
+        let sealed = self.image.as_deref().filter(|image| image.has(page));
+        let opened = sealed.map_or_else(|| unguard(page..page + HOST_PAGE_BYTES), |image| image.unseal(page));
         if opened {
             self.set_hot(page);
         }
-        opened
+        if opened || sealed.is_none() {
+            return opened;
+        }
+        // All can be in one mapping again, until they are marked by what is known then.
+        let open = self.untrack(Recycling::Scan);
+        self.scan_for_now();
+        open
     }
 
-    /// Opens everything: nothing is tracked from now on, and recycling does the next best.
-    pub(crate) fn untrack(&self, best: Recycling) {
+    /// Opens everything: nothing is tracked from now on, and recycling does the next best. Says whether all pages can be
+    /// written. Async-signal-safe where pages were tracked.
+    pub(crate) fn untrack(&self, best: Recycling) -> bool {
         self.way.store(next_best(best) as u8, Ordering::Relaxed);
         self.uses_left.store(0, Ordering::Relaxed);
         // Where markers are unknown to the kernel there are none to remove.
         unguard(self.stack.clone());
         unguard(self.memory.clone());
+        self.image.iter().all(|image| image.end())
     }
 
     /// Notes a page as hot that is open.
@@ -316,7 +351,8 @@ mod tests {
             assert_eq!(libc::mprotect(base as *mut c_void, bytes, libc::PROT_READ | libc::PROT_WRITE), 0);
         }
         // Between stack and memory is what is never marked.
-        let pages = Pages::new(page(0)..page(stack), page(stack + 1)..page(count), &[1 << 3], Recycling::Track);
+        let ranges = [page(0)..page(stack), page(stack + 1)..page(count)];
+        let pages = Pages::new(ranges, Box::default(), &[1 << 3], Recycling::Track).unwrap();
         if !scan::works() {
             return println!("this kernel cannot scan");
         }

@@ -91,7 +91,9 @@ impl Slot {
         }
         let mut slot = Slot::set_up(code, stack_bytes, space)?;
         let memory = slot.context..slot.context + slot.initial_bytes(0);
-        let pages = Box::new(Pages::new(slot.stack().start..slot.stack_top(), memory, profile, slot.recycling()));
+        let ranges = [slot.stack().start..slot.stack_top(), memory];
+        let pages = Pages::new(ranges, slot.mapped_image(), profile, slot.recycling()).map(Box::new);
+        let pages = pages.ok_or(refused("open memory"))?;
         slot.space.show(&pages);
         slot.pages = Some(pages);
         slot.fill_image()?;
@@ -185,6 +187,15 @@ impl Slot {
             mapped => mapped?,
         }
         Ok(())
+    }
+
+    /// Where memory 0 is mapped from the image.
+    fn mapped_image(&self) -> Box<[Range<u64>]> {
+        if self.image_is_copied {
+            return Box::default();
+        }
+        let runs = self.code.index().contract.image.iter().filter(|run| run.memory == 0);
+        runs.map(|run| self.page(run.page)..self.page(run.page + run.pages)).collect()
     }
 
     /// Copies the image into memories that were set up, unless it is mapped there.
@@ -392,7 +403,9 @@ impl Slot {
     /// Stops tracking pages: recycling does the next best from now on.
     pub(crate) fn untrack(&self) -> Result<(), NativeError> {
         let Some(pages) = self.pages() else { return Err(NativeError::NotPooled) };
-        pages.untrack(self.recycling().min(Recycling::Scan));
+        if !pages.untrack(self.recycling().min(Recycling::Scan)) {
+            return Err(refused("open memory"));
+        }
         // What is resident now is more than it may keep.
         self.discard_all(pages)
     }
@@ -450,7 +463,9 @@ impl Slot {
     fn recycle_hot(&self, pages: &Pages) -> Result<(), NativeError> {
         pages.hot_pages().for_each(|page| self.reset_page(pages, page));
         if pages.changes_way() {
-            pages.begin_anew();
+            if !pages.begin_anew() {
+                return Err(refused("open memory"));
+            }
             self.discard_all(pages)?;
         }
         Ok(())
@@ -460,10 +475,8 @@ impl Slot {
     fn recycle_by_scan(&self, pages: &Pages) -> Result<(), NativeError> {
         let keep = self.space.limits().map_or(0, |limits| limits.resident_pages_max);
         let all_are_hot = self.reset_written(pages, keep)?;
-        if pages.changes_way() && all_are_hot && pages.hot_pages().count() as u64 <= keep {
-            pages.track();
-        }
-        Ok(())
+        let is_time = pages.changes_way() && all_are_hot && pages.hot_pages().count() as u64 <= keep;
+        if is_time && !pages.track() { Err(refused("open memory")) } else { Ok(()) }
     }
 
     /// Resets the pages that the kernel says were written, and notes them as hot; those beyond `keep` pages it gives back.

@@ -99,9 +99,8 @@ impl Func {
     pub fn typed<P: WasmParams, R: WasmResults>(&self, store: &impl AsContext) -> Result<TypedFunc<P, R>, CallError> {
         let context = store.as_context();
         let expected = self.type_in(context.core())?;
-        let found = func_type::<P, R>();
-        if *expected != found {
-            return Err(type_mismatch(expected, found));
+        if expected.params[..] != *P::TYPES || expected.results[..] != *R::TYPES {
+            return Err(type_mismatch(expected, func_type::<P, R>()));
         }
         let callable = self.callable(context.core())?;
         Ok(TypedFunc { func: *self, callable, marker: PhantomData })

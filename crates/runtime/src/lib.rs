@@ -84,7 +84,7 @@ pub use linker::{InstancePre, Linker};
 pub use matching::{Found, ImportProblem, LinkError};
 pub use memory::Memory;
 pub use module::{Module, Source, Terms};
-pub use pool::{Pool, PoolLimits, touch};
+pub use pool::{Pool, PoolLimits, touch, touch_mut};
 pub use refill::UsedUp;
 pub use scheduler::{Scheduler, SchedulerLimits, Tenant};
 pub use selvedge_contract::trap::TrapCode;

@@ -15,7 +15,7 @@
 //!
 //! Memory of a pooled instance that nothing has touched yet is protected, and opened when it is touched, by
 //! the guest or by Rust code. A *system call* that is given such memory fails with `EFAULT`: touch each page
-//! first ([`touch`]).
+//! first ([`touch`], [`touch_mut`]).
 //!
 //! The stack is protected likewise: a handler of the embedder's for a signal that may come while a guest runs has to
 //! be installed with `SA_ONSTACK`, or the kernel finds no room for its frame and ends the process.
@@ -24,6 +24,7 @@ mod idle;
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -533,14 +534,23 @@ impl HandOn for Core {
     }
 }
 
-/// Touches every page of memory that a system call is about to read or write: in a pooled instance it may be
-/// protected until it is touched, and the kernel does not open it by itself.
+/// Touches every page of memory that a system call is about to read: in a pooled instance it may be protected until it is
+/// touched, and the kernel does not open it by itself. What a system call is about to write needs [`touch_mut`].
 #[inline]
 pub fn touch(memory: &[u8]) {
     let last = memory.last();
     for byte in memory.iter().step_by(HOST_PAGE_BYTES as usize).chain(last) {
-        std::hint::black_box(*byte);
+        black_box(*byte);
     }
+}
+
+/// As [`touch`], of memory that a system call is about to write: some can be read, but not written until it is touched so.
+/// Nothing changes.
+#[inline]
+pub fn touch_mut(memory: &mut [u8]) {
+    let again = |byte: &mut u8| *byte = black_box(*byte);
+    memory.last_mut().into_iter().for_each(again);
+    memory.iter_mut().step_by(HOST_PAGE_BYTES as usize).for_each(again);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 
-use selvedge_runtime::{GuestPtr, GuestValue, touch};
+use selvedge_runtime::{GuestPtr, GuestValue, touch, touch_mut};
 
 use crate::errno::{Answer, Errno};
 use crate::limits::{BOUNCE_BYTES_MAX, IOVECS_MAX, PATH_BYTES_MAX};
@@ -120,7 +120,7 @@ pub(crate) fn scatter<E>(
     let mut slices = Vec::with_capacity(buffers.len());
     for range in buffers {
         let (buffer, after) = rest[range.start - at..].split_at_mut(range.len());
-        touch(buffer);
+        touch_mut(buffer);
         slices.push(IoSliceMut::new(buffer));
         (rest, at) = (after, range.end);
     }

@@ -1,7 +1,7 @@
 //! Random bytes: the kernel's, or from a seed.
 
 use rustix::rand::{GetRandomFlags, getrandom};
-use selvedge_runtime::{GuestPtr, touch};
+use selvedge_runtime::{GuestPtr, touch_mut};
 
 use crate::Wasi;
 use crate::errno::{Answer, Errno};
@@ -32,7 +32,7 @@ impl Randomness {
 }
 
 fn fill_from_kernel(mut chunk: &mut [u8]) -> Answer {
-    touch(chunk);
+    touch_mut(chunk);
     while !chunk.is_empty() {
         match getrandom(&mut *chunk, GetRandomFlags::empty()) {
             Ok(done) => chunk = &mut chunk[done..],
