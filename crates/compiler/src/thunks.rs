@@ -14,6 +14,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use selvedge_contract::abi::VALUE_BYTES;
 use selvedge_contract::artifact::TextFunction;
+use selvedge_contract::limits::STACK_UNCHECKED_BYTES_MAX;
 use selvedge_contract::trap;
 use selvedge_contract::types::{FuncType, ValType};
 use selvedge_contract::vmctx::{header, import_function};
@@ -99,7 +100,8 @@ pub(crate) fn limit_stack(func: &mut Function) {
     func.stack_limit = Some(func.create_global_value(limit));
 }
 
-/// Takes no stack of its own: a chain of re-exported imports is as deep as the shortest.
+/// Takes no stack of its own, if its values are few: a chain of re-exported imports is as deep as the shortest. Where
+/// there are many, all are moved aside first.
 fn import_thunk(
     module: &Module,
     import: u32,
@@ -107,7 +109,11 @@ fn import_thunk(
     func: &mut Function,
     memory: &mut FunctionBuilderContext,
 ) {
-    func.signature = signature::guest(module.function_type(import));
+    let ty = module.function_type(import);
+    func.signature = signature::guest(ty);
+    if ty.params.len() * VALUE_BYTES > STACK_UNCHECKED_BYTES_MAX / 2 {
+        limit_stack(func);
+    }
     let (mut builder, mut params) = begin(func, memory);
     let slot = module.layout.import_function(import);
     let code = builder.ins().load(types::I64, FIXED_FIELD, params[0], slot + import_function::CODE);

@@ -111,6 +111,24 @@ fn what_the_compiler_wrote_is_proved() {
     }
 }
 
+/// The thunk of an import that takes a thousand values took eight kilobytes of stack and did not ask whether they were
+/// there: it could not be proved, and where it was trusted it reached below the stack.
+#[test]
+fn whatever_takes_and_returns_many_values_is_proved() {
+    let counts = [1, 6, 8, 14, 24, 31, 32, 33, 48, 64, 65, 200, 1000];
+    let lists = ["i64", "f32", "v128"].into_iter().flat_map(|ty| counts.map(|count| vec![ty; count].join(" ")));
+    let import = |(nth, list)| {
+        format!(r#"(import "" "{nth}" (func (param {list})))(import "" "r{nth}" (func (result {list})))"#)
+    };
+    let module = format!("(module {})", (0..).zip(lists).map(import).collect::<String>());
+    for memory in [MemoryLayout::Guarded, MemoryLayout::Dense] {
+        let options = Options { memory, ..Options::default() };
+        let artifact = compile(module.as_bytes(), &options, &()).expect("it compiles");
+        let index = ArtifactIndex::read(&artifact).expect("it is an artifact");
+        verify(&artifact, &index, NonZeroUsize::MIN).unwrap_or_else(|report| panic!("{report}"));
+    }
+}
+
 /// The first refusals, in order and with their names, however many threads looked for them.
 #[test]
 fn many_refusals_are_cut_in_order() {
