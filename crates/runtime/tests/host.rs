@@ -188,6 +188,28 @@ fn recursion_through_the_host_is_bounded() {
     next.typed_func::<(), ()>(&store, "f").unwrap().call(&mut store, ()).unwrap();
 }
 
+/// What passes a thousand vectors on moves sixteen kilobytes aside. It did so without asking whether they were there:
+/// at some depths a guest that called an import through a table ended the process.
+#[test]
+fn an_import_that_takes_many_values_can_be_called_through_a_table_at_any_depth() {
+    let (list, values) = (["v128"; 1000].join(" "), "(v128.const i64x2 1 2)".repeat(1000));
+    let wat = format!(
+        r#"(module (type $long (func (param {list}))) (import "host" "h" (func $h (type $long)))
+        (table 1 funcref) (elem (i32.const 0) func $h)
+        (func $call {values} (call_indirect (type $long) (i32.const 0)))
+        (func $f (export "f") (param i32) (if (local.get 0)
+            (then (call $f (i32.sub (local.get 0) (i32.const 1))))
+            (else (call $call)))))"#
+    );
+    let mut linker = Linker::<()>::new();
+    linker.func_new("host", "h", FuncType::new([ValType::V128; 1000], []), |_, _, _| Ok(()));
+    let mut store = Store::new((), Limits { stack_bytes: 96 << 10, ..Limits::default() }).unwrap();
+    let f = linker.instantiate(&mut store, &load(wat)).unwrap().typed_func::<i32, ()>(&store, "f").unwrap();
+    let ends: Vec<_> = (0..6000).map(|depth| f.call(&mut store, depth).map_err(|error| error.trap_code())).collect();
+    let deep = ends.iter().position(Result::is_err).unwrap();
+    assert!(deep > 0 && ends[deep..].iter().all(|end| *end == Err(Some(TrapCode::StackOverflow))));
+}
+
 #[test]
 fn after_a_stack_overflow_the_next_instance_runs() {
     let wat = r#"(module (func $f (export "f") (param i32) (result i32)
