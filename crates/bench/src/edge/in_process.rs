@@ -22,7 +22,8 @@ use super::{Bed, Edge, deploy_to, read};
 use crate::measure::{Sampler, interleaved, thread_cpu};
 use crate::report::{Figure, Report};
 
-const HOST: &str = "loop";
+/// Sites: of the program that the other figures are of, and of one that does as little as can be.
+const HOSTS: [&str; 2] = ["loop", "least"];
 const PATH: &str = "/some/page";
 
 pub(super) fn measure(report: &mut Report, options: &Edge, bed: &Bed) -> Result<()> {
@@ -31,11 +32,19 @@ pub(super) fn measure(report: &mut Report, options: &Edge, bed: &Bed) -> Result<
     let config = bed.config("loop", "")?;
     let compiler = CompileCommand::new(std::env::current_exe()?, ["edge-compile"]);
     let server = runtime.block_on(selvedge_edge::start(Config::read(&config)?, Arc::new(compiler)))?;
-    deploy_to(server.admin(), None, HOST, read(&bed.hello)?)?;
-    let ours = || per_request_us(&runtime, requests, |stream| server.serve_stream(stream, peer()));
-    let native = || per_request_us(&runtime, requests, |stream| serve::native_connection(TokioIo::new(stream)));
-    let medians = interleaved(&mut [Box::new(ours) as Sampler<'_>, Box::new(native)], runs)?;
-    report.add(Figure::new("edge/in_process/cpu".into(), Some(medians[0]), None, "us", runs).with_native(medians[1]));
+    for (host, program) in HOSTS.into_iter().zip([&bed.hello, &bed.least]) {
+        deploy_to(server.admin(), None, host, read(program)?)?;
+    }
+    let ours = |host| per_request_us(&runtime, (host, requests), |stream| server.serve_stream(stream, peer()));
+    let ours = &ours;
+    let native = |stream| serve::native_connection(TokioIo::new(stream));
+    let native = || per_request_us(&runtime, (HOSTS[0], requests), native);
+    let [usual, least] = HOSTS.map(|host| move || ours(host));
+    let medians = interleaved(&mut [Box::new(usual) as Sampler<'_>, Box::new(least), Box::new(native)], runs)?;
+    for (name, ours) in ["cpu", "cpu_of_least"].into_iter().zip(&medians) {
+        let figure = Figure::new(format!("edge/in_process/{name}"), Some(*ours), None, "us", runs);
+        report.add(figure.with_native(medians[2]));
+    }
     Ok(())
 }
 
@@ -44,9 +53,13 @@ fn peer() -> SocketAddr {
 }
 
 /// CPU time of this thread for each request, in microseconds.
-fn per_request_us<F: Future>(runtime: &Runtime, requests: u64, serve: impl Fn(Again) -> F) -> Result<f64> {
+fn per_request_us<F: Future>(
+    runtime: &Runtime,
+    (host, requests): (&str, u64),
+    serve: impl Fn(Again) -> F,
+) -> Result<f64> {
     let answered = Answered::default();
-    let stream = Again { request: request(HOST, PATH), left: requests, asked: false, answered: answered.clone() };
+    let stream = Again { request: request(host, PATH), left: requests, asked: false, answered: answered.clone() };
     let (took, ()) = thread_cpu(|| {
         runtime.block_on(turning(serve(stream)));
         Ok(())

@@ -273,17 +273,40 @@ pub(super) fn answer(came: &[u8]) -> Result<Option<Answer>> {
     let head = std::str::from_utf8(&came[..end]).context("a head is text")?;
     let (line, fields) = head.split_once("\r\n").context("a head has fields")?;
     let status = line.get(9..12).and_then(|digits| digits.parse().ok()).context("a head has a status")?;
-    let field = |name: &str| {
-        let named = |line: &&str| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name);
-        fields.split("\r\n").find(named).map(|line| line[name.len()..].trim_start_matches(':').trim())
-    };
     let body = &came[end + 4..];
-    let complete = match field("content-length") {
+    let complete = match field(fields, "content-length") {
         Some(length) => body.len() >= length.parse()?,
-        None if field("transfer-encoding").is_some() => body.ends_with(b"0\r\n\r\n"),
+        None if field(fields, "transfer-encoding").is_some() => body.ends_with(b"0\r\n\r\n"),
         None => bail!("an answer of unknown length: {head}"),
     };
-    Ok(complete.then(|| Answer { status, closes: field("connection") == Some("close") }))
+    Ok(complete.then(|| Answer { status, closes: field(fields, "connection") == Some("close") }))
+}
+
+/// A field of a head, by its name in small letters.
+fn field<'h>(fields: &'h str, name: &str) -> Option<&'h str> {
+    let named = |line: &&str| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name);
+    fields.split("\r\n").find(named).map(|line| line[name.len()..].trim_start_matches(':').trim())
+}
+
+/// What an answer says: its first line, how it says how long it is, its type, its body.
+pub(super) type Said = [String; 4];
+
+/// Asks once.
+pub(super) fn ask(address: SocketAddr, request: &[u8]) -> Result<Said> {
+    let mut stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
+    stream.write_all(request)?;
+    let mut came = Vec::new();
+    let mut piece = [0; 16 << 10];
+    while answer(&came)?.is_none() {
+        let count = stream.read(&mut piece)?;
+        ensure!(count > 0, "{address} closed the connection after {} bytes of an answer", came.len());
+        came.extend_from_slice(&piece[..count]);
+    }
+    let text = String::from_utf8(came).context("an answer is text")?;
+    let (head, body) = text.split_once("\r\n\r\n").context("an answer has a head")?;
+    let (line, fields) = head.split_once("\r\n").context("a head has fields")?;
+    let field = |name: &str| format!("{name}: {}", field(fields, name).unwrap_or("none"));
+    Ok([line.to_string(), field("content-length"), field("content-type"), body.to_string()])
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! take turns, so that a disturbance of the machine meets all. Requests and answers are the same bytes but for what an
 //! id makes different; a C program answers, in a fresh instance for each request.
 
+mod command;
 mod in_process;
 mod load;
 mod machine;
@@ -41,6 +42,9 @@ pub(crate) struct Edge {
     /// Measure only this: in_process, saturated and latency (together), sites, noise, soak; may be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// The command wasmtime: its verb `serve` is measured, too, beside the peer's library in a server like ours.
+    #[arg(long, value_name = "PATH")]
+    wasmtime: Option<PathBuf>,
     /// Requests and connections of the soak, which is measured only by its name.
     #[arg(long, value_name = "N")]
     operations: Option<u64>,
@@ -99,6 +103,7 @@ pub(crate) fn run(options: &Edge) -> Result<()> {
 struct Bed {
     place: tempfile::TempDir,
     hello: PathBuf,
+    least: PathBuf,
     noisy: PathBuf,
     soak: PathBuf,
     proxy: PathBuf,
@@ -115,6 +120,7 @@ impl Bed {
         Ok(Bed {
             place,
             hello: program("edge/hello")?,
+            least: program("edge/least")?,
             noisy: program("edge/noisy")?,
             soak: program("edge/soak")?,
             proxy,

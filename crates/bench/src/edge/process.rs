@@ -1,13 +1,13 @@
 //! Servers as processes of their own, each on one core, and what the kernel says of them.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -69,7 +69,8 @@ pub(crate) struct Held {
 /// A server that runs. It ends when this is dropped.
 pub(crate) struct Server {
     child: Child,
-    talk: Mutex<Talk>,
+    /// With one of this command's own.
+    talk: Option<Mutex<Talk>>,
     pub(crate) address: SocketAddr,
     /// Of our own.
     pub(crate) admin: Option<SocketAddr>,
@@ -98,8 +99,26 @@ impl Server {
         let mut addresses = line.split_whitespace().map(str::parse);
         let said = || format!("the server {kind:?} did not start: it said {line:?}");
         let address = addresses.next().and_then(Result::ok).with_context(said)?;
-        let talk = Mutex::new(Talk { stdin, stdout });
+        let talk = Some(Mutex::new(Talk { stdin, stdout }));
         Ok(Server { child, talk, address, admin: addresses.next().and_then(Result::ok) })
+    }
+
+    /// Starts somebody else's server on the servers' core; the first line of its stderr ends with its URL.
+    pub(crate) fn start_other(cores: &Cores, mut command: Command) -> Result<Server> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let shown = format!("{command:?}");
+        let mut child = cores.starting(true, || command.spawn().with_context(|| format!("cannot start {shown}")))?;
+        let mut stderr = BufReader::new(child.stderr.take().context("it is piped")?);
+        let mut line = String::new();
+        stderr.read_line(&mut line)?;
+        let url = line.trim_end().rsplit_once("http://").map(|(_, rest)| rest.trim_end_matches('/'));
+        let Some(address) = url.and_then(|address| address.parse().ok()) else {
+            stderr.read_to_string(&mut line)?;
+            bail!("{shown} did not serve: it said {line}");
+        };
+        // What it complains of later is seen, and never fills the pipe.
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::stderr()));
+        Ok(Server { child, talk: None, address, admin: None })
     }
 
     /// Ends it at once, whatever it does.
@@ -118,7 +137,8 @@ impl Server {
 
     /// How many tasks it has.
     fn tasks(&self) -> Result<u64> {
-        let mut talk = self.talk.lock().expect("nobody panics holding it");
+        let talk = self.talk.as_ref().context("it is not asked anything")?;
+        let mut talk = talk.lock().expect("nobody panics holding it");
         writeln!(talk.stdin, "tasks")?;
         let mut line = String::new();
         talk.stdout.read_line(&mut line)?;

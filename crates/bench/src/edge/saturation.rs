@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::load::{Group, Pace, Seen, run};
+use super::load::{Group, Pace, Said, Seen, ask, request, run};
 use super::process::{Cores, Server};
 use super::serve::Kind;
-use super::{Bed, Edge, deploy, read};
+use super::{Bed, Edge, command, deploy, read};
 use crate::measure::median;
 use crate::report::{Figure, Report};
 
@@ -15,29 +15,55 @@ use crate::report::{Figure, Report};
 const HOST: &str = "hello";
 const PATH: &str = "/some/page";
 
-/// Ours, the peer's, and the native one: the columns of the table.
-struct Servers([Server; 3]);
+/// What is measured of a server that is asked as much as it can answer.
+const SATURATED: [(&str, &str); 4] =
+    [("requests", "1/s"), ("cpu", "us"), ("saturated_p50", "us"), ("saturated_p99", "us")];
 
 pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &Bed) -> Result<()> {
     let ours = bed.ours(cores, true, "saturated", "")?;
     deploy(&ours, None, HOST, read(&bed.hello)?)?;
     let peer = Server::start(cores, true, Kind::Peer, Some(bed.proxy.clone()))?;
     let native = Server::start(cores, true, Kind::Native, None)?;
-    let servers = Servers([ours, peer, native]);
-    let rates = saturated(report, options, &servers)?;
+    let commands = command::start(report, options.wasmtime.as_deref(), cores, &bed.proxy)?;
+    let columns = [&ours, &peer, &native];
+    let servers: Vec<&Server> = columns.into_iter().chain(commands.iter().map(|(_, server)| server)).collect();
+    ensure_same_answers(&servers)?;
+    let medians = saturated(options, &servers)?;
+    let runs = rounds(options);
+    for (at, (name, unit)) in SATURATED.into_iter().enumerate() {
+        add(report, name, [0, 1, 2].map(|server: usize| medians[server][at]), unit, runs);
+        for ((command, _), medians_of_command) in commands.iter().zip(&medians[columns.len()..]) {
+            let (name, native) = (format!("edge/{command}/{name}"), medians[2][at]);
+            let figure = Figure::new(name, Some(medians[0][at]), Some(medians_of_command[at]), unit, runs);
+            report.add(figure.with_native(native));
+        }
+    }
     if options.wants("latency") {
-        half_load(report, options, &servers, rates)?;
+        half_load(report, options, columns, [medians[0][0], medians[1][0]])?;
     }
     Ok(())
 }
 
-/// Requests a second and CPU time for each; returns the rates.
-fn saturated(report: &mut Report, options: &Edge, servers: &Servers) -> Result<[f64; 3]> {
-    let (runs, time) = options.pick((5, Duration::from_secs(3)), (2, Duration::from_secs(1)));
+/// All say the same, or a comparison means nothing.
+fn ensure_same_answers(servers: &[&Server]) -> Result<()> {
+    let said: Result<Vec<Said>> = servers.iter().map(|server| ask(server.address, &request(HOST, PATH))).collect();
+    let said = said?;
+    let other = said.iter().find(|other| **other != said[0]);
+    ensure!(other.is_none(), "one server says {:?}, another {other:?}", said[0]);
+    Ok(())
+}
+
+fn rounds(options: &Edge) -> usize {
+    options.pick(5, 2)
+}
+
+/// What is measured, of each server.
+fn saturated(options: &Edge, servers: &[&Server]) -> Result<Vec<[f64; 4]>> {
+    let time = options.pick(Duration::from_secs(3), Duration::from_secs(1));
     let group = [Group::of(HOST, PATH, options.connections, Pace::Closed)];
-    let mut samples: [[Vec<f64>; 4]; 3] = Default::default();
-    for round in 0..=runs {
-        for (server, samples) in servers.0.iter().zip(&mut samples) {
+    let mut samples: Vec<[Vec<f64>; 4]> = servers.iter().map(|_| Default::default()).collect();
+    for round in 0..=rounds(options) {
+        for (server, samples) in servers.iter().zip(&mut samples) {
             let cpu = server.cpu_time()?;
             let seen = only(run(server.address, &group, time)?)?;
             let cpu = server.cpu_time()? - cpu;
@@ -51,21 +77,16 @@ fn saturated(report: &mut Report, options: &Edge, servers: &Servers) -> Result<[
             }
         }
     }
-    let medians = samples.map(|of_server| of_server.map(median));
-    let names = [("requests", "1/s"), ("cpu", "us"), ("saturated_p50", "us"), ("saturated_p99", "us")];
-    for (at, (name, unit)) in names.into_iter().enumerate() {
-        add(report, name, medians.map(|of_server| of_server[at]), unit, runs);
-    }
-    Ok(medians.map(|of_server| of_server[0]))
+    Ok(samples.into_iter().map(|of_server| of_server.map(median)).collect())
 }
 
 /// Latencies at half of our saturated rate, ours and native; the peer's at half of its own.
-fn half_load(report: &mut Report, options: &Edge, servers: &Servers, [ours, peer, _]: [f64; 3]) -> Result<()> {
+fn half_load(report: &mut Report, options: &Edge, servers: [&Server; 3], [ours, peer]: [f64; 2]) -> Result<()> {
     let (runs, time) = options.pick((7, Duration::from_secs(2)), (2, Duration::from_secs(1)));
     let rates = [ours / 2.0, peer / 2.0, ours / 2.0];
     let mut samples: [[Vec<f64>; 4]; 3] = Default::default();
     for round in 0..=runs {
-        for ((server, rate), samples) in servers.0.iter().zip(rates).zip(&mut samples) {
+        for ((server, rate), samples) in servers.iter().zip(rates).zip(&mut samples) {
             let group = [Group::of(HOST, PATH, options.connections, Pace::Open(rate))];
             let seen = only(run(server.address, &group, time)?)?;
             if round > 0 {
