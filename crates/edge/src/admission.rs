@@ -54,7 +54,8 @@ impl Gate {
             let instance = self.instances.clone().acquire_owned().await;
             (instance, slots.clone().acquire_owned().await)
         };
-        match tokio::time::timeout(QUEUE_WAIT_MAX, both).await {
+        // In a box: whoever is admitted at once has no room for it.
+        match Box::pin(tokio::time::timeout(QUEUE_WAIT_MAX, both)).await {
             Ok((Ok(instance), Ok(slot))) => Ok(Admission { _instance: instance, _slot: slot }),
             Ok(_) => Err(Refusal::Draining),
             Err(_) => Err(Refusal::Overloaded),

@@ -18,6 +18,7 @@ pub use crate::logs::{Entry, Event};
 pub use crate::metrics::Counted;
 pub use crate::name::{Host, Name, NameError, Prefix};
 pub use crate::payload::Payload;
+pub use crate::request_id::RequestId;
 pub use crate::server::Health;
 pub use crate::store::{BundleRecord, BundleSummary, Canary, SiteRecord, VersionRecord};
 

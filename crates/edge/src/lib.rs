@@ -49,6 +49,7 @@ mod policy;
 mod prepared;
 mod rate;
 mod refusal;
+mod request_id;
 mod respond;
 mod route;
 pub mod schema;

@@ -19,6 +19,7 @@ use crate::limits::{
     MESSAGE_BYTES_MAX,
 };
 use crate::rate::Rate;
+use crate::request_id::RequestId;
 
 /// One line of a site's log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -26,26 +27,10 @@ pub struct Entry {
     /// Milliseconds since 1970.
     pub time_ms: u64,
     /// The request's id, which its client got, too.
-    #[serde(with = "shared_text")]
-    pub request: Arc<str>,
+    pub request: RequestId,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
-}
-
-/// How a text that is shared is written and read: as any text.
-mod shared_text {
-    use std::sync::Arc;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
-        Ok(String::deserialize(deserializer)?.into())
-    }
 }
 
 /// What a line of a log is about.
@@ -84,7 +69,7 @@ impl Entry {
             Event::Request { line, .. } | Event::Guest { line } => line.len(),
             Event::Failure { message, .. } => message.len(),
         };
-        size_of::<Entry>() + self.request.len() + text
+        size_of::<Entry>() + text
     }
 }
 
@@ -134,8 +119,8 @@ impl SiteLog {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn add(&self, request: &Arc<str>, event: Event) {
-        let entry = Arc::new(Entry { time_ms: now_ms(), request: request.clone(), event });
+    pub(crate) fn add(&self, request: RequestId, event: Event) {
+        let entry = Arc::new(Entry { time_ms: now_ms(), request, event });
         self.tell_server(&entry);
         let mut ring = self.lock();
         ring.bytes += entry.bytes();
@@ -206,7 +191,7 @@ pub(crate) fn now_ms() -> u64 {
 /// A program's stderr: lines of bounded length, and so many bytes of them. It never waits.
 pub(crate) struct GuestLog {
     site: Arc<SiteLog>,
-    request: Arc<str>,
+    request: RequestId,
     line: Vec<u8>,
     left: u64,
     bytes_max: ByteCount,
@@ -214,14 +199,14 @@ pub(crate) struct GuestLog {
 }
 
 impl GuestLog {
-    pub(crate) fn new(site: Arc<SiteLog>, request: Arc<str>, bytes_max: ByteCount) -> GuestLog {
+    pub(crate) fn new(site: Arc<SiteLog>, request: RequestId, bytes_max: ByteCount) -> GuestLog {
         GuestLog { site, request, line: Vec::new(), left: bytes_max.0, bytes_max, dropped: 0 }
     }
 
     fn end_line(&mut self) {
         let bytes = std::mem::take(&mut self.line);
         let line = text(bytes.strip_suffix(b"\r").unwrap_or(&bytes));
-        self.site.add(&self.request, Event::Guest { line });
+        self.site.add(self.request, Event::Guest { line });
     }
 
     fn take(&mut self, mut bytes: &[u8]) {
@@ -269,7 +254,7 @@ impl Drop for GuestLog {
             let GuestLog { dropped, bytes_max, .. } = self;
             let message =
                 format!("{dropped} bytes beyond the site's limit of {bytes_max} for a request's log are dropped");
-            self.site.add(&self.request, Event::Failure { name: "log_limit".into(), message });
+            self.site.add(self.request, Event::Failure { name: "log_limit".into(), message });
         }
     }
 }
@@ -351,6 +336,8 @@ impl ServerLog {
 mod tests {
     use super::*;
 
+    const ID: RequestId = RequestId::known("r");
+
     fn log() -> Arc<SiteLog> {
         Arc::new(SiteLog::new("a/b".into(), ServerLog::silent()))
     }
@@ -362,14 +349,14 @@ mod tests {
     #[test]
     fn a_guests_lines_are_cut_bounded_and_harmless() {
         let log = log();
-        let mut guest = GuestLog::new(log.clone(), "r".into(), ByteCount(30));
+        let mut guest = GuestLog::new(log.clone(), ID, ByteCount(30));
         for part in ["one\ntw", "o\n\x1b[31mred\r\n", "and then much more than that\n"] {
             assert_eq!(guest.write(part.as_bytes()).unwrap(), part.len());
         }
         drop(guest);
         let dropped = "r ! log_limit: 17 bytes beyond the site's limit of 30 bytes for a request's log are dropped";
         assert_eq!(lines(&log), ["r | one", "r | two", "r | \\u{1b}[31mred", "r | and then muc", dropped]);
-        let mut guest = GuestLog::new(log.clone(), "s".into(), ByteCount(1 << 20));
+        let mut guest = GuestLog::new(log.clone(), RequestId::known("s"), ByteCount(1 << 20));
         assert_eq!(guest.write(&[b'x'; LOG_LINE_BYTES_MAX + 1]).unwrap(), LOG_LINE_BYTES_MAX + 1);
         drop(guest);
         assert_eq!(lines(&log)[6], "s | x");
@@ -382,10 +369,10 @@ mod tests {
         let loud = SiteLog::new("a/loud".into(), server.clone());
         let quiet = SiteLog::new("a/quiet".into(), server);
         for _ in 0..1_000 {
-            loud.add(&"r".into(), Event::Guest { line: "x".into() });
+            loud.add(ID, Event::Guest { line: "x".into() });
         }
-        quiet.add(&"r".into(), Event::Guest { line: "y".into() });
-        loud.add(&"r".into(), Event::Request { line: "GET /".into(), status: 200, micros: 1, error: None });
+        quiet.add(ID, Event::Guest { line: "y".into() });
+        loud.add(ID, Event::Request { line: "GET /".into(), status: 200, micros: 1, error: None });
         assert_eq!(loud.next(), 1_001);
         let said: Vec<String> = said.try_iter().collect();
         // A second's worth, and what came while this was running.
@@ -402,7 +389,7 @@ mod tests {
         let log = log();
         let line = "x".repeat(LOG_LINE_BYTES_MAX);
         for _ in 0..1_000 {
-            log.add(&"r".into(), Event::Guest { line: line.clone() });
+            log.add(ID, Event::Guest { line: line.clone() });
         }
         let (entries, next, missed) = log.since(0);
         assert!(entries.len() * LOG_LINE_BYTES_MAX <= LOG_RING_BYTES_MAX && entries.len() > 10);

@@ -73,13 +73,9 @@ impl Host {
     /// # Errors
     /// If it cannot be one.
     pub fn new(text: &str) -> Result<Host, NameError> {
-        let host = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-        let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-        let labels = host.split('.').all(|label| !label.is_empty() && label.len() <= NAME_BYTES_MAX);
-        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-        let address = address.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
-        let fits = (plain && labels || address) && host.len() <= HOST_BYTES_MAX;
-        if fits { Ok(Host(host)) } else { Err(NameError::Host(shortened(text))) }
+        let host = text.strip_suffix('.').unwrap_or(text);
+        let fits = host.len() <= HOST_BYTES_MAX && (has_labels(host) || is_address(host));
+        if fits { Ok(Host(host.to_ascii_lowercase())) } else { Err(NameError::Host(shortened(text))) }
     }
 
     /// The host in an authority, which may have a port.
@@ -117,6 +113,25 @@ impl Prefix {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a host is labels of letters, digits, `-` and `_`, none of them empty or too long. Asked for each request.
+fn has_labels(host: &str) -> bool {
+    let mut label_bytes = 0;
+    for byte in host.bytes() {
+        match byte {
+            b'.' if label_bytes > 0 => label_bytes = 0,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label_bytes < NAME_BYTES_MAX => label_bytes += 1,
+            _ => return false,
+        }
+    }
+    label_bytes > 0
+}
+
+/// Whether it is an address as URLs have those of version 6.
+fn is_address(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    address.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 fn shortened(text: &str) -> String {
@@ -190,8 +205,15 @@ mod tests {
         ] {
             assert_eq!(Host::of_authority(given).unwrap().as_str(), host);
         }
-        for bad in ["", ":80", "a..b", "http://a", "a/b", "[::g]", "a b", "a:b", "user@a", "::1"] {
+        let long = |bytes: usize| "a".repeat(bytes);
+        let labels = |count: usize| vec![long(49); count].join(".");
+        assert!(Host::new(&long(63)).is_ok() && Host::new(&labels(5)).is_ok());
+        for bad in ["", ":80", ".", ".a", "a..", "a..b", "http://a", "a/b", "[::g]", "a b", "a:b", "user@a", "::1", "ä"]
+        {
             assert!(Host::of_authority(bad).is_err(), "{bad}");
+        }
+        for bad in [long(64), long(64) + ".a", labels(6)] {
+            assert!(Host::new(&bad).is_err(), "{bad}");
         }
     }
 }

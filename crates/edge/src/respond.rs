@@ -26,6 +26,7 @@ use crate::logs::{self, Event};
 use crate::metrics::Outcome;
 use crate::name::Host;
 use crate::refusal::Refusal;
+use crate::request_id::RequestId;
 use crate::site::{Deployment, Site};
 use crate::traces::{Ended, Span, Traces};
 use crate::turns::Fair;
@@ -121,7 +122,7 @@ impl Running {
 
 /// The accounts of one request: a line in the log and in the metrics, when it is closed or dropped.
 pub(crate) struct Ticket {
-    pub(crate) id: Arc<str>,
+    pub(crate) id: RequestId,
     line: String,
     method: Method,
     began: Instant,
@@ -137,7 +138,7 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    pub(crate) fn open(id: Arc<str>, method: &Method, path: &str, piece_bytes_max: usize) -> Ticket {
+    pub(crate) fn open(id: RequestId, method: &Method, path: &str, piece_bytes_max: usize) -> Ticket {
         let path = &path[..path.floor_char_boundary(256)];
         let line = [method.as_str(), " ", path].concat();
         let (method, began) = (method.clone(), Instant::now());
@@ -202,15 +203,15 @@ impl Ticket {
         let outcome = Outcome { status: self.status, took, bytes: self.bytes, used: self.used, error: name };
         site.counters.add(&outcome, self.deployment.as_ref().map(|deployment| &deployment.counters));
         if let Some(traced) = self.traced.take() {
-            traced.end(&self.id, site, self.deployment.as_deref(), &outcome);
+            traced.end(self.id, site, self.deployment.as_deref(), &outcome);
         }
         if let Some(refusal) = refusal.filter(|refusal| !refusal.is_usual()) {
             let backtrace = refusal.detail().map(|detail| format!("\n{detail}")).unwrap_or_default();
             let message = format!("{refusal}{backtrace}");
-            site.log.add(&self.id, Event::Failure { name: refusal.name().to_string(), message });
+            site.log.add(self.id, Event::Failure { name: refusal.name().to_string(), message });
         }
         let (line, status, micros) = (std::mem::take(&mut self.line), self.status, took.as_micros() as u64);
-        site.log.add(&self.id, Event::Request { line, status, micros, error: name.map(str::to_string) });
+        site.log.add(self.id, Event::Request { line, status, micros, error: name.map(str::to_string) });
     }
 }
 
@@ -222,10 +223,10 @@ struct Traced {
 }
 
 impl Traced {
-    fn end(self, id: &str, site: &Site, deployment: Option<&Deployment>, outcome: &Outcome) {
+    fn end(self, id: RequestId, site: &Site, deployment: Option<&Deployment>, outcome: &Outcome) {
         let Traced { traces, span, waited } = self;
         let version = deployment.map(|deployment| deployment.version);
-        traces.end(*span, &Ended { request_id: id, site: &site.key, version, waited, outcome });
+        traces.end(*span, &Ended { request_id: id.as_str(), site: &site.key, version, waited, outcome });
     }
 }
 
@@ -292,7 +293,7 @@ pub(crate) fn streaming(mut ticket: Ticket, running: Running, under_way: Arc<()>
         return ended(ticket, running, head, Bytes::new());
     }
     ticket.status = head.status.as_u16();
-    let (id, piece_bytes_max) = (id_value(&ticket.id), ticket.piece_bytes_max);
+    let (id, piece_bytes_max) = (id_value(ticket.id), ticket.piece_bytes_max);
     let exchange = running.exchange.clone();
     let later = Later::Guest(Box::new(Streaming { running: Some(running), exchange, ticket, _under_way: under_way }));
     let mut response = Response::new(ResponseBody { rest: Bytes::new(), piece_bytes_max, later });
@@ -305,7 +306,7 @@ pub(crate) fn streaming(mut ticket: Ticket, running: Running, under_way: Arc<()>
 pub(crate) fn file(mut ticket: Ticket, given: Given, under_way: Arc<()>) -> Response<ResponseBody> {
     let Given { status, mut headers, body } = given;
     ticket.status = status.as_u16();
-    headers.insert(REQUEST_ID, id_value(&ticket.id));
+    headers.insert(REQUEST_ID, id_value(ticket.id));
     if let (Some(body), &Method::HEAD) = (&body, &ticket.method) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes()));
     }
@@ -348,7 +349,7 @@ fn finish(
     mut ticket: Ticket,
     refusal: Option<&Refusal>,
 ) -> Response<ResponseBody> {
-    response.headers_mut().insert(REQUEST_ID, id_value(&ticket.id));
+    response.headers_mut().insert(REQUEST_ID, id_value(ticket.id));
     if ticket.method == Method::HEAD {
         leave_out_body(&mut response);
     }
@@ -364,8 +365,8 @@ fn leave_out_body(response: &mut Response<ResponseBody>) {
     }
 }
 
-fn id_value(id: &str) -> HeaderValue {
-    HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static(""))
+fn id_value(id: RequestId) -> HeaderValue {
+    HeaderValue::from_bytes(id.as_bytes()).unwrap_or(HeaderValue::from_static(""))
 }
 
 impl Streaming {

@@ -33,7 +33,7 @@ pub(crate) async fn serve(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let piece_bytes_max = if request.version() == Version::HTTP_2 { STREAM_PIECE_BYTES } else { usize::MAX };
     let mut ticket = Ticket::open(server.ids.next(), request.method(), request.uri().path(), piece_bytes_max);
-    Ok(match answer(&server, &peer, &mut ticket, request).await {
+    Ok(match answer(&server, peer, &mut ticket, request).await {
         Ok(Answered::Guest(running, Progress::Ended(Ok(())))) => respond::whole(ticket, running),
         Ok(Answered::Guest(running, Progress::Answering)) => {
             respond::streaming(ticket, running, server.under_way.clone())
@@ -57,7 +57,7 @@ enum Answered {
 /// The stops up to the response. Recycling is at its end: it is `Running`, dropped.
 async fn answer(
     server: &Arc<Shared>,
-    peer: &Arc<Peer>,
+    peer: Arc<Peer>,
     ticket: &mut Ticket,
     request: Request<Incoming>,
 ) -> Result<Answered, Refusal> {
@@ -83,18 +83,21 @@ async fn answer(
     let waits = ticket.is_traced().then(Instant::now);
     let admission = gate.admit(&server.slots).await?;
     waits.into_iter().for_each(|since| ticket.waited(since));
-    let exchange = Exchange::default();
+    let (exchange, now) = (Exchange::default(), Instant::now());
+    let Accepted { mut parts, host, body } = accepted;
     let call = Call {
-        origin: origin(peer, accepted.host, prefix_bytes, &ticket.id),
-        parts: accepted.parts,
-        body: accepted.body,
+        origin: Origin { request_id: ticket.id, peer: &peer, host: &host, prefix_bytes },
+        parts: &mut parts,
+        body,
         limits: gate.limits,
+        now,
         exchange: exchange.clone(),
-        log: GuestLog::new(site.log.clone(), ticket.id.clone(), gate.limits.log),
+        log: GuestLog::new(site.log.clone(), ticket.id, gate.limits.log),
         admission,
     };
     let guest = acquire(server, program.as_ref(), call)?;
-    let now = Instant::now();
+    // It has its own copy.
+    drop((parts, host));
     let ends = now + gate.limits.wall.0;
     let guest = Fair::new(guest, &server.turns, (&site.tenant, &deployment.usual), now..ends);
     let cut_off = peer.cut_off_at(ends.into());
@@ -158,7 +161,9 @@ async fn loaded(server: &Arc<Shared>, site: &Arc<Site>) -> Result<(), Refusal> {
     if site.is_first_to_want() {
         tokio::spawn(deploy::load_site(server.clone(), site.clone()));
     }
-    tokio::time::timeout(QUEUE_WAIT_MAX, site.until_settled()).await.map_err(|_| Refusal::Loading)
+    // In a box: whoever need not wait has no room for it.
+    let settled = Box::pin(tokio::time::timeout(QUEUE_WAIT_MAX, site.until_settled()));
+    settled.await.map_err(|_| Refusal::Loading)
 }
 
 /// What can be told from the head alone costs no instance.
@@ -193,11 +198,7 @@ fn file(
     if long { Err(Refusal::ResponseBodyLimit(limits.response_body)) } else { Ok(Some(given)) }
 }
 
-fn origin(peer: &Arc<Peer>, host: Host, prefix_bytes: usize, id: &Arc<str>) -> Origin {
-    Origin { request_id: id.clone(), peer: peer.clone(), host, prefix_bytes }
-}
-
-fn acquire(server: &Shared, program: &dyn Program, call: Call) -> Result<Guest, Refusal> {
+fn acquire(server: &Shared, program: &dyn Program, call: Call<'_>) -> Result<Guest, Refusal> {
     let limits = call.limits;
     program.start(&server.pool, call).map_err(|error| match error {
         StartError::Memory { .. } => Refusal::Memory(limits.memory),

@@ -1,10 +1,9 @@
 //! A server: its parts put together, started, changed and stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +31,7 @@ use crate::logs::ServerLog;
 use crate::name::Name;
 use crate::policy::TenantPolicy;
 use crate::prepared::{Prepared, prepare};
+use crate::request_id::RequestIds;
 use crate::respond::ResponseBody;
 use crate::route::Routes;
 use crate::serve::serve;
@@ -207,30 +207,6 @@ pub struct Health {
     pub failed: usize,
 }
 
-/// Numbers for requests that cannot be guessed from each other, and never come twice.
-pub(crate) struct RequestIds {
-    secret: u64,
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    fn new() -> RequestIds {
-        RequestIds { secret: RandomState::new().hash_one(0), next: AtomicU64::new(0) }
-    }
-
-    pub(crate) fn next(&self) -> Arc<str> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        // A bijection (splitmix64), so that no two are the same.
-        let mut x = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(self.secret);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let x = x ^ (x >> 31);
-        let digit = |at: usize| b"0123456789abcdef"[(x >> (60 - 4 * at)) as usize & 15];
-        let digits: [u8; 16] = std::array::from_fn(digit);
-        str::from_utf8(&digits).unwrap_or_default().into()
-    }
-}
-
 /// A server that runs, until it is told to stop.
 pub struct Server {
     shared: Arc<Shared>,
@@ -250,11 +226,11 @@ impl Answer for SiteAnswer {
     type Body = ResponseBody;
 
     fn answer(
-        &self,
+        self,
         peer: Arc<Peer>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<ResponseBody>, std::convert::Infallible>> + Send {
-        serve(self.0.clone(), peer, request)
+        serve(self.0, peer, request)
     }
 }
 

@@ -41,7 +41,9 @@ pub(crate) struct Site {
     /// None until a version could be loaded.
     serving: ArcSwapOption<Serving>,
     /// Whether it is known what answers, be it nothing.
-    settled: watch::Sender<bool>,
+    settled: AtomicBool,
+    /// The same, for those who wait for it.
+    settling: watch::Sender<bool>,
     /// Whether somebody waits for it to be settled.
     wanted: AtomicBool,
     /// Held by whoever changes what answers, from reading the record to the switch.
@@ -103,12 +105,13 @@ impl Serving {
 impl Site {
     pub(crate) fn new(key: SiteKey, tenant: Arc<Tenant>, log: ServerLog) -> Site {
         let log = Arc::new(SiteLog::new(key.to_string(), log));
-        let (settled, _) = watch::channel(false);
+        let (settling, _) = watch::channel(false);
         Site {
             key,
             tenant,
             serving: ArcSwapOption::empty(),
-            settled,
+            settled: AtomicBool::new(false),
+            settling,
             wanted: AtomicBool::new(false),
             turn: Mutex::new(()),
             log,
@@ -135,11 +138,12 @@ impl Site {
     /// From now on this answers; `None` if nothing can.
     pub(crate) fn settle(&self, serving: Option<Serving>) {
         self.serving.store(serving.map(Arc::new));
-        self.settled.send_replace(true);
+        self.settled.store(true, Ordering::Release);
+        self.settling.send_replace(true);
     }
 
     pub(crate) fn is_settled(&self) -> bool {
-        *self.settled.borrow()
+        self.settled.load(Ordering::Acquire)
     }
 
     /// Whether this is the first who wants it to be settled.
@@ -150,7 +154,7 @@ impl Site {
     /// Waits until it is settled.
     pub(crate) async fn until_settled(&self) {
         // The sender is this site's own: it is not gone.
-        let _ = self.settled.subscribe().wait_for(|settled| *settled).await;
+        let _ = self.settling.subscribe().wait_for(|settled| *settled).await;
     }
 }
 
@@ -162,7 +166,7 @@ mod tests {
     struct Never;
 
     impl Program for Never {
-        fn start(&self, _: &selvedge_runtime::Pool, _: Call) -> Result<Guest, StartError> {
+        fn start(&self, _: &selvedge_runtime::Pool, _: Call<'_>) -> Result<Guest, StartError> {
             unreachable!("nobody starts it")
         }
     }

@@ -86,10 +86,17 @@ impl Time {
     /// Begins anew.
     #[inline]
     pub(crate) fn renew(&mut self, limits: TimeLimits) {
-        if limits.any() {
-            **self.0.get_or_insert_default() = Counted::begin(limits);
-        } else {
-            self.0 = None;
+        if limits.any() || self.0.is_some() {
+            let now = if limits.wall.is_some() { Some(Instant::now()) } else { None };
+            self.set(Counted::begin(limits, now));
+        }
+    }
+
+    /// What had limits once, as a pool's instance, has room for others.
+    fn set(&mut self, new: Counted) {
+        match &mut self.0 {
+            Some(counted) => **counted = new,
+            none => *none = Some(Box::new(new)),
         }
     }
 
@@ -109,9 +116,10 @@ impl Time {
 }
 
 impl Counted {
-    fn begin(limits: TimeLimits) -> Counted {
+    /// Wall time counts from `now`; without it there is no limit on it.
+    fn begin(limits: TimeLimits, now: Option<Instant>) -> Counted {
         let any = limits.any();
-        let wall_until = limits.wall.and_then(|wall| Instant::now().checked_add(wall));
+        let wall_until = limits.wall.zip(now).and_then(|(wall, now)| now.checked_add(wall));
         Counted { limits, any, wall_until, ..Counted::default() }
     }
 
@@ -200,11 +208,18 @@ impl<T: 'static> Store<T> {
     /// # Errors
     /// If the operating system gives no thread to watch over them.
     pub fn set_time_limits(&mut self, limits: TimeLimits) -> Result<(), NativeError> {
+        self.set_time_limits_from(limits, Instant::now())
+    }
+
+    /// As [`Store::set_time_limits`], with wall time that counts from `now`: for those who have just looked at the clock.
+    ///
+    /// # Errors
+    /// As [`Store::set_time_limits`].
+    pub fn set_time_limits_from(&mut self, limits: TimeLimits, now: Instant) -> Result<(), NativeError> {
         prepare(&limits)?;
         let time = &mut self.inner.core.time;
         let used = time.used();
-        let unlimited = !limits.any() && used.is_zero();
-        time.0 = (!unlimited).then(|| Box::new(Counted { used, ..Counted::begin(limits) }));
+        time.set(Counted { used, ..Counted::begin(limits, Some(now)) });
         Ok(())
     }
 

@@ -17,10 +17,28 @@ pub(crate) struct Strings {
 impl Strings {
     /// Adds a string, given in pieces. Whoever takes all makes sure that they fit, and have no zero bytes.
     #[inline]
-    pub(crate) fn push(&mut self, pieces: &[&[u8]]) {
+    pub(crate) fn push<const N: usize>(&mut self, first: &[u8], separator: &[u8], more: [&[u8]; N]) {
         self.starts.push(self.bytes.len() as u32);
-        pieces.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
+        let more_bytes: usize = more.iter().map(|piece| piece.len()).sum();
+        self.bytes.reserve(first.len() + separator.len() + more_bytes + 1);
+        self.bytes.extend_from_slice(first);
+        self.bytes.extend_from_slice(separator);
+        more.iter().for_each(|piece| self.bytes.extend_from_slice(piece));
         self.bytes.push(0);
+    }
+
+    /// Adds all of others.
+    pub(crate) fn append(&mut self, more: &Strings) {
+        let base = self.bytes.len() as u32;
+        self.starts.extend(more.starts.iter().map(|start| base.wrapping_add(*start)));
+        self.bytes.extend_from_slice(&more.bytes);
+    }
+
+    /// Each, without its zero byte. Of more than can be counted none are right.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self.starts.iter().skip(1).copied().chain([self.bytes.len() as u32]);
+        let string = |start: u32, end: u32| self.bytes.get(start as usize..(end as usize).saturating_sub(1));
+        self.starts.iter().zip(ends).map(move |(start, end)| string(*start, end).unwrap_or_default())
     }
 
     /// Makes room for so many more, of so many bytes in all.
@@ -36,10 +54,7 @@ impl Strings {
         if self.bytes.chunks(u8::MAX.into()).map(zeros_of).sum::<usize>() == self.starts.len() {
             return None;
         }
-        let ends = self.starts.iter().skip(1).copied().chain([self.bytes.len() as u32]);
-        let mut strings =
-            self.starts.iter().zip(ends).map(|(start, end)| &self.bytes[*start as usize..end as usize - 1]);
-        strings.find(|string| string.contains(&0))
+        self.iter().find(|string| string.contains(&0))
     }
 
     /// Whether they are no longer than [`STRINGS_BYTES_MAX`], and no more than fit.
@@ -89,9 +104,11 @@ mod tests {
     #[test]
     fn strings_lie_as_c_wants_them() {
         let mut strings = Strings::default();
-        for pieces in [&[&b"a"[..], b"b"][..], &[], &[b"c"]] {
-            strings.push(pieces);
-        }
+        strings.push(b"a", b"", [b"b"]);
+        strings.push(b"", b"", []);
+        let mut last = Strings::default();
+        last.push(b"", b"c", []);
+        strings.append(&last);
         let mut mem = [0xaa; 24];
         strings.sizes(&mut mem, GuestPtr::new(0), GuestPtr::new(4)).unwrap();
         assert_eq!(mem[..8], [3, 0, 0, 0, 6, 0, 0, 0]);
@@ -114,7 +131,7 @@ mod tests {
             (&[b"", b"\0"], Some(b"\0")),
         ] {
             let mut strings = Strings::default();
-            all.iter().for_each(|string| strings.push(&[*string]));
+            all.iter().for_each(|string| strings.push(string, b"", []));
             assert_eq!(strings.with_zero(), expected, "{all:?}");
         }
     }

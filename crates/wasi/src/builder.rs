@@ -17,6 +17,7 @@ use crate::Wasi;
 use crate::args::Strings;
 use crate::clocks::{Clocks, Time};
 use crate::descriptor::{Descriptor, Directory, Kind, Table};
+use crate::environment::Environment;
 use crate::flags::{FdFlags, Rights};
 use crate::limits::{PREOPENS_MAX, STRINGS_BYTES_MAX};
 use crate::procfs;
@@ -79,13 +80,12 @@ pub enum BuildError {
 #[derive(Clone, Debug, Default)]
 pub struct WasiBuilder {
     args: Strings,
-    env: Strings,
+    env: Environment,
     stdio: [Stdio; 3],
     preopens: Vec<Preopen>,
     clocks: Clocks,
     randomness: Randomness,
     quotas: Quotas,
-    bad_string: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -98,8 +98,14 @@ enum Preopen {
 impl WasiBuilder {
     /// Adds an argument. The first is the program's name.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> WasiBuilder {
-        self.args.push(&[arg.as_ref().as_bytes()]);
+        self.push_arg(arg);
         self
+    }
+
+    /// As [`WasiBuilder::arg`], for a builder that stays where it is.
+    #[inline]
+    pub fn push_arg(&mut self, arg: impl AsRef<OsStr>) {
+        self.args.push(arg.as_ref().as_bytes(), b"", []);
     }
 
     /// Adds arguments.
@@ -109,23 +115,14 @@ impl WasiBuilder {
 
     /// Adds an environment variable. The host's own environment is never passed on by itself.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> WasiBuilder {
-        self.set_env(name, value);
+        self.env.set(name, value);
         self
     }
 
-    /// As [`WasiBuilder::env`], for a builder that stays where it is.
+    /// Sets the whole environment, in the place of what was added before.
     #[inline]
-    pub fn set_env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) {
-        let (name, value) = (name.as_ref().as_bytes(), value.as_ref().as_bytes());
-        if name.is_empty() || name.contains(&b'=') {
-            self.note_bad_name(&[name, b"=", value].concat());
-        }
-        self.env.push(&[name, b"=", value]);
-    }
-
-    /// Makes room for so many more environment variables, of so many bytes in all: for builders that are in a hurry.
-    pub fn reserve_env(&mut self, variables: usize, bytes: usize) {
-        self.env.reserve(variables, bytes);
+    pub fn set_environment(&mut self, environment: Environment) {
+        self.env = environment;
     }
 
     /// Adds environment variables.
@@ -134,24 +131,27 @@ impl WasiBuilder {
     }
 
     /// Connects stdin; at first it is [`Stdio::Null`].
-    #[inline]
     pub fn stdin(mut self, stdio: Stdio) -> WasiBuilder {
         self.stdio[0] = stdio;
         self
     }
 
     /// Connects stdout; at first it is [`Stdio::Null`].
-    #[inline]
     pub fn stdout(mut self, stdio: Stdio) -> WasiBuilder {
         self.stdio[1] = stdio;
         self
     }
 
     /// Connects stderr; at first it is [`Stdio::Null`].
-    #[inline]
     pub fn stderr(mut self, stdio: Stdio) -> WasiBuilder {
         self.stdio[2] = stdio;
         self
+    }
+
+    /// Connects stdin, stdout and stderr, for a builder that stays where it is.
+    #[inline]
+    pub fn set_stdio(&mut self, stdio: [Stdio; 3]) {
+        self.stdio = stdio;
     }
 
     /// Connects all three to those of the process.
@@ -240,37 +240,20 @@ impl WasiBuilder {
     /// # Errors
     /// If something given before cannot be.
     pub fn build(&self) -> Result<Wasi, BuildError> {
-        self.check()?;
-        self.with_strings(self.args.clone(), self.env.clone())
+        self.clone().build_once()
     }
 
-    /// As [`WasiBuilder::build`], for a builder that is not needed any more: arguments and environment are not copied.
+    /// As [`WasiBuilder::build`], for a builder that is not needed any more: what it has is not copied.
     ///
     /// # Errors
     /// As [`WasiBuilder::build`].
-    pub fn build_once(mut self) -> Result<Wasi, BuildError> {
+    pub fn build_once(self) -> Result<Wasi, BuildError> {
         self.check()?;
-        let (args, env) = (std::mem::take(&mut self.args), std::mem::take(&mut self.env));
-        self.with_strings(args, env)
-    }
-
-    fn check(&self) -> Result<(), BuildError> {
-        if !self.args.fit() || !self.env.fit() {
-            return Err(BuildError::StringsTooLong);
-        }
-        let with_zero = || self.args.with_zero().or_else(|| self.env.with_zero());
-        let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        match self.bad_string.clone().or_else(|| with_zero().map(lossy)) {
-            Some(bad) => Err(BuildError::BadString(bad)),
-            None => Ok(()),
-        }
-    }
-
-    fn with_strings(&self, args: Strings, env: Strings) -> Result<Wasi, BuildError> {
+        let table = table(self.stdio, &self.preopens, self.quotas.descriptors_max)?;
         Ok(Wasi {
-            args,
-            env,
-            table: self.table()?,
+            args: self.args,
+            env: self.env.into_strings(),
+            table,
             meter: Meter::new(self.quotas),
             time: Time::new(self.clocks),
             random: self.randomness,
@@ -279,25 +262,37 @@ impl WasiBuilder {
         })
     }
 
-    #[cold]
-    fn note_bad_name(&mut self, variable: &[u8]) {
-        self.bad_string.get_or_insert_with(|| String::from_utf8_lossy(variable).into_owned());
+    fn check(&self) -> Result<(), BuildError> {
+        let env = self.env.strings();
+        if !self.args.fit() || !env.fit() {
+            return Err(BuildError::StringsTooLong);
+        }
+        let with_zero = || self.args.with_zero().or_else(|| env.with_zero());
+        let lossy = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        match self.env.bad().map(str::to_owned).or_else(|| with_zero().map(lossy)) {
+            Some(bad) => Err(BuildError::BadString(bad)),
+            None => Ok(()),
+        }
     }
+}
 
-    fn table(&self) -> Result<Table, BuildError> {
-        if self.preopens.len() > PREOPENS_MAX {
-            return Err(BuildError::TooManyPreopens);
-        }
-        let mut table = Table::new(self.quotas.descriptors_max);
-        let streams = self.stdio.iter().enumerate().map(|(number, stdio)| stdio.open(number));
-        // wasi-libc looks for directories from 3 on, until there is none.
-        let (dirs, sockets): (Vec<_>, Vec<_>) = self.preopens.iter().partition(|preopen| preopen.name().is_some());
-        let opened = dirs.into_iter().chain(sockets).enumerate().map(|(index, preopen)| Ok(preopen.open(index)));
-        for descriptor in streams.chain(opened) {
-            table.insert(descriptor?).map_err(|_| BuildError::TooManyPreopens)?;
-        }
-        Ok(table)
+/// The descriptors that an instance begins with.
+fn table(stdio: [Stdio; 3], preopens: &[Preopen], descriptors_max: u32) -> Result<Table, BuildError> {
+    if preopens.len() > PREOPENS_MAX {
+        return Err(BuildError::TooManyPreopens);
     }
+    let mut table = Table::new(descriptors_max);
+    let mut add = |descriptor| table.insert(descriptor).map_err(|_| BuildError::TooManyPreopens);
+    for (number, stdio) in stdio.into_iter().enumerate() {
+        add(stdio.open(number)?)?;
+    }
+    // wasi-libc looks for directories from 3 on, until there is none.
+    let dirs = preopens.iter().filter(|preopen| preopen.name().is_some());
+    let sockets = preopens.iter().filter(|preopen| preopen.name().is_none());
+    for (index, preopen) in dirs.chain(sockets).enumerate() {
+        add(preopen.open(index))?;
+    }
+    Ok(table)
 }
 
 impl Preopen {

@@ -4,7 +4,7 @@
 //! its memory or a [`GuestPath`]. Buffers that a guest lets overlap are legal and harmless.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::ops::Range;
+use std::ops::{Deref, DerefMut, Range};
 
 use selvedge_runtime::{GuestPtr, GuestValue, touch, touch_mut};
 
@@ -63,8 +63,38 @@ pub(crate) fn check<T: GuestValue>(mem: &[u8], place: GuestPtr<T>) -> Answer {
     Ok(())
 }
 
+/// Buffers that need no list on the heap.
+const FEW: usize = 2;
+
+/// Where the buffers of a scattered read or write are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Buffers {
+    Few([Range<usize>; FEW], usize),
+    Many(Vec<Range<usize>>),
+}
+
+impl Deref for Buffers {
+    type Target = [Range<usize>];
+
+    fn deref(&self) -> &[Range<usize>] {
+        match self {
+            Buffers::Few(few, count) => &few[..*count],
+            Buffers::Many(many) => many,
+        }
+    }
+}
+
+impl DerefMut for Buffers {
+    fn deref_mut(&mut self) -> &mut [Range<usize>] {
+        match self {
+            Buffers::Few(few, count) => &mut few[..*count],
+            Buffers::Many(many) => many,
+        }
+    }
+}
+
 /// Where the buffers of a scattered read or write are; all of them exist.
-pub(crate) fn buffers(mem: &[u8], iovecs: GuestPtr<Iovec>, count: u32) -> Answer<Vec<Range<usize>>> {
+pub(crate) fn buffers(mem: &[u8], iovecs: GuestPtr<Iovec>, count: u32) -> Answer<Buffers> {
     if count > IOVECS_MAX {
         return Err(Errno::Inval);
     }
@@ -73,7 +103,14 @@ pub(crate) fn buffers(mem: &[u8], iovecs: GuestPtr<Iovec>, count: u32) -> Answer
         let start = iovec.start.address() as usize;
         Ok(start..start + iovec.len as usize)
     };
-    iovecs.slice(count).values(mem)?.map(place).collect()
+    let mut places = iovecs.slice(count).values(mem)?.map(place);
+    if places.len() > FEW {
+        return places.collect::<Answer<_>>().map(Buffers::Many);
+    }
+    let mut few = [const { 0..0 }; FEW];
+    let count = places.len();
+    few.iter_mut().zip(&mut places).try_for_each(|(at, place)| place.map(|place| *at = place))?;
+    Ok(Buffers::Few(few, count))
 }
 
 /// What is left of buffers of which so many bytes are filled.
@@ -85,9 +122,6 @@ pub(crate) fn after(buffers: &[Range<usize>], mut filled: usize) -> Vec<Range<us
     });
     rest.collect()
 }
-
-/// Buffers of a write that need no list on the heap.
-const FEW: usize = 2;
 
 /// Lets `write` have the buffers of a write. They may overlap.
 pub(crate) fn gather<'m, R>(mem: &'m [u8], buffers: &[Range<usize>], write: impl FnOnce(&[IoSlice<'m>]) -> R) -> R {

@@ -67,18 +67,18 @@ impl Stdio {
     }
 
     /// The descriptor of standard stream `number`.
-    pub(crate) fn open(&self, number: usize) -> Result<Descriptor, BuildError> {
+    pub(crate) fn open(self, number: usize) -> Result<Descriptor, BuildError> {
         let output = number > 0;
         let stream = match self {
             Stdio::Inherit => return Ok(host_descriptor(HostFd::Inherited(inherited(number)), output)),
-            Stdio::File(file) => return Ok(host_descriptor(HostFd::Shared(file.clone()), output)),
+            Stdio::File(file) => return Ok(host_descriptor(HostFd::Shared(file), output)),
             Stdio::Bytes(_) | Stdio::Reader(_) if output => return Err(BuildError::InputAsOutput),
             Stdio::Writer(_) if !output => return Err(BuildError::OutputAsInput),
-            Stdio::Reader(Reader(stream)) => Stream::Input(stream.clone()),
-            Stdio::Writer(Writer(stream)) => Stream::Output(stream.clone()),
+            Stdio::Reader(Reader(stream)) => Stream::Input(stream),
+            Stdio::Writer(Writer(stream)) => Stream::Output(stream),
             Stdio::Null => Stream::Null,
-            Stdio::Bytes(bytes) => Stream::Bytes { bytes: bytes.clone(), position: 0 },
-            Stdio::Buffer(buffer) => Stream::Buffer(buffer.clone()),
+            Stdio::Bytes(bytes) => Stream::Bytes { bytes, position: 0 },
+            Stdio::Buffer(buffer) => Stream::Buffer(buffer),
         };
         // Null is like /dev/null: a character device, and no terminal.
         let (filetype, extra) = match stream {

@@ -23,7 +23,6 @@ mod site;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -104,18 +103,12 @@ impl AdminAnswer {
 impl Answer for AdminAnswer {
     type Body = ReplyBody;
 
-    fn answer(
-        &self,
-        peer: Arc<Peer>,
-        request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send {
-        let AdminAnswer { server, dashboard } = self.clone();
-        async move {
-            if dashboard::is_page(request.uri().path()) {
-                return Ok(dashboard::answer(&server, &dashboard, &peer, request).await);
-            }
-            Ok(answer(&server, &peer, request).await.unwrap_or_else(|failure| failure.reply()))
+    async fn answer(self, peer: Arc<Peer>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
+        let AdminAnswer { server, dashboard } = self;
+        if dashboard::is_page(request.uri().path()) {
+            return Ok(dashboard::answer(&server, &dashboard, &peer, request).await);
         }
+        Ok(answer(&server, &peer, request).await.unwrap_or_else(|failure| failure.reply()))
     }
 }
 

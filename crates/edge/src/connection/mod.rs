@@ -8,6 +8,7 @@
 //! Slow clients are bounded here: a connection has a time for its beginning and for each head, [`stalling`] gives each
 //! write its own, [`streams`] each response of HTTP/2, and `upload` the pauses of a body.
 
+mod heads;
 mod protocol;
 mod stalling;
 mod streams;
@@ -16,11 +17,13 @@ pub(crate) use self::protocol::serve_stream;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
+use selvedge_wasi::Environment;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -31,31 +34,37 @@ use crate::tls::Tls;
 /// What is known of a request's connection.
 pub(crate) struct Peer {
     pub(crate) remote: SocketAddr,
+    pub(crate) local_port: u16,
     /// Whether it is by TLS.
     pub(crate) secure: bool,
-    /// What programs are told of it at each request.
-    pub(crate) shown: Shown,
+    /// What programs are told of it at each request, once one was.
+    pub(crate) variables: OnceLock<Environment>,
     overdue: Arc<Overdue>,
 }
 
-/// Both ends of a connection as text.
-pub(crate) struct Shown {
-    pub(crate) remote_address: String,
-    pub(crate) remote_port: String,
-    pub(crate) local_port: String,
+/// When the time of the request that is answered now is over.
+pub(crate) struct Overdue {
+    made: Instant,
+    /// Since then, in nanoseconds; 0 if there is no such time.
+    at_ns: AtomicU64,
 }
 
-/// When the time of the request that is answered now is over.
-#[derive(Default)]
-pub(crate) struct Overdue(Mutex<Option<Instant>>);
+impl Default for Overdue {
+    fn default() -> Overdue {
+        Overdue { made: Instant::now(), at_ns: AtomicU64::new(0) }
+    }
+}
 
 impl Overdue {
     fn set(&self, at: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+        // The first nanosecond is over by now.
+        let ns = |at: Instant| at.saturating_duration_since(self.made).as_nanos().max(1) as u64;
+        self.at_ns.store(at.map_or(0, ns), Ordering::Relaxed);
     }
 
     fn at(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let ns = self.at_ns.load(Ordering::Relaxed);
+        (ns > 0).then(|| self.made + Duration::from_nanos(ns))
     }
 
     fn is_over(&self) -> bool {
@@ -65,28 +74,23 @@ impl Overdue {
 
 impl Peer {
     pub(crate) fn new(remote: SocketAddr, local_port: u16, secure: bool, overdue: Arc<Overdue>) -> Peer {
-        let shown = Shown {
-            remote_address: remote.ip().to_string(),
-            remote_port: remote.port().to_string(),
-            local_port: local_port.to_string(),
-        };
-        Peer { remote, secure, shown, overdue }
+        Peer { remote, local_port, secure, variables: OnceLock::new(), overdue }
     }
 
     /// Ends the connection, or the stream of it, a little after this time, if its client then takes nothing of what a guest has for
     /// it: the guest, which waits, would never be asked again. Until what is returned is dropped.
-    pub(crate) fn cut_off_at(&self, at: Instant) -> CutOff {
+    pub(crate) fn cut_off_at(self: Arc<Peer>, at: Instant) -> CutOff {
         self.overdue.set(Some(at + CUT_OFF_GRACE));
-        CutOff(self.overdue.clone())
+        CutOff(self)
     }
 }
 
 /// A guest that a connection waits for.
-pub(crate) struct CutOff(Arc<Overdue>);
+pub(crate) struct CutOff(Arc<Peer>);
 
 impl Drop for CutOff {
     fn drop(&mut self) {
-        self.0.set(None);
+        self.0.overdue.set(None);
     }
 }
 
@@ -95,7 +99,7 @@ pub(crate) trait Answer: Clone + Send + Sync + 'static {
     type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
 
     fn answer(
-        &self,
+        self,
         peer: Arc<Peer>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Self::Body>, std::convert::Infallible>> + Send;

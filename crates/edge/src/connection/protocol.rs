@@ -15,12 +15,12 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::heads::HeadTimer;
 use super::stalling::Stalling;
 use super::streams::{Activity, Streams};
 use super::{Answer, Overdue, Peer, Way};
@@ -125,12 +125,9 @@ where
 {
     let overdue = Arc::<Overdue>::default();
     let peer = ends.peer(overdue.clone());
-    let service = service_fn(move |request| {
-        let (answer, peer) = (answer.clone(), peer.clone());
-        async move { answer.answer(peer, request).await }
-    });
+    let service = service_fn(move |request| answer.clone().answer(peer.clone(), request));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
+    builder.timer(HeadTimer::default()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let mut connection = pin!(builder.serve_connection(Stalling::new(first, stream, overdue), service));
     if until(connection.as_mut(), stop).await.is_none() {
         connection.as_mut().graceful_shutdown();
@@ -236,7 +233,7 @@ mod tests {
     impl Answer for Simple {
         type Body = Words;
 
-        async fn answer(&self, peer: Arc<Peer>, request: Request<Incoming>) -> Result<Response<Words>, Infallible> {
+        async fn answer(self, peer: Arc<Peer>, request: Request<Incoming>) -> Result<Response<Words>, Infallible> {
             let at = Instant::now() + Duration::from_secs(1);
             let endless = (request.method() == Method::POST).then(|| (peer.cut_off_at(at), Box::pin(sleep_until(at))));
             Ok(Response::new(Words(endless, false)))

@@ -14,6 +14,20 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Overdue;
 use crate::limits::WRITE_STALL_MAX;
 
+/// What is written in pieces, and is no more than this, is put together first: that is less than what the kernel has to
+/// do with a list of them.
+const SMALL_BYTES_MAX: usize = 1 << 10;
+
+/// All pieces together, if they fit.
+fn joined<'b>(parts: &[io::IoSlice<'_>], into: &'b mut [u8]) -> Option<&'b [u8]> {
+    let mut done: usize = 0;
+    for part in parts {
+        into.get_mut(done..done.checked_add(part.len())?)?.copy_from_slice(part);
+        done += part.len();
+    }
+    Some(&into[..done])
+}
+
 /// A stream of bytes, and what of it was read already.
 pub(super) struct Stalling<S> {
     first: Vec<u8>,
@@ -96,7 +110,29 @@ impl<S: AsyncWrite + Unpin> Write for Stalling<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let poll = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
+        let mut small = [0; SMALL_BYTES_MAX];
+        let poll = match joined(parts, &mut small) {
+            Some(all) => Pin::new(&mut this.stream).poll_write(context, all),
+            None => Pin::new(&mut this.stream).poll_write_vectored(context, parts),
+        };
         this.after(context, poll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_joined_if_they_fit() {
+        let of = |parts: &[&[u8]]| {
+            let parts: Vec<io::IoSlice<'_>> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
+            joined(&parts, &mut [0; 4]).map(<[u8]>::to_vec)
+        };
+        assert_eq!(of(&[]), Some(vec![]));
+        assert_eq!(of(&[b"ab", b"", b"cd"]), Some(b"abcd".to_vec()));
+        assert_eq!(of(&[b"ab", b"cde"]), None);
+        assert_eq!(of(&[b"abcde"]), None);
+        assert_eq!(of(&[b"abcd", b"e"]), None);
     }
 }

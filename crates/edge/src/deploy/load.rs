@@ -17,17 +17,21 @@ use crate::bundle::Bundle;
 use crate::connection::Peer;
 use crate::error::EdgeError;
 use crate::exchange::Exchange;
-use crate::guest::{Call, Origin, Program};
+use crate::guest::{Call, Guest, Origin, Program};
 use crate::limits::CHECK_TIMEOUT;
 use crate::logs::GuestLog;
 use crate::name::Host;
 use crate::policy::TenantPolicy;
 use crate::refusal::Refusal;
+use crate::request_id::RequestId;
 use crate::respond::{Progress, Running};
 use crate::server::Shared;
 use crate::site::{Content, Deployment, Serving, Site, Tenant};
 use crate::store::{Canary, Digest, SiteRecord, StoreError, VersionRecord};
 use crate::turns::Fair;
+
+/// A version's first request, which nobody has asked.
+const CHECK: RequestId = RequestId::known("check");
 
 /// Compiles a module; returns the artifact.
 pub(super) fn compiled(server: &Shared, module: &Path) -> Result<Vec<u8>, EdgeError> {
@@ -77,10 +81,8 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Arc<dyn P
     let gate = site.tenant.gate.load_full();
     let admission = gate.admit(&server.slots).await.map_err(failed)?;
     let exchange = Exchange::default();
-    let guest = program
-        .start(&server.pool, first_request(site, &exchange, admission))
-        .map_err(|error| EdgeError::Unfit(error.to_string()))?;
     let now = Instant::now();
+    let guest = first_guest(server, site, program, (&exchange, admission, now))?;
     let whose = (&site.tenant, &Arc::default());
     let guest = Fair::new(guest, &server.turns, whose, now..now + gate.limits.wall.0);
     let mut running = Running::new(guest, exchange.clone(), gate.limits, None);
@@ -94,19 +96,23 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Arc<dyn P
     Ok(())
 }
 
-fn first_request(site: &Arc<Site>, exchange: &Exchange, admission: Admission) -> Call {
+fn first_guest(
+    server: &Shared,
+    site: &Site,
+    program: &Arc<dyn Program>,
+    (exchange, admission, now): (&Exchange, Admission, Instant),
+) -> Result<Guest, EdgeError> {
     let mut limits = site.tenant.gate.load().limits;
     limits.wall.0 = limits.wall.0.min(CHECK_TIMEOUT);
     let request = Request::builder().uri("/").header("user-agent", "selvedge-check");
-    let (parts, ()) = request.body(()).expect("it is well formed").into_parts();
-    let origin = Origin {
-        request_id: "check".into(),
-        peer: Arc::new(Peer::new((Ipv4Addr::LOCALHOST, 0).into(), 0, false, Arc::default())),
-        host: Host::new("localhost").expect("it is a name"),
-        prefix_bytes: 0,
-    };
-    let log = GuestLog::new(site.log.clone(), "check".into(), limits.log);
-    Call { parts, body: None, origin, limits, exchange: exchange.clone(), log, admission }
+    let (mut parts, ()) = request.body(()).expect("it is well formed").into_parts();
+    let peer = Peer::new((Ipv4Addr::LOCALHOST, 0).into(), 0, false, Arc::default());
+    let host = Host::new("localhost").expect("it is a name");
+    let origin = Origin { request_id: CHECK, peer: &peer, host: &host, prefix_bytes: 0 };
+    let log = GuestLog::new(site.log.clone(), CHECK, limits.log);
+    let exchange = exchange.clone();
+    let call = Call { parts: &mut parts, body: None, origin, limits, now, exchange, log, admission };
+    program.start(&server.pool, call).map_err(unfit)
 }
 
 /// Makes a version that is kept ready to answer.

@@ -8,7 +8,7 @@ pub(crate) mod cgi;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
@@ -22,6 +22,7 @@ use crate::exchange::Exchange;
 use crate::limits::SiteLimits;
 use crate::logs::GuestLog;
 use crate::name::Host;
+use crate::request_id::RequestId;
 
 /// A way to ask programs for responses.
 pub(crate) trait Interface: Send + Sync {
@@ -41,16 +42,19 @@ pub(crate) struct Provision {
 /// A module, ready to be started for one request after the other.
 pub(crate) trait Program: Send + Sync {
     /// A fresh instance that is about to answer a request.
-    fn start(&self, pool: &Pool, call: Call) -> Result<Guest, StartError>;
+    fn start(&self, pool: &Pool, call: Call<'_>) -> Result<Guest, StartError>;
 }
 
 /// One request, as a guest gets it.
-pub(crate) struct Call {
-    pub(crate) parts: Parts,
+pub(crate) struct Call<'r> {
+    /// Its headers may be taken.
+    pub(crate) parts: &'r mut Parts,
     /// None if there is nothing in it.
     pub(crate) body: Option<Incoming>,
-    pub(crate) origin: Origin,
+    pub(crate) origin: Origin<'r>,
     pub(crate) limits: SiteLimits,
+    /// From when its time counts.
+    pub(crate) now: Instant,
     pub(crate) exchange: Exchange,
     pub(crate) log: GuestLog,
     /// To be held until the instance is gone.
@@ -58,11 +62,11 @@ pub(crate) struct Call {
 }
 
 /// Where a request came from, and to.
-pub(crate) struct Origin {
-    pub(crate) request_id: Arc<str>,
-    pub(crate) peer: Arc<Peer>,
+pub(crate) struct Origin<'r> {
+    pub(crate) request_id: RequestId,
+    pub(crate) peer: &'r Peer,
     /// The host that was asked for, without a port.
-    pub(crate) host: Host,
+    pub(crate) host: &'r Host,
     /// How much of the path is the site's prefix.
     pub(crate) prefix_bytes: usize,
 }

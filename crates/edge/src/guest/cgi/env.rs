@@ -5,32 +5,30 @@
 //! passed on, since the server itself authenticates no clients.
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use hyper::Version;
-use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
+use selvedge_wasi::{Environment, VariableName};
 
 use crate::connection::Peer;
 use crate::guest::Origin;
 
 const SOFTWARE: &str = concat!("selvedge/", env!("CARGO_PKG_VERSION"));
 
+/// Room for the variables of most requests.
+const BYTES: usize = 1 << 10;
 /// Variables that are no headers, at most.
-pub(super) const COUNT: usize = 24;
+const COUNT: usize = 24;
 
-/// Headers that are the connection's, or have a variable of their own, or are dangerous as one.
-const NOT_PASSED: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::EXPECT,
-    header::HOST,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("proxy"),
-];
+/// A name that the compiler has checked.
+macro_rules! named {
+    ($name:literal) => {
+        const { VariableName::new($name) }
+    };
+}
 
 /// WAGI's arguments: the script's name, then the parts of the query.
 pub(super) fn arguments(parts: &Parts) -> impl Iterator<Item = &str> {
@@ -38,31 +36,33 @@ pub(super) fn arguments(parts: &Parts) -> impl Iterator<Item = &str> {
     std::iter::once(parts.uri.path()).chain(query.split('&').filter(|part| !part.is_empty()))
 }
 
-/// Calls `set` with each variable's name and value.
-pub(super) fn environment(parts: &Parts, origin: &Origin, set: &mut dyn FnMut(&str, &[u8])) {
-    // One for all values that are put together.
-    let mut scratch = String::with_capacity(256);
-    set("GATEWAY_INTERFACE", b"CGI/1.1");
-    set("SERVER_SOFTWARE", SOFTWARE.as_bytes());
-    set("SERVER_PROTOCOL", protocol(parts.version));
-    set("SERVER_NAME", origin.host.as_str().as_bytes());
-    let Peer { shown, secure, .. } = &*origin.peer;
-    set("SERVER_PORT", shown.local_port.as_bytes());
-    set("REQUEST_METHOD", parts.method.as_str().as_bytes());
-    set("UNIQUE_ID", origin.request_id.as_bytes());
-    set("REMOTE_ADDR", shown.remote_address.as_bytes());
-    set("REMOTE_HOST", shown.remote_address.as_bytes());
-    set("REMOTE_PORT", shown.remote_port.as_bytes());
-    if *secure {
-        set("HTTPS", b"on");
+/// The variables of a request. Those that most programs ask for come first: they look from there.
+pub(super) fn environment(parts: &Parts, origin: &Origin<'_>) -> Environment {
+    let mut env = Environment::new();
+    env.reserve(COUNT + parts.headers.len(), BYTES);
+    target(parts, origin, &mut env);
+    env.set_joined(named!("UNIQUE_ID"), [origin.request_id.as_bytes()]);
+    env.set_joined(named!("SERVER_NAME"), [origin.host.as_str().as_bytes()]);
+    env.set_joined(named!("SERVER_PROTOCOL"), [protocol(parts.version)]);
+    headers(parts, &mut env);
+    env.append(origin.peer.variables.get_or_init(|| of_connection(origin.peer)));
+    env
+}
+
+/// What is the same for all requests of a connection.
+fn of_connection(peer: &Peer) -> Environment {
+    let mut env = Environment::new();
+    let (address, port) = (peer.remote.ip().to_string(), peer.remote.port().to_string());
+    env.set("GATEWAY_INTERFACE", "CGI/1.1");
+    env.set("SERVER_SOFTWARE", SOFTWARE);
+    env.set("SERVER_PORT", peer.local_port.to_string());
+    env.set("REMOTE_ADDR", &address);
+    env.set("REMOTE_HOST", &address);
+    env.set("REMOTE_PORT", port);
+    if peer.secure {
+        env.set("HTTPS", "on");
     }
-    target(parts, origin, &mut scratch, set);
-    for (name, variable) in [(header::CONTENT_TYPE, "CONTENT_TYPE"), (header::CONTENT_LENGTH, "CONTENT_LENGTH")] {
-        if let Some(value) = parts.headers.get(name) {
-            set(variable, value.as_bytes());
-        }
-    }
-    headers(parts, &mut scratch, set);
+    env
 }
 
 fn protocol(version: Version) -> &'static [u8] {
@@ -73,54 +73,75 @@ fn protocol(version: Version) -> &'static [u8] {
     }
 }
 
-/// Several texts as one.
-fn joined<'s>(scratch: &'s mut String, texts: &[&str]) -> &'s [u8] {
-    scratch.clear();
-    texts.iter().for_each(|text| scratch.push_str(text));
-    scratch.as_bytes()
-}
-
 /// What was asked for.
-fn target(parts: &Parts, origin: &Origin, scratch: &mut String, set: &mut dyn FnMut(&str, &[u8])) {
+fn target(parts: &Parts, origin: &Origin<'_>, env: &mut Environment) {
     let (script, path) = parts.uri.path().split_at_checked(origin.prefix_bytes).unwrap_or(("", parts.uri.path()));
     let whole = parts.uri.path_and_query().map_or("/", |whole| whole.as_str());
     let named = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     // As the server has understood it: in HTTP/2, and where the target is a whole URL, the header says nothing.
     let authority = parts.uri.authority().map(|authority| authority.as_str()).or(named);
-    let authority = authority.unwrap_or(origin.host.as_str());
-    let scheme = if origin.peer.secure { "https://" } else { "http://" };
-    set("REQUEST_URI", whole.as_bytes());
-    set("SCRIPT_NAME", script.as_bytes());
-    set("PATH_INFO", &decoded(path));
-    set("X_RAW_PATH_INFO", path.as_bytes());
-    set("X_MATCHED_ROUTE", joined(scratch, &[script, "/..."]));
-    set("X_FULL_URL", joined(scratch, &[scheme, authority, whole]));
-    set("QUERY_STRING", parts.uri.query().unwrap_or_default().as_bytes());
-    set("HTTP_HOST", authority.as_bytes());
+    let authority = authority.unwrap_or(origin.host.as_str()).as_bytes();
+    let scheme: &[u8] = if origin.peer.secure { b"https://" } else { b"http://" };
+    env.set_joined(named!("REQUEST_METHOD"), [parts.method.as_str().as_bytes()]);
+    env.set_joined(named!("PATH_INFO"), [&decoded(path)]);
+    env.set_joined(named!("QUERY_STRING"), [parts.uri.query().unwrap_or_default().as_bytes()]);
+    env.set_joined(named!("REQUEST_URI"), [whole.as_bytes()]);
+    env.set_joined(named!("SCRIPT_NAME"), [script.as_bytes()]);
+    env.set_joined(named!("X_RAW_PATH_INFO"), [path.as_bytes()]);
+    env.set_joined(named!("X_MATCHED_ROUTE"), [script.as_bytes(), b"/..."]);
+    env.set_joined(named!("X_FULL_URL"), [scheme, authority, whole.as_bytes()]);
+    env.set_joined(named!("HTTP_HOST"), [authority]);
 }
 
-/// `HTTP_NAME` for each header that is passed on; one that comes several times is joined.
-fn headers(parts: &Parts, variable: &mut String, set: &mut dyn FnMut(&str, &[u8])) {
-    for name in parts.headers.keys().filter(|name| !NOT_PASSED.contains(name) && !name.as_str().contains('_')) {
-        variable.clear();
-        variable.push_str("HTTP_");
-        variable.extend(name.as_str().chars().map(|c| if c == '-' { '_' } else { c.to_ascii_uppercase() }));
-        let mut values = parts.headers.get_all(name).iter().map(HeaderValue::as_bytes);
-        if *name == header::COOKIE {
-            let own: Vec<&[u8]> =
-                values.flat_map(|value| value.split(|byte| *byte == b';')).filter_map(foreign_cookie).collect();
-            if !own.is_empty() {
-                set(variable, &own.join(&b"; "[..]));
-            }
-            continue;
+/// A variable for each header that is passed on; one that comes several times is joined.
+fn headers(parts: &Parts, env: &mut Environment) {
+    let mut variable = Vec::with_capacity(64);
+    // Most come once: then nothing is looked up.
+    let all_once = parts.headers.keys_len() == parts.headers.len();
+    if all_once {
+        parts.headers.iter().for_each(|(name, value)| pass_on(name.as_str(), &[value], &mut variable, env));
+        return;
+    }
+    for name in parts.headers.keys() {
+        let values: Vec<&HeaderValue> = parts.headers.get_all(name).iter().collect();
+        pass_on(name.as_str(), &values, &mut variable, env);
+    }
+}
+
+/// The variable of a header, if it is passed on.
+fn pass_on(name: &str, values: &[&HeaderValue], variable: &mut Vec<u8>, env: &mut Environment) {
+    let first = values.first().map_or(&b""[..], |value| value.as_bytes());
+    match name {
+        // They have variables of their own.
+        "content-type" => return env.set_joined(named!("CONTENT_TYPE"), [first]),
+        "content-length" => return env.set_joined(named!("CONTENT_LENGTH"), [first]),
+        "cookie" => return cookies(values, env),
+        // The connection's, or as HTTP_HOST there already, or for the server alone, or dangerous as a variable.
+        "connection" | "expect" | "te" | "transfer-encoding" | "upgrade" | "host" | "proxy-authorization" | "proxy" => {
+            return;
         }
-        match (values.next(), values.next()) {
-            (Some(only), None) => set(variable, only),
-            (first, second) => {
-                let values: Vec<&[u8]> = first.into_iter().chain(second).chain(values).collect();
-                set(variable, &values.join(&b", "[..]));
-            }
+        _ if name.contains('_') => return,
+        _ => {}
+    }
+    variable.clear();
+    variable.extend_from_slice(b"HTTP_");
+    variable.extend(name.bytes().map(|byte| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }));
+    let variable = OsStr::from_bytes(variable);
+    match values {
+        [only] => env.set(variable, OsStr::from_bytes(only.as_bytes())),
+        values => {
+            let values: Vec<&[u8]> = values.iter().map(|value| value.as_bytes()).collect();
+            env.set(variable, OsStr::from_bytes(&values.join(&b", "[..])));
         }
+    }
+}
+
+/// All cookies but the server's own.
+fn cookies(values: &[&HeaderValue], env: &mut Environment) {
+    let pairs = values.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let passed: Vec<&[u8]> = pairs.filter_map(foreign_cookie).collect();
+    if !passed.is_empty() {
+        env.set_joined(named!("HTTP_COOKIE"), [&passed.join(&b"; "[..])]);
     }
 }
 
@@ -165,14 +186,10 @@ mod tests {
 
     use super::*;
     use crate::name::Host;
+    use crate::request_id::RequestId;
 
-    fn origin() -> Origin {
-        origin_below(0)
-    }
-
-    fn origin_below(prefix_bytes: usize) -> Origin {
-        let peer = Peer::new("192.0.2.1:5".parse().unwrap(), 80, true, Arc::default());
-        Origin { request_id: "id".into(), peer: Arc::new(peer), host: Host::new("a.example").unwrap(), prefix_bytes }
+    fn peer() -> Peer {
+        Peer::new("192.0.2.1:5".parse().unwrap(), 80, true, Arc::default())
     }
 
     fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
@@ -182,19 +199,17 @@ mod tests {
     }
 
     fn variable(parts: &Parts, name: &str) -> Option<String> {
-        variable_of(parts, &origin(), name)
+        variable_below(parts, 0, name)
     }
 
-    fn variable_of(parts: &Parts, origin: &Origin, name: &str) -> Option<String> {
-        let mut found = Vec::new();
-        let mut note = |set: &str, value: &[u8]| {
-            if set == name {
-                found.push(String::from_utf8(value.to_vec()).unwrap());
-            }
-        };
-        environment(parts, origin, &mut note);
-        assert!(found.len() <= 1, "{name} is there twice");
-        found.pop()
+    fn variable_below(parts: &Parts, prefix_bytes: usize, name: &str) -> Option<String> {
+        let (peer, host) = (peer(), Host::new("a.example").unwrap());
+        let origin = Origin { request_id: RequestId::known("id"), peer: &peer, host: &host, prefix_bytes };
+        let env = environment(parts, &origin);
+        let mut found = env.iter().filter(|(set, _)| *set == name.as_bytes());
+        let value = found.next().map(|(_, value)| String::from_utf8(value.to_vec()).unwrap());
+        assert!(found.next().is_none(), "{name} is there twice");
+        value
     }
 
     #[test]
@@ -224,8 +239,8 @@ mod tests {
             ("/api/", 4, "/api", "/"),
             ("/api/x", 0, "", "/api/x"),
         ] {
-            let (parts, origin) = (request(uri, &[]), origin_below(prefix_bytes));
-            let of = |name: &str| variable_of(&parts, &origin, name);
+            let parts = request(uri, &[]);
+            let of = |name: &str| variable_below(&parts, prefix_bytes, name);
             assert_eq!((of("SCRIPT_NAME").as_deref(), of("PATH_INFO").as_deref()), (Some(script), Some(path)), "{uri}");
             assert_eq!(of("X_MATCHED_ROUTE"), Some(format!("{script}/...")));
             assert_eq!(of("REQUEST_URI").as_deref(), Some(uri));
@@ -241,6 +256,7 @@ mod tests {
                 ("x_forwarded_for", "1"),
                 ("connection", "close"),
                 ("content-type", "a/b"),
+                ("content-type", "c/d"),
                 ("accept", "a"),
                 ("accept", "b"),
                 ("cookie", "a=1"),

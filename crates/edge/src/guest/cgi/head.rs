@@ -29,9 +29,17 @@ pub(crate) enum HeadError {
 #[derive(Default)]
 pub(crate) struct Parser {
     bytes: Vec<u8>,
+    /// Where fields go; empty, and perhaps with room for some.
+    headers: HeaderMap,
 }
 
 impl Parser {
+    /// One that uses the room of fields that are not needed any more.
+    pub(crate) fn reusing(mut headers: HeaderMap) -> Parser {
+        headers.clear();
+        Parser { bytes: Vec::new(), headers }
+    }
+
     /// Takes more of what was written: how much of it is the head's, and the head, once it is complete.
     pub(crate) fn feed(&mut self, more: &[u8]) -> Result<(usize, Option<Head>), HeadError> {
         let room = CGI_HEAD_BYTES_MAX.saturating_sub(self.bytes.len());
@@ -41,12 +49,12 @@ impl Parser {
         };
         // Most heads come in one piece.
         if self.bytes.is_empty()
-            && let Ok(head) = parse(&more[..end])
+            && let Ok(head) = parse(&more[..end], std::mem::take(&mut self.headers))
         {
             return Ok((end, Some(head)));
         }
         self.bytes.extend_from_slice(&more[..end]);
-        Ok((end, Some(parse(&self.bytes)?)))
+        Ok((end, Some(parse(&self.bytes, HeaderMap::new())?)))
     }
 
     /// What is wrong with what was written, if the program has ended: the first line that is none, or the end.
@@ -54,7 +62,7 @@ impl Parser {
         if self.bytes.is_empty() {
             return None;
         }
-        Some(parse(&self.bytes).err().unwrap_or(HeadError::NoEnd))
+        Some(parse(&self.bytes, HeaderMap::new()).err().unwrap_or(HeadError::NoEnd))
     }
 }
 
@@ -73,26 +81,17 @@ fn end(before: &[u8], more: &[u8]) -> Option<usize> {
     line_ends.find(|at| is_empty(*at)).map(|at| at + 1)
 }
 
-/// Fields of the connection.
-const NOT_THE_GUESTS: [HeaderName; 6] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::TE,
-    header::TRAILER,
-    HeaderName::from_static("keep-alive"),
-];
-
-fn parse(bytes: &[u8]) -> Result<Head, HeadError> {
+/// The head, its fields in a map that is empty.
+fn parse(bytes: &[u8], mut headers: HeaderMap) -> Result<Head, HeadError> {
     let mut status = None;
-    let mut headers = HeaderMap::new();
     let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
         let (name, value) = field(line).ok_or_else(|| wrong_line(number + 1, line))?;
         match name.as_str() {
             "status" if status.is_none() => status = Some(parse_status(value.as_bytes())?),
             "status" => return Err(wrong_line(number + 1, line)),
-            _ if NOT_THE_GUESTS.contains(&name) => {}
+            // The connection's, and the server's to set.
+            "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" => {}
             _ => drop(headers.append(name, value)),
         }
         if headers.len() > CGI_HEADERS_MAX {

@@ -13,9 +13,7 @@
 mod env;
 pub(crate) mod head;
 
-use std::ffi::OsStr;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -32,8 +30,6 @@ use crate::upload::Upload;
 
 /// Of WebAssembly.
 const PAGE_BYTES: u64 = 64 << 10;
-/// Room for the variables of most requests.
-const ENVIRONMENT_BYTES: usize = 1 << 10;
 
 /// The interface.
 pub(crate) struct Cgi {
@@ -71,18 +67,19 @@ struct CgiProgram {
 }
 
 impl Program for CgiProgram {
-    fn start(&self, pool: &Pool, call: Call) -> Result<Guest, StartError> {
+    fn start(&self, pool: &Pool, call: Call<'_>) -> Result<Guest, StartError> {
         let SiteLimits { memory: ByteCount(bytes_max), cpu, wall, .. } = call.limits;
         let time = TimeLimits { cpu: Some(cpu.0), wall: Some(wall.0), slice: Some(SLICE) };
         if self.memory_bytes > bytes_max {
             return Err(StartError::Memory { bytes: self.memory_bytes, bytes_max });
         }
+        let now = call.now;
         let (wasi, admission) = system_interface(call, &self.provision)?;
         let wasi = Box::new(wasi);
         let (mut store, instance) = pool.instantiate(&self.pre, wasi)?;
         store.set_memory_bytes_max(bytes_max);
         let start = instance.typed_func::<(), ()>(&store, "_start")?;
-        store.set_time_limits(time)?;
+        store.set_time_limits_from(time, now)?;
         Ok(Box::pin(run(Admitted { store, _admission: admission }, start)))
     }
 }
@@ -101,21 +98,21 @@ async fn run(mut admitted: Admitted, start: TypedFunc<(), ()>) -> Ending {
 }
 
 /// What the program sees of the world.
-fn system_interface(call: Call, provision: &Provision) -> Result<(Wasi, Admission), StartError> {
-    let mut builder = Wasi::builder().args(&provision.args).args(env::arguments(&call.parts));
+fn system_interface(call: Call<'_>, provision: &Provision) -> Result<(Wasi, Admission), StartError> {
+    let mut builder = Wasi::builder();
+    provision.args.iter().for_each(|arg| builder.push_arg(arg));
+    env::arguments(call.parts).for_each(|arg| builder.push_arg(arg));
     if let Some(files) = &provision.files {
         builder = builder.preopen_tree(files.clone(), "/")?;
     }
-    builder.reserve_env(env::COUNT + call.parts.headers.len(), ENVIRONMENT_BYTES);
-    env::environment(&call.parts, &call.origin, &mut |name, value| builder.set_env(name, OsStr::from_bytes(value)));
-    if let Some(body) = call.body {
-        let upload = Upload::new(body, call.limits.request_body.0, call.exchange.clone());
-        builder = builder.stdin(Stdio::reader(upload));
-    }
-    let out =
-        Output { parser: Some(Parser::default()), exchange: call.exchange, bytes_max: call.limits.response_body.0 };
-    let wasi = builder.stdout(Stdio::writer(out)).stderr(Stdio::writer(call.log)).build_once()?;
-    Ok((wasi, call.admission))
+    builder.set_environment(env::environment(call.parts, &call.origin));
+    let stdin = call.body.map_or(Stdio::Null, |body| {
+        Stdio::reader(Upload::new(body, call.limits.request_body.0, call.exchange.clone()))
+    });
+    let parser = Some(Parser::reusing(std::mem::take(&mut call.parts.headers)));
+    let out = Output { parser, exchange: call.exchange, bytes_max: call.limits.response_body.0 };
+    builder.set_stdio([stdin, Stdio::writer(out), Stdio::writer(call.log)]);
+    Ok((builder.build_once()?, call.admission))
 }
 
 /// A program's stdout.
