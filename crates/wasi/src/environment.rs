@@ -48,12 +48,12 @@ const fn is_name(name: &[u8]) -> bool {
 /// common.set("LANG", "C");
 ///
 /// // For each instance:
-/// const HOME: VariableName = VariableName::new("HOME");
+/// const GREETING: VariableName = VariableName::new("GREETING");
 /// let (mut environment, user) = (Environment::new(), "anna");
-/// environment.set_joined(HOME, [b"/home/", user.as_bytes()]);
+/// environment.set_joined(GREETING, [b"hello ", user.as_bytes()]);
 /// environment.append(&common);
 /// let all: Vec<(&[u8], &[u8])> = environment.iter().collect();
-/// assert_eq!(all, [(&b"HOME"[..], &b"/home/anna"[..]), (b"LANG", b"C")]);
+/// assert_eq!(all, [(&b"GREETING"[..], &b"hello anna"[..]), (b"LANG", b"C")]);
 ///
 /// let mut builder = Wasi::builder();
 /// builder.set_environment(environment);
