@@ -16,7 +16,7 @@ use crate::instance::{Instance, Item};
 use crate::instantiate::{Imports, instantiate};
 use crate::matching::{Found, ImportProblem, LinkError, check_item};
 use crate::module::Module;
-use crate::pool::{Wanted, next_pre_id};
+use crate::pool::Wanted;
 use crate::suspend::{polling, suspending};
 use crate::typed::WasmResults;
 use crate::value::Val;
@@ -222,8 +222,8 @@ impl<T: 'static> Linker<T> {
     /// instance is made.
     pub fn prepare(&self, module: &Module) -> Result<InstancePre<T>, LinkError> {
         let imports = self.resolve(module, None)?;
-        let (id, wanted) = (next_pre_id(), Arc::default());
-        Ok(InstancePre(Arc::new(Prepared { id, wanted, module: module.clone(), imports })))
+        let wanted = Arc::new(Wanted::new());
+        Ok(InstancePre(Arc::new(Prepared { id: wanted.id, wanted, module: module.clone(), imports })))
     }
 
     fn resolve(&self, module: &Module, core: Option<&Core>) -> Result<Imports<T>, LinkError> {
@@ -272,7 +272,7 @@ struct Prepared<T: 'static> {
 
 impl<T: 'static> Drop for Prepared<T> {
     fn drop(&mut self) {
-        self.wanted.end(self.id);
+        self.wanted.end();
     }
 }
 

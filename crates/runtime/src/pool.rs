@@ -25,7 +25,7 @@ mod idle;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -225,7 +225,6 @@ const FIRST: SlotId = SlotId(0);
 /// Where a pooled store goes back to.
 pub(crate) struct Home {
     shared: Arc<Shared>,
-    pre: u64,
     wanted: Arc<Wanted>,
     /// Pages it kept when it was last put back.
     resident_pages: u64,
@@ -378,7 +377,7 @@ impl Shared {
         core.arena.seal();
         let wanted = pre.wanted().clone();
         wanted.in_pool(self);
-        core.home = Some(Home { shared: self.clone(), pre: pre.id(), wanted, resident_pages: 0 });
+        core.home = Some(Home { shared: self.clone(), wanted, resident_pages: 0 });
         Ok(core)
     }
 
@@ -449,8 +448,8 @@ impl Shard {
 
     /// Keeps an idle instance, or returns it if there are enough.
     fn keep(&self, core: Box<Core>) -> Option<Box<Core>> {
-        let Some(Home { pre, resident_pages, wanted, .. }) = &core.home else { return Some(core) };
-        let (pre, resident_pages) = (*pre, *resident_pages);
+        let Some(Home { resident_pages, wanted, .. }) = &core.home else { return Some(core) };
+        let (pre, resident_pages) = (wanted.id, *resident_pages);
         let mut idle = self.lock();
         if idle.closed || wanted.is_over() || idle.resident_pages + resident_pages > self.resident_pages_max {
             return Some(core);
@@ -472,7 +471,7 @@ impl Shard {
         if let Some(home) = &mut core.home {
             home.resident_pages = pages;
             if let Some(profile) = profile {
-                self.common.remember(home.pre, profile);
+                self.common.remember(home.wanted.id, profile);
             }
         }
         true
@@ -501,12 +500,6 @@ fn thread_number() -> usize {
         }
         number.get()
     })
-}
-
-/// A number for each [`InstancePre`].
-pub(crate) fn next_pre_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// A store's core: its own, or a pool's, to which it goes back.

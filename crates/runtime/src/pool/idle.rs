@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::{MODULES_MIN, Shared};
@@ -69,14 +69,22 @@ impl Idle {
 
 /// How long a prepared module is wanted: pools keep no idle instances of one that nobody can instantiate again, because
 /// they would keep its code, and with it a file, until their slots are wanted.
-#[derive(Default)]
 pub(crate) struct Wanted {
+    /// The module's number: there may be a million who refer to it, with one word each.
+    pub(crate) id: u64,
     over: AtomicBool,
     /// Where there may be instances of it.
     pools: Mutex<Vec<Weak<Shared>>>,
 }
 
 impl Wanted {
+    /// Of a module that has just been prepared.
+    pub(crate) fn new() -> Wanted {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Wanted { id, over: AtomicBool::new(false), pools: Mutex::default() }
+    }
+
     /// Whether instances are worth keeping. Asked with a shard's lock held, it is settled: [`Wanted::end`] takes each lock
     /// after it has said so.
     pub(super) fn is_over(&self) -> bool {
@@ -97,9 +105,9 @@ impl Wanted {
     }
 
     /// The prepared module is gone.
-    pub(crate) fn end(&self, pre: u64) {
+    pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
         let pools = std::mem::take(&mut *self.pools());
-        pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.forget(pre));
+        pools.iter().filter_map(Weak::upgrade).for_each(|pool| pool.forget(self.id));
     }
 }
