@@ -6,6 +6,7 @@
 //! counted, and the list they are in. What the kernel has beside page tables is a figure of its own. When no more fit, what limited them is printed, and what the operator can raise.
 
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as Task, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -40,10 +41,11 @@ pub(crate) struct Density {
     /// Print one JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
-    /// How many instances with dense memories.
+    /// How many instances with dense memories; 0 to leave them out.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     dense: u32,
-    /// How many instances with guarded memories, at most; they end with the address space.
+    /// How many instances with guarded memories, at most; they end with the address space. 0 to leave
+    /// them out.
     #[arg(long, value_name = "N", default_value_t = 40_000)]
     guarded: u32,
 }
@@ -56,11 +58,28 @@ static GO: AtomicBool = AtomicBool::new(false);
 
 /// Runs the verb.
 pub(crate) fn run(options: &Density) -> Result<()> {
+    // What the allocator keeps of one crowd would be the other's for nothing: each has a process of its own.
+    if options.guarded > 0 && options.dense > 0 {
+        again(options, options.guarded, 0)?;
+        return again(options, 0, options.dense);
+    }
     let mut report = Report::new("Instances alive at once, each waiting in a host call", options.json);
-    // The fewer first: what the allocator keeps of them is no more than a trifle to the others.
-    measure(&mut report, "guarded", MemoryLayout::Guarded, options.guarded)?;
-    measure(&mut report, "dense", MemoryLayout::Dense, options.dense)?;
+    if options.guarded > 0 {
+        measure(&mut report, "guarded", MemoryLayout::Guarded, options.guarded)?;
+    } else {
+        measure(&mut report, "dense", MemoryLayout::Dense, options.dense)?;
+    }
     report.finish();
+    Ok(())
+}
+
+/// Runs this program for one layout.
+fn again(options: &Density, guarded: u32, dense: u32) -> Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["density", &format!("--guarded={guarded}"), &format!("--dense={dense}")]);
+    command.args(options.json.then_some("--json"));
+    let status = command.status().context("cannot start this program again")?;
+    ensure!(status.success(), "measuring one layout ended with {status}");
     Ok(())
 }
 

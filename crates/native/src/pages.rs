@@ -46,10 +46,13 @@ pub enum Recycling {
 /// The pages of a slot between the bottom of its stack and the initial end of memory 0.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    /// The stack's pages; its topmost, which may hold context too, is not among them and always open.
-    stack: Range<u64>,
-    /// Memory 0 at its initial size.
-    memory: Range<u64>,
+    /// The bottom of the stack.
+    start: u64,
+    /// The stack's pages, from there; its topmost, which may hold context too, is not among them and always open.
+    stack_end: u32,
+    /// Memory 0 at its initial size, in pages from there. In little room: there may be a million slots.
+    memory_start: u32,
+    memory_end: u32,
     /// Where memory 0 is mapped from the image, if it is.
     image: Option<Box<ReadOnly>>,
     /// Hot pages.
@@ -94,7 +97,7 @@ impl Bits {
 impl Pages {
     /// The pages of a slot that is to be recycled in the `best` way, or the next best; `profile` says which are hot. The
     /// ranges are whole pages, the stack below the memory; they are mapped readable and writable, and not marked. `image`
-    /// is where the memory is mapped from a file. `None` if the kernel refuses what it must do.
+    /// is where the memory is mapped from a file. `None` if the kernel refuses what it must do, or there are 2^32 pages.
     pub(crate) fn new(
         [stack, memory]: [Range<u64>; 2],
         image: Box<[Range<u64>]>,
@@ -106,7 +109,11 @@ impl Pages {
         let way = AtomicU8::new(next_best(best) as u8);
         let image = (!image.is_empty()).then(|| Box::new(ReadOnly::new(image)));
         let (kept, uses_left) = (AtomicU32::new(0), AtomicU32::new(0));
-        let pages = Pages { stack, memory, image, hot, kept, way, uses_left };
+        let page = |address: u64| u32::try_from((address - stack.start) / HOST_PAGE_BYTES).ok();
+        let [stack_end, memory_start, memory_end] = [stack.end, memory.start, memory.end].map(page);
+        let (stack_end, memory_start, memory_end) = (stack_end?, memory_start?, memory_end?);
+        let start = stack.start;
+        let pages = Pages { start, stack_end, memory_start, memory_end, image, hot, kept, way, uses_left };
         if best == Recycling::Track {
             match pages.way() {
                 Recycling::Scan => pages.scan_for_now(),
@@ -192,7 +199,7 @@ impl Pages {
     /// Opens a cold page for good; says whether the access that faulted there can go on. Async-signal-safe.
     pub(crate) fn open(&self, address: u64) -> bool {
         let page = address & !(HOST_PAGE_BYTES - 1);
-        if !self.tracked() || !(self.stack.contains(&page) || self.memory.contains(&page)) {
+        if !self.tracked() || !self.ranges().iter().any(|range| range.contains(&page)) {
             return false;
         }
         let sealed = self.image.as_deref().filter(|image| image.has(page));
@@ -215,14 +222,15 @@ impl Pages {
         self.way.store(next_best(best) as u8, Ordering::Relaxed);
         self.uses_left.store(0, Ordering::Relaxed);
         // Where markers are unknown to the kernel there are none to remove.
-        unguard(self.stack.clone());
-        unguard(self.memory.clone());
+        self.ranges().into_iter().for_each(|range| {
+            unguard(range);
+        });
         self.image.iter().all(|image| image.end())
     }
 
     /// Notes a page as hot that is open.
     pub(crate) fn set_hot(&self, page: u64) {
-        let at = (page - self.stack.start) / HOST_PAGE_BYTES;
+        let at = (page - self.start) / HOST_PAGE_BYTES;
         self.hot.words()[at as usize / 64].fetch_or(1 << (at % 64), Ordering::Relaxed);
     }
 
@@ -234,7 +242,7 @@ impl Pages {
             std::iter::from_fn(move || {
                 let bit = bits.trailing_zeros();
                 bits &= bits.wrapping_sub(1);
-                (bit < 64).then_some(self.stack.start + (at * 64 + u64::from(bit)) * HOST_PAGE_BYTES)
+                (bit < 64).then_some(self.start + (at * 64 + u64::from(bit)) * HOST_PAGE_BYTES)
             })
         })
     }
@@ -274,14 +282,19 @@ impl Pages {
         self.hot.words().iter().map(|word| word.load(Ordering::Relaxed)).collect()
     }
 
+    fn address(&self, page: u32) -> u64 {
+        self.start + u64::from(page) * HOST_PAGE_BYTES
+    }
+
     /// Whether an address lies in the stack's pages.
     pub(crate) fn in_stack(&self, page: u64) -> bool {
-        self.stack.contains(&page)
+        page >= self.start && page < self.address(self.stack_end)
     }
 
     /// The stack's pages and the memory's.
     pub(crate) fn ranges(&self) -> [Range<u64>; 2] {
-        [self.stack.clone(), self.memory.clone()]
+        let memory = self.address(self.memory_start)..self.address(self.memory_end);
+        [self.start..self.address(self.stack_end), memory]
     }
 }
 

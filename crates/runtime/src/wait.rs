@@ -38,8 +38,13 @@ impl<T: 'static, R: WasmResults + 'static> Wait<T, R> {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let paused =
-            Paused { future: Some(future), output: None, finish: Some(finish), results: PhantomData::<fn() -> R> };
+        let paused = Paused {
+            future: Some(future),
+            output: None,
+            finish: Some(finish),
+            caller: SlotId(0),
+            results: PhantomData::<fn() -> R>,
+        };
         Wait { pause: Box::pin(paused), marker: PhantomData }
     }
 }
@@ -53,7 +58,10 @@ impl<T: 'static, R: WasmResults + 'static> Outcome<T, R> {
                 Err(too_few_values())
             }
             Outcome::Ready(results) => results.store(values, store).map(|()| None).ok_or_else(foreign_handle),
-            Outcome::Wait(Wait { pause, .. }) => Ok(Some(Waiting { pause, slot })),
+            Outcome::Wait(Wait { mut pause, .. }) => {
+                pause.as_mut().called_by(slot);
+                Ok(Some(Waiting(pause)))
+            }
         }
     }
 }
@@ -61,34 +69,29 @@ impl<T: 'static, R: WasmResults + 'static> Outcome<T, R> {
 /// `None` once there are results.
 pub(crate) type Settled<T> = Result<Option<Waiting<T>>, HostError>;
 
-/// What a call waits for in a host function, and the instance that called it.
-pub(crate) struct Waiting<T: 'static> {
-    pause: Pin<Box<dyn Pause<T>>>,
-    slot: SlotId,
-}
+/// What a call waits for in a host function. A store has room for one, and there may be a million stores.
+pub(crate) struct Waiting<T: 'static>(Pin<Box<dyn Pause<T>>>);
 
 impl<T: 'static> Waiting<T> {
     /// Ready when the function can go on: not to be polled after that.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.pause.as_mut().poll(cx)
+        self.0.as_mut().poll(cx)
     }
 
     /// Lets the function go on, once it is ready: results go to `values`.
     pub(crate) fn finish(mut self, context: &mut ContextMut<'_, T>, values: &mut [RawValue]) -> Settled<T> {
-        self.pause.as_mut().finish(context, self.slot, values)
+        self.0.as_mut().finish(context, values)
     }
 }
 
 /// A [`Paused`], its types forgotten.
 trait Pause<T: 'static>: Send {
+    /// Notes the instance that has called.
+    fn called_by(self: Pin<&mut Self>, slot: SlotId);
+
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
-    fn finish(
-        self: Pin<&mut Self>,
-        context: &mut ContextMut<'_, T>,
-        slot: SlotId,
-        values: &mut [RawValue],
-    ) -> Settled<T>;
+    fn finish(self: Pin<&mut Self>, context: &mut ContextMut<'_, T>, values: &mut [RawValue]) -> Settled<T>;
 }
 
 pin_project! {
@@ -99,6 +102,8 @@ pin_project! {
         future: Option<F>,
         output: Option<F::Output>,
         finish: Option<G>,
+        // The instance that has called.
+        caller: SlotId,
         results: PhantomData<fn() -> R>,
     }
 }
@@ -110,6 +115,10 @@ where
     F: Future<Output: Send> + Send,
     G: FnOnce(Caller<'_, T>, F::Output) -> Result<Outcome<T, R>, HostError> + Send,
 {
+    fn called_by(self: Pin<&mut Self>, slot: SlotId) {
+        *self.project().caller = slot;
+    }
+
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(()) };
@@ -119,13 +128,9 @@ where
         Poll::Ready(())
     }
 
-    fn finish(
-        self: Pin<&mut Self>,
-        context: &mut ContextMut<'_, T>,
-        slot: SlotId,
-        values: &mut [RawValue],
-    ) -> Settled<T> {
+    fn finish(self: Pin<&mut Self>, context: &mut ContextMut<'_, T>, values: &mut [RawValue]) -> Settled<T> {
         let this = self.project();
+        let slot = *this.caller;
         let (output, finish) = this.output.take().zip(this.finish.take()).expect("it is ready, and finished once");
         let store = context.inner.core.id;
         finish(Caller::new(context, slot), output)?.settle(slot, values, store)
