@@ -324,20 +324,28 @@ pub(crate) fn small(range: Range<u64>) -> bool {
     advise(range, libc::MADV_NOHUGEPAGE)
 }
 
-/// `madvise(2)` on pages of our own slots. Async-signal-safe; `errno` is kept, for whoever was interrupted.
+/// `madvise(2)` on pages of our own slots. Async-signal-safe.
 fn advise(range: Range<u64>, advice: i32) -> bool {
     if range.is_empty() {
         return true;
     }
     // SAFETY: callers name pages of a slot they own or, in the signal handler, of the slot whose owner has just
-    // touched it; the advice changes contents only where nothing refers to them. errno is this thread's.
-    unsafe {
-        let errno = libc::__errno_location();
-        let kept = *errno;
-        let done = libc::madvise(range.start as *mut c_void, (range.end - range.start) as usize, advice) == 0;
-        *errno = kept;
-        done
-    }
+    // touched it; the advice changes contents only where nothing refers to them.
+    let advised = || unsafe { libc::madvise(range.start as *mut c_void, (range.end - range.start) as usize, advice) };
+    keeping_errno(advised) == 0
+}
+
+/// Makes a system call in the signal handler, too: `errno` is kept, for whoever was interrupted. Async-signal-safe if
+/// the call is.
+pub(crate) fn keeping_errno<R>(call: impl FnOnce() -> R) -> R {
+    // SAFETY: errno is this thread's, and lives as long as the thread.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above; nobody else refers to it.
+    let kept = unsafe { *errno };
+    let result = call();
+    // SAFETY: as above.
+    unsafe { *errno = kept };
+    result
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use rustix::process::Resource;
 use selvedge_contract::limits::HOST_PAGE_BYTES;
 
+use crate::pages::keeping_errno;
 use crate::pool;
 
 /// Unsealed runs of pages in one slot: more are not worth their mappings.
@@ -104,17 +105,13 @@ fn data_is_unlimited() -> bool {
     *UNLIMITED.get_or_init(|| rustix::process::getrlimit(Resource::Data).current.is_none())
 }
 
-/// `mprotect(2)` on pages of our own slots. Async-signal-safe; `errno` is kept, for whoever was interrupted.
+/// `mprotect(2)` on pages of our own slots. Async-signal-safe.
 fn protect(range: Range<u64>, access: i32) -> bool {
     // SAFETY: callers name pages of a slot they own or, in the signal handler, of the slot whose owner has just touched it;
-    // no contents change. errno is this thread's.
-    unsafe {
-        let errno = libc::__errno_location();
-        let kept = *errno;
-        let done = libc::mprotect(range.start as *mut c_void, (range.end - range.start) as usize, access) == 0;
-        *errno = kept;
-        done
-    }
+    // no contents change.
+    let protected =
+        || unsafe { libc::mprotect(range.start as *mut c_void, (range.end - range.start) as usize, access) };
+    keeping_errno(protected) == 0
 }
 
 #[cfg(test)]
