@@ -17,11 +17,11 @@ use crate::options::{size, time};
 const THIS: &str = "/proc/self/exe";
 
 /// The verb that has modules compiled for a server.
-pub(crate) const BROKER: &str = "compile-broker";
+pub(crate) const BROKER: &str = "@compile-broker";
 /// The verb that connects to a server's collector.
-pub(crate) const DIALER: &str = "collector-dialer";
+pub(crate) const DIALER: &str = "@collector-dialer";
 /// The verb that initialises artifacts.
-pub(crate) const PREINIT_CHILD: &str = "preinit-child";
+pub(crate) const PREINIT_CHILD: &str = "@preinit-child";
 
 /// Said to a child that compiles what another will initialise.
 const PREINIT_LATER: &str = "--preinit-later";

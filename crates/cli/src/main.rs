@@ -11,6 +11,7 @@ mod cache;
 mod disassemble;
 mod files;
 mod grants;
+mod itself;
 mod jailed;
 mod load;
 mod options;
@@ -25,8 +26,9 @@ mod watchdog;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use selvedge_native::jail::{Allocator, COMPILE_CHILD};
+use selvedge_native::jail::Allocator;
 
 /// The system's; in the jail, memory that runs short is told apart from a crash.
 #[global_allocator]
@@ -44,18 +46,6 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Compile(verbs::compile::Args),
-    /// What `compile --jailed` starts: compiles stdin to stdout, in the jail
-    #[command(name = COMPILE_CHILD, hide = true)]
-    CompileChild(verbs::compile::Args),
-    /// What a jailed `serve` starts: has modules compiled for it, in the jail
-    #[command(name = jailed::BROKER, hide = true)]
-    CompileBroker(jailed::BrokerArgs),
-    /// What a jailed `serve` with `[traces]` starts: connects to the collector for it
-    #[command(name = jailed::DIALER, hide = true)]
-    CollectorDialer(jailed::DialerArgs),
-    /// What `compile --jailed --preinit` starts: initialises stdin to stdout, in the jail
-    #[command(name = jailed::PREINIT_CHILD, hide = true)]
-    PreinitChild(verbs::compile::Args),
     Run(verbs::run::Args),
     Inspect(verbs::inspect::Args),
     Verify(verbs::verify::Args),
@@ -76,34 +66,37 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().verb {
-        Verb::Compile(args) => verbs::compile::main(&args),
-        Verb::CompileChild(args) => verbs::compile::child(&args),
-        Verb::CompileBroker(args) => jailed::broker(&args),
-        Verb::CollectorDialer(args) => jailed::dialer(&args),
-        Verb::PreinitChild(args) => verbs::compile::preinit_child(&args),
-        Verb::Run(args) => verbs::run::main(&args),
-        Verb::Inspect(args) => verbs::inspect::main(&args),
-        Verb::Verify(args) => verbs::verify::main(&args),
-        Verb::Check(args) => verbs::check::main(&args),
-        Verb::Key(args) => verbs::key::main(&args),
-        Verb::Sign(args) => verbs::sign::main(&args),
-        Verb::Wast(args) => verbs::wast::main(&args),
-        Verb::New(args) => verbs::new::main(&args),
-        Verb::Dev(args) => verbs::dev::main(&args),
-        Verb::Serve(args) => verbs::serve::main(&args),
-        Verb::Deploy(args) => verbs::deploy::main(&args),
-        Verb::Versions(args) => verbs::versions::main(&args),
-        Verb::Rollback(args) => verbs::rollback::main(&args),
-        Verb::Canary(args) => verbs::canary::main(&args),
-        Verb::Sites(args) => verbs::sites::main(&args),
-        Verb::Logs(args) => verbs::logs::main(&args),
-        Verb::Top(args) => verbs::top::main(&args),
+    let outcome = match std::env::args_os().nth(1) {
+        Some(verb) if itself::is_meant(&verb) => itself::main(),
+        _ => run(&Cli::parse().verb),
     };
     outcome.unwrap_or_else(|error| {
         report(&error);
         ExitCode::FAILURE
     })
+}
+
+fn run(verb: &Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Compile(args) => verbs::compile::main(args),
+        Verb::Run(args) => verbs::run::main(args),
+        Verb::Inspect(args) => verbs::inspect::main(args),
+        Verb::Verify(args) => verbs::verify::main(args),
+        Verb::Check(args) => verbs::check::main(args),
+        Verb::Key(args) => verbs::key::main(args),
+        Verb::Sign(args) => verbs::sign::main(args),
+        Verb::Wast(args) => verbs::wast::main(args),
+        Verb::New(args) => verbs::new::main(args),
+        Verb::Dev(args) => verbs::dev::main(args),
+        Verb::Serve(args) => verbs::serve::main(args),
+        Verb::Deploy(args) => verbs::deploy::main(args),
+        Verb::Versions(args) => verbs::versions::main(args),
+        Verb::Rollback(args) => verbs::rollback::main(args),
+        Verb::Canary(args) => verbs::canary::main(args),
+        Verb::Sites(args) => verbs::sites::main(args),
+        Verb::Logs(args) => verbs::logs::main(args),
+        Verb::Top(args) => verbs::top::main(args),
+    }
 }
 
 /// An error and what led to it, one a line; causes that only repeat what was said are left out.

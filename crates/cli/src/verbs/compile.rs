@@ -81,9 +81,16 @@ struct PreinitArgs {
     /// How long that may take (300ms, 2s, 1m, ...); 30s if not given
     #[arg(long, value_name = "TIME", value_parser = time, requires = "preinit")]
     preinit_timeout: Option<Duration>,
+}
+
+/// What the child that compiles is told.
+#[derive(clap::Args)]
+pub(crate) struct ChildArgs {
     /// Another process initialises it
-    #[arg(long, hide = true, requires = "preinit")]
+    #[arg(long, requires = "preinit")]
     preinit_later: bool,
+    #[command(flatten)]
+    args: Args,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq)]
@@ -120,8 +127,8 @@ fn jailed(args: &Args, wasm: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Runs the verb that `--jailed` starts.
-pub(crate) fn child(args: &Args) -> Result<ExitCode> {
-    let ignored = args.preinit.preinit.is_some() && !args.preinit.preinit_later;
+pub(crate) fn child(ChildArgs { preinit_later, args }: &ChildArgs) -> Result<ExitCode> {
+    let ignored = args.preinit.preinit.is_some() && !preinit_later;
     ensure!(!ignored, "--preinit runs the module: not in the process that compiles");
     jailed::serve(&args.jail, |wasm| compile(args, wasm))?;
     Ok(ExitCode::SUCCESS)

@@ -22,7 +22,7 @@ use super::allocator::EXIT_MEMORY;
 use super::{Jail, Lack};
 
 /// The verb of the command `selvedge` that compiles in the jail: it takes the options of `compile`.
-pub const COMPILE_CHILD: &str = "compile-child";
+pub const COMPILE_CHILD: &str = "@compile-child";
 
 /// What a child says first, when it is in the jail.
 const GREETING: &[u8] = b"selvedge: jailed\n";
