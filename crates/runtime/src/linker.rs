@@ -259,7 +259,8 @@ impl<T: 'static> Definition<T> {
 }
 
 /// A module with its imports found: ready for one instance after the other. Cheap to clone. Pools keep idle instances
-/// for it as long as a clone is there.
+/// for it as long as a clone is there. Dropping the last one frees them, with system calls for each: do that on a thread that
+/// nobody waits for.
 pub struct InstancePre<T: 'static>(Arc<Prepared<T>>);
 
 struct Prepared<T: 'static> {

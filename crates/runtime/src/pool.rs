@@ -211,6 +211,11 @@ impl Shard {
         self.lock().pop(pre)
     }
 
+    /// Takes one of a module that nobody wants any more.
+    fn pop_or_forget(&self, pre: u64) -> Option<Box<Core>> {
+        self.lock().pop_or_forget(pre)
+    }
+
     /// Takes any idle instance.
     fn pop_any(&self) -> Option<Box<Core>> {
         let mut idle = self.lock();
@@ -358,9 +363,12 @@ impl Shared {
     fn set_up<T: 'static>(self: &Arc<Shared>, pre: &InstancePre<T>) -> Result<Box<Core>, InstantiateError> {
         loop {
             match self.try_set_up(pre) {
-                Err(InstantiateError::Native(NativeError::PoolExhausted { slots })) => {
-                    let evicted = self.shards.iter().find_map(|shard| shard.pop_any());
-                    drop(evicted.ok_or(NativeError::PoolExhausted { slots })?);
+                Err(InstantiateError::Native(NativeError::PoolExhausted { .. })) => {
+                    match self.shards.iter().find_map(|shard| shard.pop_any()) {
+                        Some(evicted) => drop(evicted),
+                        // What was idle a moment ago may be free by now.
+                        None => return self.try_set_up(pre),
+                    }
                 }
                 done => return done,
             }
@@ -384,12 +392,13 @@ impl Shared {
     /// Keeps nothing of a module any more.
     fn forget(&self, pre: u64) {
         for shard in &self.shards {
-            // The lock is given back before the instances go.
-            let cores = shard.lock().take(pre);
-            drop(cores);
+            // One at a time, and the lock is given back before it goes: the others can give way to another module meanwhile.
+            while let Some(core) = shard.pop_or_forget(pre) {
+                drop(core);
+                self.common.slot_freed();
+            }
         }
         self.common.profiles().remove(&pre);
-        self.common.slot_freed();
     }
 
     /// Waits until there is an instance of the module.

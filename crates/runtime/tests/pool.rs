@@ -295,6 +295,23 @@ fn what_can_be_instantiated_no_more_keeps_no_instance() {
     assert_eq!(pools[0].idle(), 4);
 }
 
+/// All of them were out of reach until the last was freed, and who asked meanwhile was told that the pool is full.
+#[test]
+fn instances_of_a_module_that_goes_give_way_while_they_are_freed() {
+    let module = module("(module (memory 1))", MemoryLayout::Guarded);
+    let (pool, next) = (Pool::new(limits(100)).unwrap(), linker().prepare(&module).unwrap());
+    let all = |pre: &InstancePre<u32>, count| -> Vec<_> { (0..count).map(|_| pool.instantiate(pre, 1)).collect() };
+    for round in 0..20 {
+        let gone = linker().prepare(&module).unwrap();
+        drop(all(&gone, 100));
+        let freeing = std::thread::spawn(move || drop(gone));
+        // The one that is just being freed is nobody's.
+        let refused = all(&next, 99).iter().filter(|instance| instance.is_err()).count();
+        freeing.join().unwrap();
+        assert_eq!((round, refused), (round, 0));
+    }
+}
+
 /// What an instance has touched once would be reset for ever.
 #[test]
 fn pages_that_are_touched_no_more_are_kept_no_more() {

@@ -56,14 +56,13 @@ impl Idle {
         }
     }
 
-    /// All of one module, to be dropped.
-    #[expect(clippy::vec_box, reason = "as they are kept")]
-    pub(super) fn take(&mut self, pre: u64) -> Vec<Box<Core>> {
-        let cores = self.by_module.remove(&pre).unwrap_or_default();
-        self.count -= cores.len();
-        self.resident_pages -=
-            cores.iter().map(|core| core.home.as_ref().map_or(0, |home| home.resident_pages)).sum::<u64>();
-        cores
+    /// One of a module that nobody wants any more; with the last the module is forgotten.
+    pub(super) fn pop_or_forget(&mut self, pre: u64) -> Option<Box<Core>> {
+        let core = self.pop(pre);
+        if core.is_none() {
+            self.by_module.remove(&pre);
+        }
+        core
     }
 }
 
