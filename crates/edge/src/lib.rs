@@ -48,6 +48,7 @@ mod payload;
 mod policy;
 mod prepared;
 mod rate;
+mod reaper;
 mod refusal;
 mod request_id;
 mod respond;

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::Config;
 use crate::error::EdgeError;
 use crate::limits::MEMORY_BYTES_MAX;
+use crate::reaper::Reaper;
 use crate::store::DiskStore;
 use crate::tls::Tls;
 use crate::traces::Collector;
@@ -56,7 +57,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
     let _ = std::fs::remove_dir_all(&scratch);
     std::fs::create_dir_all(&scratch).map_err(|error| system(&error))?;
     let limits = Limits { memory_bytes_max: MEMORY_BYTES_MAX, ..Limits::default() };
-    let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots) });
+    let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots + Reaper::SLOTS) });
     let pool = pool.map_err(|error| system(&error))?;
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     Ok(Prepared { config, tls, listen: plain, secure, admin, store, scratch, pool, collector, processors })

@@ -110,16 +110,7 @@ impl Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::logs::ServerLog;
-    use crate::name::Name;
-    use crate::site::Tenant;
-
-    fn site(name: &str) -> Arc<Site> {
-        let tenant = Arc::new(Tenant::new(&Config::default().tenant_list()[0]));
-        let key = SiteKey { tenant: tenant.name.clone(), site: Name::new(name).unwrap() };
-        Arc::new(Site::new(key, tenant, ServerLog::silent()))
-    }
+    use crate::site::tests::site;
 
     #[test]
     fn the_longest_prefix_of_whole_segments_wins() {

@@ -14,10 +14,11 @@ use crate::bundle::{Asked, Assets, Given};
 use crate::connection::Peer;
 use crate::deploy;
 use crate::exchange::Exchange;
-use crate::guest::{Call, Guest, Origin, Program, StartError};
+use crate::guest::{Call, Guest, Origin, StartError};
 use crate::limits::{HEADERS_MAX, QUEUE_WAIT_MAX, STREAM_PIECE_BYTES, SiteLimits};
 use crate::logs::GuestLog;
 use crate::name::Host;
+use crate::reaper::Loaded;
 use crate::refusal::Refusal;
 use crate::respond::{self, Progress, ResponseBody, Running, Ticket};
 use crate::route::{Missing, Route};
@@ -95,7 +96,7 @@ async fn answer(
         log: GuestLog::new(site.log.clone(), ticket.id, gate.limits.log),
         admission,
     };
-    let guest = acquire(server, program.as_ref(), call)?;
+    let guest = acquire(server, program, call)?;
     // It has its own copy.
     drop((parts, host));
     let ends = now + gate.limits.wall.0;
@@ -198,7 +199,7 @@ fn file(
     if long { Err(Refusal::ResponseBodyLimit(limits.response_body)) } else { Ok(Some(given)) }
 }
 
-fn acquire(server: &Shared, program: &dyn Program, call: Call<'_>) -> Result<Guest, Refusal> {
+fn acquire(server: &Shared, program: &Loaded, call: Call<'_>) -> Result<Guest, Refusal> {
     let limits = call.limits;
     program.start(&server.pool, call).map_err(|error| match error {
         StartError::Memory { .. } => Refusal::Memory(limits.memory),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use selvedge_runtime::Pool;
+use selvedge_runtime::{Module, Pool};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -23,14 +23,15 @@ use crate::config::{Config, TenantConfig, TokenHash};
 use crate::connection::{self, Answer, Door, Peer, accept};
 use crate::deploy::{self, Compile};
 use crate::error::EdgeError;
-use crate::guest::Interface;
 use crate::guest::cgi::Cgi;
+use crate::guest::{Interface, Provision, Unfit};
 use crate::history;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX};
 use crate::logs::ServerLog;
 use crate::name::Name;
 use crate::policy::TenantPolicy;
 use crate::prepared::{Prepared, prepare};
+use crate::reaper::{Loaded, Reaper};
 use crate::request_id::RequestIds;
 use crate::respond::ResponseBody;
 use crate::route::Routes;
@@ -44,11 +45,12 @@ use crate::turns::Turns;
 /// What all requests share.
 pub(crate) struct Shared {
     pub(crate) pool: Pool,
-    /// As many permits as the pool has slots.
+    /// As many permits as the pool has slots for requests.
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) routes: ArcSwap<Routes>,
     pub(crate) ids: RequestIds,
-    pub(crate) interface: Box<dyn Interface>,
+    interface: Box<dyn Interface>,
+    reaper: Reaper,
     pub(crate) compile: Arc<dyn Compile>,
     pub(crate) store: Box<dyn Store>,
     /// For files of deploys under way, on the disk of the store.
@@ -115,6 +117,13 @@ impl Shared {
     fn lock_sites(&self) -> MutexGuard<'_, BTreeMap<SiteKey, Arc<Site>>> {
         // Nothing below leaves it half changed.
         self.sites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A module as a program, whoever has it last.
+    pub(crate) fn program(&self, module: Module, provision: Provision) -> Result<Arc<Loaded>, Unfit> {
+        // The module goes with the program, and so by the reaper.
+        let program = self.interface.prepare(&module, provision)?;
+        Ok(Arc::new(Loaded::new(program, self.reaper.clone())))
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -288,6 +297,7 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         routes: ArcSwap::default(),
         ids: RequestIds::new(),
         interface: Box::new(Cgi::new()),
+        reaper: Reaper::start().map_err(|error| EdgeError::System(error.to_string()))?,
         compile,
         store: Box::new(store),
         scratch,

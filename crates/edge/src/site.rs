@@ -9,12 +9,12 @@ use tokio::sync::{Mutex, watch};
 use crate::admission::Gate;
 use crate::bundle::Assets;
 use crate::config::TenantConfig;
-use crate::guest::Program;
 use crate::history::History;
 use crate::logs::{ServerLog, SiteLog};
 use crate::metrics::{Counters, VersionCounters};
 use crate::name::Name;
 use crate::policy::TenantPolicy;
+use crate::reaper::Loaded;
 use crate::store::SiteKey;
 use crate::turns::{Share, Usual};
 
@@ -73,7 +73,7 @@ pub(crate) struct Deployment {
 #[derive(Clone)]
 pub(crate) struct Content {
     /// Asked for what is no asset.
-    pub(crate) program: Option<Arc<dyn Program>>,
+    pub(crate) program: Option<Arc<Loaded>>,
     pub(crate) assets: Option<Arc<Assets>>,
 }
 
@@ -159,22 +159,20 @@ impl Site {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::guest::{Call, Guest, StartError};
+    use crate::config::Config;
 
-    struct Never;
-
-    impl Program for Never {
-        fn start(&self, _: &selvedge_runtime::Pool, _: Call<'_>) -> Result<Guest, StartError> {
-            unreachable!("nobody starts it")
-        }
+    /// One that nothing answers for yet.
+    pub(crate) fn site(name: &str) -> Arc<Site> {
+        let tenant = Arc::new(Tenant::new(&Config::default().tenant_list()[0]));
+        let key = SiteKey { tenant: tenant.name.clone(), site: Name::new(name).unwrap() };
+        Arc::new(Site::new(key, tenant, ServerLog::silent()))
     }
 
     #[test]
     fn a_canary_gets_its_share_of_any_hundred() {
-        let content = || Content { program: Some(Arc::new(Never)), assets: None };
-        let of = |version| Deployment::new(version, content());
+        let of = |version| Deployment::new(version, Content { program: None, assets: None });
         for percent in [0, 1, 7, 50, 99, 100] {
             let serving = Serving::new(of(1), Some((of(2), percent)));
             for hundred in 0..50 {

@@ -17,11 +17,12 @@ use crate::bundle::Bundle;
 use crate::connection::Peer;
 use crate::error::EdgeError;
 use crate::exchange::Exchange;
-use crate::guest::{Call, Guest, Origin, Program};
+use crate::guest::{Call, Guest, Origin};
 use crate::limits::CHECK_TIMEOUT;
 use crate::logs::GuestLog;
 use crate::name::Host;
 use crate::policy::TenantPolicy;
+use crate::reaper::Loaded;
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 use crate::respond::{Progress, Running};
@@ -73,7 +74,7 @@ pub(super) fn unfit(error: impl std::fmt::Display) -> EdgeError {
 }
 
 /// Lets a program answer `GET /`: it must end or begin to answer in time, and not with a server's error.
-pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Arc<dyn Program>) -> Result<(), EdgeError> {
+pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Loaded) -> Result<(), EdgeError> {
     let failed = |refusal: Refusal| {
         let backtrace = refusal.detail().map(|detail| format!("\n{detail}")).unwrap_or_default();
         EdgeError::Unfit(format!("its first request, GET /, failed with {}: {refusal}{backtrace}", refusal.name()))
@@ -99,7 +100,7 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Arc<dyn P
 fn first_guest(
     server: &Shared,
     site: &Site,
-    program: &Arc<dyn Program>,
+    program: &Loaded,
     (exchange, admission, now): (&Exchange, Admission, Instant),
 ) -> Result<Guest, EdgeError> {
     let mut limits = site.tenant.gate.load().limits;
@@ -128,7 +129,7 @@ async fn load_version(server: &Arc<Shared>, tenant: &Tenant, version: VersionRec
         };
         let loaded = load_kept(&shared, policy.as_deref(), (&module, &artifact), version.signature.as_deref())?;
         let provision = bundle.as_ref().map(Bundle::provision).unwrap_or_default();
-        Ok(Content { program: Some(shared.interface.prepare(&loaded, provision).map_err(unfit)?), assets })
+        Ok(Content { program: Some(shared.program(loaded, provision).map_err(unfit)?), assets })
     })
     .await
 }

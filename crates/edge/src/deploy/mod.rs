@@ -22,11 +22,11 @@ use self::load::{check, deployment, read, unfit, verified};
 pub(crate) use self::load::{disk, judge_again, load_site};
 use crate::bundle::Bundle;
 use crate::error::EdgeError;
-use crate::guest::Program;
 use crate::limits::{DEPLOYS_MAX, HOSTS_MAX, VERSIONS_MAX};
 use crate::logs::now_ms;
 use crate::name::{Host, Prefix};
 use crate::policy::TenantPolicy;
+use crate::reaper::Loaded;
 use crate::server::Shared;
 use crate::site::{Content, Deployment, Serving, Site};
 use crate::store::{BundleRecord, Canary, SiteKey, SiteRecord, VersionRecord};
@@ -209,7 +209,7 @@ async fn unpack(server: &Arc<Shared>, archive: TempPath) -> Result<Unpacked, Edg
 }
 
 /// A program and its artifact.
-type Made = (Arc<dyn Program>, Arc<Vec<u8>>);
+type Made = (Arc<Loaded>, Arc<Vec<u8>>);
 
 /// The program, if there is one, compiled, proved, accepted and tried.
 async fn make(
@@ -226,7 +226,7 @@ async fn make(
     let loaded = accepted(site, order, module, artifact.clone()).await?;
     reporter.next(Stage::Link);
     let provision = unpacked.bundle.as_ref().map(|(_, bundle)| bundle.provision()).unwrap_or_default();
-    let program = server.interface.prepare(&loaded, provision).map_err(unfit)?;
+    let program = server.program(loaded, provision).map_err(unfit)?;
     reporter.next(Stage::Check);
     check(server, site, &program).await?;
     Ok(Some((program, artifact)))

@@ -7,7 +7,6 @@ pub(crate) mod cgi;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
@@ -27,7 +26,7 @@ use crate::request_id::RequestId;
 /// A way to ask programs for responses.
 pub(crate) trait Interface: Send + Sync {
     /// Whether a module is a program of this interface, and what is needed to start it.
-    fn prepare(&self, module: &Module, provision: Provision) -> Result<Arc<dyn Program>, Unfit>;
+    fn prepare(&self, module: &Module, provision: Provision) -> Result<Box<dyn Program>, Unfit>;
 }
 
 /// What a program has for all its requests.

@@ -14,7 +14,6 @@ mod env;
 pub(crate) mod head;
 
 use std::io;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use selvedge_runtime::{InstancePre, Linker, Module, Pool, Store, TimeLimits, TypedFunc};
@@ -45,7 +44,7 @@ impl Cgi {
 }
 
 impl Interface for Cgi {
-    fn prepare(&self, module: &Module, provision: Provision) -> Result<Arc<dyn Program>, Unfit> {
+    fn prepare(&self, module: &Module, provision: Provision) -> Result<Box<dyn Program>, Unfit> {
         if !module.exports().any(|(name, _)| name == "_start") {
             return Err(Unfit::NoStart);
         }
@@ -54,7 +53,7 @@ impl Interface for Cgi {
         }
         let memories = module.contract().memories.iter();
         let memory_bytes = memories.map(|memory| memory.ty.min_pages.saturating_mul(PAGE_BYTES)).sum();
-        Ok(Arc::new(CgiProgram { pre: self.linker.prepare(module)?, memory_bytes, provision }))
+        Ok(Box::new(CgiProgram { pre: self.linker.prepare(module)?, memory_bytes, provision }))
     }
 }
 
