@@ -285,7 +285,7 @@ fn a_jailed_server_sends_spans_by_a_process_that_connects_to_the_collector_alone
     let command = |process: &u32| std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap();
     let children = children(server.child.id());
     let dialer = children.iter().find(|process| command(process).contains("@collector-dialer")).unwrap();
-    for line in ["NoNewPrivs:\t1", "CapEff:\t0000000000000000"] {
+    for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"] {
         assert!(each_thread_has(*dialer, line), "{line}");
     }
     // The server lives without it, and so do requests.

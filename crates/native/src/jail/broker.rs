@@ -191,7 +191,7 @@ fn attend(mut client: UnixStream, work: &Confined, input_bytes_max: usize) -> st
 fn enter(accept_gaps: bool) -> Result<(), JailError> {
     limits::alone()?;
     privileges::give_up(&[Layer::NoNewPrivileges, Layer::Capabilities], false)?;
-    let grants = Grants { execute: programs()?, read: linking(), write: vec![] };
+    let grants = Grants { execute: programs()?, read: linking(), ..Grants::default() };
     match paths::restrict(&grants, &[Layer::Files, Layer::Network, Layer::Scope])? {
         Some(lack) if !accept_gaps => Err(JailError::Lacks(vec![lack])),
         Some(Lack::Landlock | Lack::Seccomp) | None => Ok(()),

@@ -6,13 +6,12 @@
 //! ```
 //!
 //! The address is fixed when the process is started: nothing that its client says changes it. It never looks at what
-//! goes through a connection, and keeps none. It reads what finding an address by its name takes, and no other file.
+//! goes through a connection, and keeps none. Its jail is [`DialerJail`].
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, TryLockError};
 use std::time::Duration;
@@ -22,8 +21,7 @@ use rustix::net::{
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
-use super::paths::{self, Grants};
-use super::{JailError, Lack, Layer, limits, privileges};
+use super::{DialerJail, JailError};
 
 /// Asks for a connection.
 const DIAL: &[u8] = b"d";
@@ -33,8 +31,6 @@ const DIALED: u8 = b'+';
 const FAILED: u8 = b'-';
 /// The longest reason.
 const REASON_BYTES_MAX: usize = 512;
-/// What finding an address by its name reads.
-const NAMES: [&str; 5] = ["/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf"];
 
 /// A process that connects for this one.
 #[derive(Debug)]
@@ -87,7 +83,11 @@ impl Dialer {
 /// # Errors
 /// If it cannot enter the jail.
 pub fn serve_dialer(address: &str, patience: Duration, accept_gaps: bool) -> Result<(), JailError> {
-    enter(accept_gaps)?;
+    let jail = DialerJail::new(address);
+    match accept_gaps {
+        true => jail.enter_with_what_there_is(|_| {})?,
+        false => jail.enter()?,
+    }
     let socket = std::io::stdin();
     let mut asked = [0; 1];
     while let Ok((1.., _)) = receive(&socket, &mut asked) {
@@ -149,17 +149,5 @@ fn receive(socket: impl AsFd, bytes: &mut [u8]) -> std::io::Result<(usize, Optio
                 return Ok((received.bytes, descriptor));
             }
         }
-    }
-}
-
-/// Its own jail: it makes connections, and reads what names need.
-fn enter(accept_gaps: bool) -> Result<(), JailError> {
-    limits::alone()?;
-    privileges::give_up(&[Layer::NoNewPrivileges, Layer::Capabilities, Layer::Undumpable], false)?;
-    let read = NAMES.into_iter().map(PathBuf::from).filter(|path| path.exists()).collect();
-    let grants = Grants { read, ..Grants::default() };
-    match paths::restrict(&grants, &[Layer::Files, Layer::Scope])? {
-        Some(lack) if !accept_gaps => Err(JailError::Lacks(vec![lack])),
-        Some(Lack::Landlock | Lack::Seccomp) | None => Ok(()),
     }
 }

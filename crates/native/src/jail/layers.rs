@@ -12,7 +12,7 @@ pub enum Layer {
     Undumpable,
     /// No files but those that were granted (landlock).
     Files,
-    /// No TCP (landlock).
+    /// No TCP but to ports that were granted (landlock).
     Network,
     /// No signals to processes outside, and none of their abstract sockets (landlock).
     Scope,

@@ -54,6 +54,11 @@ pub(super) fn serving(open_files_max: u64) -> Vec<Cap> {
     ]
 }
 
+/// Of a process that connects to others.
+pub(super) fn dialing() -> Vec<Cap> {
+    serving(FILES_MAX)
+}
+
 /// Checks that no other thread would stay outside.
 pub(super) fn alone() -> Result<(), JailError> {
     let threads = std::fs::read_dir("/proc/self/task").map(Iterator::count);

@@ -18,8 +18,8 @@
 //! * have no capabilities, gain none, and are hidden from other processes of the same user.
 //!
 //! [`ServerJail`] is the same for a process that serves: it keeps the sockets that listen and the files it was granted,
-//! and runs guests; it makes no sockets, processes or programs either, and leaves those to a [`Broker`] that was
-//! started before. [`Layer`] lists what each jail is made of.
+//! and runs guests; it makes no sockets, processes or programs either, and leaves those to a [`Broker`] and a [`Dialer`]
+//! that were started before. [`DialerJail`] is the latter's own. [`Layer`] lists what each jail is made of.
 //!
 //! Descriptors that are open stay open: that is how input and output get in and out. [`serve`] closes all but the three
 //! standard ones first.
@@ -37,6 +37,7 @@ mod broker;
 mod calls;
 mod confined;
 mod dialer;
+mod dialer_jail;
 mod error;
 mod layers;
 mod limits;
@@ -55,6 +56,7 @@ pub use allocator::{Allocator, is_short as memory_is_short};
 pub use broker::{Broker, BrokerError, serve_broker};
 pub use confined::{Answer, COMPILE_CHILD, Confined, ConfinedError, serve};
 pub use dialer::{Dialer, serve_dialer};
+pub use dialer_jail::DialerJail;
 pub use error::{JailError, Lack};
 pub use layers::Layer;
 pub use server::ServerJail;
@@ -152,7 +154,7 @@ fn drop_in(
     mut log: impl FnMut(Lack),
 ) -> Result<(), JailError> {
     limits::alone()?;
-    if !matches!(profile, Profile::Computes { .. }) {
+    if matches!(profile, Profile::Runs | Profile::Serves) {
         ready_for_guests()?;
     }
     limits::apply(caps, layers)?;

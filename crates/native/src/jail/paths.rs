@@ -1,11 +1,11 @@
-//! The files a jailed process may open, and what else landlock takes.
+//! The files a jailed process may open, the ports it may connect to, and what else landlock takes.
 
 use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, CreateRulesetError, HandleAccessError,
-    HandleAccessesError, LandlockStatus, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
-    RulesetError, Scope,
+    HandleAccessesError, LandlockStatus, NetPort, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetError, Scope,
 };
 
 use super::{JailError, Lack, Layer};
@@ -16,7 +16,7 @@ const NEEDED: ABI = ABI::V1;
 /// not allowed.
 const WANTED: ABI = ABI::V6;
 
-/// Files, and what may be done with them.
+/// Files, and what may be done with them; ports.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Grants {
     /// Read, and list.
@@ -25,6 +25,8 @@ pub(super) struct Grants {
     pub(super) write: Vec<PathBuf>,
     /// Read and run as a program.
     pub(super) execute: Vec<PathBuf>,
+    /// Ports of any machine that are connected to by TCP.
+    pub(super) connect: Vec<u16>,
 }
 
 impl Grants {
@@ -49,6 +51,10 @@ pub(super) fn restrict(grants: &Grants, layers: &[Layer]) -> Result<Option<Lack>
         for (path, access) in grants.all() {
             ruleset = grant(ruleset, path, access)?;
         }
+    }
+    if layers.contains(&Layer::Network) {
+        let ports = grants.connect.iter().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
+        ruleset = ruleset.add_rules(ports).map_err(refused)?;
     }
     let status = ruleset.restrict_self().map_err(refused)?;
     Ok(matches!(status.landlock, LandlockStatus::NotEnabled | LandlockStatus::NotImplemented).then_some(Lack::Landlock))

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::ptr::null_mut;
 
 use libtest_mimic::Failed;
-use selvedge_native::jail::{Allocator, Jail, JailError, Lack, Layer, ServerJail};
+use selvedge_native::jail::{Allocator, DialerJail, Jail, JailError, Lack, Layer, ServerJail};
 
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
@@ -19,10 +19,11 @@ const MEMORY: u64 = 64 << 20;
 const SECONDS: u64 = 1;
 const FILE: u64 = 1 << 20;
 
-/// Either jail.
+/// One of the jails.
 pub(crate) enum Prison {
     Computing(Jail),
     Serving(ServerJail),
+    Dialing(DialerJail),
 }
 
 impl Prison {
@@ -30,6 +31,7 @@ impl Prison {
         match self {
             Prison::Computing(jail) => jail.enter(),
             Prison::Serving(jail) => jail.enter(),
+            Prison::Dialing(jail) => jail.enter(),
         }
     }
 
@@ -37,6 +39,7 @@ impl Prison {
         match self {
             Prison::Computing(jail) => jail.enter_layers(layers, log),
             Prison::Serving(jail) => jail.enter_layers(layers, log),
+            Prison::Dialing(jail) => jail.enter_layers(layers, log),
         }
     }
 }
@@ -183,9 +186,10 @@ pub(crate) fn child(name: &str) {
     } else if let Some(rule) = name.strip_prefix(crate::rules::RULE) {
         crate::rules::child(rule, granted)
     } else {
-        let mut all = TABLE.iter().chain(crate::serving::TABLE);
+        let mut all = TABLE.iter().chain(crate::serving::TABLE).chain(crate::dialing::TABLE);
         let deed = all.find(|deed| deed.name == name).expect("the deed is in a table");
         crate::serving::prepare(deed.name);
+        crate::dialing::prepare(deed.name);
         enter(deed, granted).map_err(Error::other).and_then(|()| (deed.act)(granted))
     };
     // Not by way of a panic: a write that fails must not look like a deed that failed.

@@ -12,6 +12,7 @@ use libtest_mimic::Trial;
 use selvedge_native::jail::Layer;
 
 use crate::deeds::{self, DENIED, End, NOT_PERMITTED, Prison, bare, hold, open_many, parent, reserve, writer};
+use crate::dialing::dialer;
 use crate::serving::server;
 
 /// Before the name of a test of this table, and of the half that is run.
@@ -52,6 +53,15 @@ const TABLE: &[Alone] = &[
     Alone { name: "server_calls", layer: Layer::Calls, jail: server, act: |_| Command::new("/bin/true").status().map(drop), end: NOT_PERMITTED },
     Alone { name: "server_open_files", layer: Layer::OpenFiles, jail: server, act: open_many, end: End::Says("Too many open files") },
     Alone { name: "server_core_dumps", layer: Layer::CoreDumps, jail: server, act: |_| may_have(libc::RLIMIT_CORE, 0), end: End::Says("at most 0") },
+    Alone { name: "dialer_no_new_privileges", layer: Layer::NoNewPrivileges, jail: dialer, act: |_| status("NoNewPrivs:", |value| value == "0"), end: End::Says("NoNewPrivs:") },
+    Alone { name: "dialer_no_capabilities", layer: Layer::Capabilities, jail: dialer, act: |_| status("CapPrm:", |value| !value.trim_start_matches('0').is_empty()), end: End::Says("CapPrm:") },
+    Alone { name: "dialer_hidden_memory", layer: Layer::Undumpable, jail: dialer, act: |_| dumpable(), end: End::Says("not dumpable") },
+    Alone { name: "dialer_files", layer: Layer::Files, jail: dialer, act: |at| File::open(at.join("../outside")).map(drop), end: DENIED },
+    Alone { name: "dialer_network", layer: Layer::Network, jail: dialer, act: |_| TcpListener::bind("127.0.0.1:0").map(drop), end: DENIED },
+    Alone { name: "dialer_scope", layer: Layer::Scope, jail: dialer, act: |_| deeds::call(libc::SYS_kill, [parent(), 0, 0, 0, 0, 0]), end: NOT_PERMITTED },
+    Alone { name: "dialer_calls", layer: Layer::Calls, jail: dialer, act: |_| Command::new("/bin/true").status().map(drop), end: NOT_PERMITTED },
+    Alone { name: "dialer_open_files", layer: Layer::OpenFiles, jail: dialer, act: open_many, end: End::Says("Too many open files") },
+    Alone { name: "dialer_core_dumps", layer: Layer::CoreDumps, jail: dialer, act: |_| may_have(libc::RLIMIT_CORE, 0), end: End::Says("at most 0") },
 ];
 
 pub(crate) fn trials() -> impl Iterator<Item = Trial> {

@@ -5,6 +5,7 @@ mod broker;
 mod confined;
 mod deeds;
 mod dialer;
+mod dialing;
 mod layers;
 mod rules;
 mod serving;
@@ -38,7 +39,7 @@ fn main() {
     let mut arguments = Arguments::from_args();
     // Children are started all the time; a few at once will do.
     arguments.test_threads = arguments.test_threads.or(Some(2));
-    let deeds = deeds::TABLE.iter().chain(serving::TABLE);
+    let deeds = deeds::TABLE.iter().chain(serving::TABLE).chain(dialing::TABLE);
     let mut trials: Vec<Trial> = deeds.map(|deed| Trial::test(deed.name, || deeds::check(deed))).collect();
     trials.extend(confined::trials());
     trials.extend(layers::trials());

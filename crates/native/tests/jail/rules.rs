@@ -7,6 +7,7 @@ use std::path::Path;
 use libtest_mimic::Trial;
 
 use crate::deeds::{self, End, Prison, bare, call, parent, runner};
+use crate::dialing::dialer;
 use crate::serving::server;
 
 /// Before the name of a test of this table.
@@ -55,6 +56,18 @@ const TABLE: &[Rule] = &[
     Rule { name: "server_signal_to_others", jail: server, number: libc::SYS_tgkill, arguments: || [parent(), parent(), 0, 0, 0, 0] },
     Rule { name: "server_limit_that_is_set", jail: server, number: libc::SYS_prlimit64, arguments: || [0, libc::RLIMIT_CORE as usize, 1, 0, 0, 0] },
     Rule { name: "server_that_shows_its_memory", jail: server, number: libc::SYS_prctl, arguments: || [libc::PR_SET_DUMPABLE as usize, 1, 0, 0, 0, 0] },
+    Rule { name: "dialer_socket_of_another_family", jail: dialer, number: libc::SYS_socket, arguments: || [libc::AF_NETLINK as usize, libc::SOCK_RAW as usize, 0, 0, 0, 0] },
+    Rule { name: "dialer_socket_of_this_machine", jail: dialer, number: libc::SYS_socket, arguments: || [libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0, 0, 0, 0] },
+    Rule { name: "dialer_socket_of_another_type", jail: dialer, number: libc::SYS_socket, arguments: || [libc::AF_INET as usize, libc::SOCK_SEQPACKET as usize, 0, 0, 0, 0] },
+    Rule { name: "dialer_socket_of_another_protocol", jail: dialer, number: libc::SYS_socket, arguments: || [libc::AF_INET as usize, libc::SOCK_STREAM as usize, libc::IPPROTO_MPTCP as usize, 0, 0, 0] },
+    Rule { name: "dialer_filter_on_a_socket", jail: dialer, number: libc::SYS_setsockopt, arguments: || [NO_FILE, libc::SOL_SOCKET as usize, libc::SO_ATTACH_FILTER as usize, 0, 0, 0] },
+    Rule { name: "dialer_question_to_a_socket", jail: dialer, number: libc::SYS_getsockopt, arguments: || [NO_FILE, libc::IPPROTO_IP as usize, 1, 0, 0, 0] },
+    Rule { name: "dialer_device_control", jail: dialer, number: libc::SYS_ioctl, arguments: || [0, libc::TIOCSTI as usize, 0, 0, 0, 0] },
+    Rule { name: "dialer_file_control", jail: dialer, number: libc::SYS_fcntl, arguments: || [0, libc::F_GETFL as usize, 0, 0, 0, 0] },
+    Rule { name: "dialer_signal_to_others", jail: dialer, number: libc::SYS_tgkill, arguments: || [parent(), parent(), 0, 0, 0, 0] },
+    Rule { name: "dialer_memory_that_is_executable", jail: dialer, number: libc::SYS_mmap, arguments: || [0, 4096, READ_EXEC, MAP, NO_FILE, 0] },
+    Rule { name: "dialer_memory_made_executable", jail: dialer, number: libc::SYS_mprotect, arguments: || [0, 0, READ_EXEC, 0, 0, 0] },
+    Rule { name: "dialer_advice_that_is_not_listed", jail: dialer, number: libc::SYS_madvise, arguments: || [0, 0, 1_000, 0, 0, 0] },
 ];
 
 pub(crate) fn trials() -> impl Iterator<Item = Trial> {

@@ -95,15 +95,24 @@ pub(super) fn allow(rules: &mut Rules, reads: bool, writes: bool) -> Result<(), 
     if writes {
         rules.plain(WRITING);
     }
-    rules.limited(libc::SYS_mmap, &[Test::Bits(2, EXEC, 0), Test::Bits(3, MAP_KIND, libc::MAP_PRIVATE as u64)])?;
-    rules.limited(libc::SYS_mprotect, &[Test::Bits(2, EXEC, 0)])?;
-    rules.limited(libc::SYS_madvise, &[Test::Below(2, ADVICE_END)])?;
+    memory(rules)?;
+    own_signals(rules)?;
     rules.limited(libc::SYS_clone, &[Test::Bits(0, CLONE_KIND, libc::CLONE_THREAD as u64)])?;
-    // Signals to itself, as `abort` sends them.
-    rules.limited(libc::SYS_tgkill, &[Test::Is(0, u64::from(std::process::id()))])?;
     // Limits can be asked for, not set.
     rules.limited(libc::SYS_prlimit64, &[Test::Is(0, 0), Test::Is(2, 0)])?;
     // Names of threads and of memory, for people; C libraries give the latter.
     rules.one_of(libc::SYS_prctl, 0, &[libc::PR_SET_NAME as u64, PR_SET_VMA])?;
     rules.one_of(libc::SYS_fcntl, 1, &[libc::F_GETFD as u64])
+}
+
+/// Memory that is private and never executable.
+pub(super) fn memory(rules: &mut Rules) -> Result<(), JailError> {
+    rules.limited(libc::SYS_mmap, &[Test::Bits(2, EXEC, 0), Test::Bits(3, MAP_KIND, libc::MAP_PRIVATE as u64)])?;
+    rules.limited(libc::SYS_mprotect, &[Test::Bits(2, EXEC, 0)])?;
+    rules.limited(libc::SYS_madvise, &[Test::Below(2, ADVICE_END)])
+}
+
+/// Signals to itself, as `abort` sends them.
+pub(super) fn own_signals(rules: &mut Rules) -> Result<(), JailError> {
+    rules.limited(libc::SYS_tgkill, &[Test::Is(0, u64::from(std::process::id()))])
 }

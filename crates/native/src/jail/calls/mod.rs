@@ -1,15 +1,17 @@
 //! The system calls a jailed process may make: seccomp.
 //!
-//! Each profile is a list of what is allowed; the larger ones are those below them and more:
+//! Each profile is a list of what is allowed; three are each the one before and more, one stands beside them:
 //!
 //! ```text
 //!   computing: threads, memory, what is open  ⊂  running: guests' code and memory  ⊂  serving: clients, files
+//!   dialing: connections, names
 //! ```
 //!
 //! Whatever else a process tries fails with `EPERM`, whether or not the call exists. `clone3` fails with `ENOSYS`,
 //! because its arguments are out of a filter's sight; C libraries then use `clone`, whose flags are looked at.
 
 mod computing;
+mod dialing;
 mod running;
 mod serving;
 
@@ -30,6 +32,8 @@ pub(super) enum Profile {
     Runs,
     /// It runs guests for clients that come by sockets it has already, and keeps files.
     Serves,
+    /// It connects to others.
+    Dials,
 }
 
 /// Forbids every call but those of the profile.
@@ -39,6 +43,7 @@ pub(super) fn restrict(profile: Profile) -> Result<Option<Lack>, JailError> {
         Profile::Computes { reads, writes } => computing::allow(&mut rules, reads, writes)?,
         Profile::Runs => running::allow(&mut rules)?,
         Profile::Serves => serving::allow(&mut rules)?,
+        Profile::Dials => dialing::allow(&mut rules)?,
     }
     // This one goes to the filter before, which answers for it.
     rules.plain(&[libc::SYS_clone3]);
