@@ -34,6 +34,7 @@ mod handed_on;
 mod host;
 mod interrupt;
 pub mod jail;
+mod kernel;
 mod left;
 mod pages;
 mod pool;
@@ -59,6 +60,8 @@ pub use error::NativeError;
 pub use handed_on::{HandOn, HandedOn};
 pub use host::{Host, HostBody, HostFunction, HostVerdict, ask_again};
 pub use interrupt::{InterruptHandle, Interruption};
+#[doc(hidden)]
+pub use kernel::{LesserKernel, pretend_kernel};
 pub use pages::Recycling;
 pub use pool::{Pool, SlotLimits};
 #[doc(hidden)]

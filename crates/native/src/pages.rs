@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use selvedge_contract::limits::HOST_PAGE_BYTES;
 
+use crate::kernel;
 use crate::read_only::{self, ReadOnly};
 use crate::scan;
 
@@ -305,12 +306,12 @@ fn next_best(best: Recycling) -> Recycling {
 
 /// Marks a range: any access faults, and what was there is gone.
 pub(crate) fn guard(range: Range<u64>) -> bool {
-    advise(range, GUARD_INSTALL)
+    range.is_empty() || kernel::may_mark() && advise(range, GUARD_INSTALL)
 }
 
 /// Takes the marks from a range: zero, or the mapped file, is there.
 pub(crate) fn unguard(range: Range<u64>) -> bool {
-    advise(range, GUARD_REMOVE)
+    range.is_empty() || kernel::may_mark() && advise(range, GUARD_REMOVE)
 }
 
 /// Gives a range's pages back to the kernel: zero, or the mapped file, is there. Marks stay.

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 
 use selvedge_contract::limits::HOST_PAGE_BYTES;
 
+use crate::kernel;
+
 /// `PAGE_IS_*` of `linux/fs.h`.
 const FILE: u64 = 1 << 2;
 const PRESENT: u64 = 1 << 3;
@@ -51,6 +53,9 @@ const _: () = assert!(size_of::<Scan>() == 0x60);
 fn pagemap() -> Option<&'static File> {
     static PAGEMAP: OnceLock<Option<File>> = OnceLock::new();
     let open = || {
+        if !kernel::may_scan() {
+            return None;
+        }
         let file = File::open("/proc/self/pagemap").ok()?;
         // Nothing is to be found in no range: only whether the call exists.
         ask(&file, 0..0, &mut [Run::default(); RUNS]).map(|_| file)

@@ -1,17 +1,17 @@
 //! Random lives and endings of pooled instances: whatever the last one did, the next behaves as one in a new store, and
-//! as one in a new process. `SELVEDGE_ENDINGS` says how many lives a shape of module gets, `SELVEDGE_ENDINGS_PROCESSES`
-//! how many of them are compared with processes.
+//! as one in a new process; so it does where the last one was of another module. `SELVEDGE_ENDINGS` says how many lives
+//! a shape of module gets, `SELVEDGE_ENDINGS_PROCESSES` how many of them are compared with processes.
 
 mod common;
 mod life;
 
 use std::process::Command;
 
-use common::load_untrusted;
-use life::{Choices, difference, in_new_store, in_pool, linker, pools, shapes, told};
+use common::{kernel_of_child, load_untrusted, on_older_kernels};
+use life::{Choices, difference, in_new_store, in_pool, large, linker, pools, shapes, told, ways};
 use selvedge_compiler::{Options, compile};
 use selvedge_contract::MemoryLayout;
-use selvedge_runtime::{InstancePre, Pool};
+use selvedge_runtime::{InstancePre, Pool, PoolLimits};
 
 /// Each shape of module in each layout: the artifact, ready to be instantiated, and what it is.
 fn guests() -> impl Iterator<Item = (Vec<u8>, InstancePre<u32>, String)> {
@@ -35,7 +35,7 @@ fn seeds(count: u64) -> impl Iterator<Item = u64> {
 
 #[test]
 fn whatever_the_last_one_did_the_next_is_as_in_a_new_store() {
-    let lives = number("SELVEDGE_ENDINGS", 60);
+    let lives = number("SELVEDGE_ENDINGS", if kernel_of_child() { 15 } else { 60 });
     for (_, pre, what) in guests() {
         for limits in pools(pre.module()) {
             let pool = Pool::new(limits).unwrap();
@@ -44,6 +44,52 @@ fn whatever_the_last_one_did_the_next_is_as_in_a_new_store() {
                 let seen = in_pool(&pool, &pre, &mut Choices::Seed(seed));
                 if let Some(difference) = difference(&seen, &expected) {
                     panic!("{what}, {limits:?}, seed {seed:#x}, {difference}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn so_it_is_on_kernels_that_can_do_less() {
+    on_older_kernels("whatever_the_last_one_did_the_next_is_as_in_a_new_store");
+    on_older_kernels("whatever_module_had_the_slot_the_next_is_as_in_a_new_store");
+}
+
+/// One slot for guests of both layouts, or a small one for those that fit it.
+fn shared_slots(all: &[InstancePre<u32>]) -> [(PoolLimits, Vec<&InstancePre<u32>>); 2] {
+    let is_dense = |pre: &&InstancePre<u32>| {
+        pre.module().contract().memories.iter().all(|memory| memory.layout == MemoryLayout::Dense)
+    };
+    let dense: Vec<_> = all.iter().filter(is_dense).collect();
+    let small = dense.iter().map(|pre| PoolLimits::fitting(1, pre.module()));
+    let small = small.reduce(|a, b| PoolLimits {
+        memory_bytes_max: a.memory_bytes_max.max(b.memory_bytes_max),
+        context_bytes_max: a.context_bytes_max.max(b.context_bytes_max),
+        ..a
+    });
+    [(PoolLimits { slots: 1, ..large() }, all.iter().collect()), (small.unwrap(), dense)]
+}
+
+#[test]
+fn whatever_module_had_the_slot_the_next_is_as_in_a_new_store() {
+    let turns = number("SELVEDGE_ENDINGS", if kernel_of_child() { 15 } else { 60 });
+    let all: Vec<_> = guests().map(|(_, pre, _)| pre).collect();
+    let pools =
+        shared_slots(&all).into_iter().flat_map(|(slots, guests)| ways(slots).map(move |way| (way, guests.clone())));
+    for (limits, guests) in pools {
+        let pool = Pool::new(limits).unwrap();
+        for seed in seeds(turns) {
+            let mut random = Choices::Seed(seed);
+            let number = random.below(guests.len() as u64) as usize;
+            // Now and then so many that the slot's pages are marked before the next module has it.
+            let lives = if random.below(4) == 0 { 24 } else { 1 + random.below(4) };
+            for life in 0..lives {
+                let mut choices = Choices::Seed(random.number());
+                let expected = in_new_store(guests[number], &mut choices.clone());
+                let seen = in_pool(&pool, guests[number], &mut choices);
+                if let Some(difference) = difference(&seen, &expected) {
+                    panic!("{limits:?}, seed {seed:#x}, guest {number}, life {life}, {difference}");
                 }
             }
         }

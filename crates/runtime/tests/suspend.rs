@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use common::{Wakes, load, poll};
 use selvedge_runtime::{
-    AsContextMut, CallError, Caller, HostError, Instance, Limits, Linker, Outcome, Store, TrapCode, Val, Wait,
+    AsContextMut, CallError, Caller, HostError, Instance, Limits, Linker, Outcome, Pool, PoolLimits, Store, TrapCode,
+    Val, Wait,
 };
 
 /// A future that is ready once somebody says so.
@@ -189,6 +190,52 @@ fn a_dropped_call_frees_what_it_waited_for_and_the_store_goes_on() {
     drop(call);
     drop(store);
     assert_eq!(dropped.load(Ordering::SeqCst), 4);
+}
+
+/// Says when it is dropped, and how many instances are idle then.
+struct Noted(&'static str, Pool, Arc<Mutex<Vec<(&'static str, usize)>>>);
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.2.lock().unwrap().push((self.0, self.1.idle()));
+    }
+}
+
+/// What is waited for may use what the store holds, and objects of guests what its data holds.
+#[test]
+fn what_a_dropped_call_held_goes_in_order_and_its_slot_is_free_before_the_data_goes() {
+    let (order, pool) = (Arc::<Mutex<Vec<_>>>::default(), Pool::new(PoolLimits::guarded(1)).unwrap());
+    let noted = |what| Noted(what, pool.clone(), order.clone());
+    let mut linker = Linker::<Noted>::new();
+    let wait = |caller: Caller<'_, Noted>, (): ()| {
+        let noted = |what| Noted(what, caller.data().1.clone(), caller.data().2.clone());
+        let (future, finish) = (noted("future"), noted("finish"));
+        let future = async move {
+            let _held = &future;
+            std::future::pending::<()>().await;
+        };
+        Ok(Outcome::Wait(Wait::new(future, move |_, ()| {
+            drop(finish);
+            Ok(Outcome::Ready(()))
+        })))
+    };
+    linker.func_wrap_async("host", "wait", wait);
+    let module = load(r#"(module (import "host" "wait" (func $wait)) (memory 1) (func (export "f") (call $wait)))"#);
+    let pre = linker.prepare(&module).unwrap();
+    for elsewhere in [false, true] {
+        let (mut store, instance) = pool.instantiate(&pre, noted("data")).unwrap();
+        store.insert_extern(noted("object")).unwrap();
+        let f = instance.typed_func::<(), ()>(&store, "f").unwrap();
+        let mut call = Box::pin(async move { f.call_async(&mut store, ()).await });
+        assert!(poll(call.as_mut()).is_pending());
+        assert_eq!(order.lock().unwrap()[..], []);
+        match elsewhere {
+            true => std::thread::spawn(move || drop(call)).join().unwrap(),
+            false => drop(call),
+        }
+        let order = std::mem::take(&mut *order.lock().unwrap());
+        assert_eq!(order, [("future", 0), ("finish", 0), ("object", 0), ("data", 1)]);
+    }
 }
 
 #[test]

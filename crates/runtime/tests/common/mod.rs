@@ -1,13 +1,17 @@
 //! What the tests share: from text to a module or an instance.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+pub mod secrets;
+
 use std::future::Future;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use selvedge_compiler::{Options, compile};
+use selvedge_native::{LesserKernel, pretend_kernel};
 use selvedge_runtime::{
     CallError, Instance, InstantiateError, Limits, Linker, LoadError, Module, Source, Store, TrapCode,
 };
@@ -89,4 +93,29 @@ impl Wake for Wakes {
 /// Polls once, for nobody.
 pub fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Tells a child which kernel it has.
+const KERNEL: &str = "SELVEDGE_TEST_KERNEL";
+const KERNELS: [(&str, LesserKernel); 2] =
+    [("without markers", LesserKernel::WithoutMarkers), ("without scans", LesserKernel::WithoutScan)];
+
+/// Runs a test of this program again on kernels that can do less; it begins with [`kernel_of_child`].
+pub fn on_older_kernels(test: &str) {
+    for (name, _) in KERNELS {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        let output = child.args([test, "--exact", "--nocapture"]).env(KERNEL, name).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{name}: {said} {}", String::from_utf8_lossy(&output.stderr));
+        assert!(said.contains(&format!("on a kernel {name}")), "{said}");
+    }
+}
+
+/// In a child of [`on_older_kernels`] the kernel can do less from now on. Says whether it is one.
+pub fn kernel_of_child() -> bool {
+    let Ok(told) = std::env::var(KERNEL) else { return false };
+    let (name, kernel) = KERNELS.into_iter().find(|(name, _)| *name == told).expect("a kernel of the list");
+    assert!(pretend_kernel(kernel), "nothing has run yet");
+    println!("on a kernel {name}");
+    true
 }

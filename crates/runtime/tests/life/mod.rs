@@ -174,23 +174,29 @@ pub(crate) fn live(store: &mut Store<u32>, instance: Instance, choices: &mut Cho
     seen
 }
 
-/// Large slots, or such as the module needs; all ways of recycling; with more pages than may stay resident, and less.
+/// Large slots, or such as the module needs, recycled in each way.
 pub(crate) fn pools(module: &Module) -> Vec<PoolLimits> {
-    let large = PoolLimits { memory_bytes_max: 40 << 30, ..PoolLimits::guarded(2) };
-    let mut pools = Vec::new();
-    for slots in [large, PoolLimits::fitting(2, module)] {
-        for (recycling, resident) in [
-            (Recycling::Track, u64::MAX),
-            (Recycling::Track, 40 << 12),
-            (Recycling::Scan, u64::MAX),
-            (Recycling::Scan, 3 << 12),
-            (Recycling::Discard, 0),
-        ] {
-            let store = Limits { stack_bytes: STACK_BYTES, ..Limits::default() };
-            pools.push(PoolLimits { recycling, resident_bytes_per_slot_max: resident, store, ..slots });
-        }
-    }
-    pools
+    [large(), PoolLimits::fitting(2, module)].into_iter().flat_map(ways).collect()
+}
+
+/// Slots that have room for every shape of module, in either layout.
+pub(crate) fn large() -> PoolLimits {
+    PoolLimits { memory_bytes_max: 40 << 30, ..PoolLimits::guarded(2) }
+}
+
+/// All ways of recycling such slots, with more pages than may stay resident, and less.
+pub(crate) fn ways(slots: PoolLimits) -> impl Iterator<Item = PoolLimits> {
+    let ways = [
+        (Recycling::Track, u64::MAX),
+        (Recycling::Track, 40 << 12),
+        (Recycling::Scan, u64::MAX),
+        (Recycling::Scan, 3 << 12),
+        (Recycling::Discard, 0),
+    ];
+    ways.into_iter().map(move |(recycling, resident_bytes_per_slot_max)| {
+        let store = Limits { stack_bytes: STACK_BYTES, ..Limits::default() };
+        PoolLimits { recycling, resident_bytes_per_slot_max, store, ..slots }
+    })
 }
 
 /// The stack of each instance, in a pool or not: what a life sees depends on it.
