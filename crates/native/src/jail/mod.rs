@@ -76,7 +76,8 @@ pub struct Jail {
 }
 
 impl Jail {
-    /// A jail with no files, so much writable memory and so much CPU time of all threads together.
+    /// A jail with no files, so much writable memory and so much CPU time of all threads together. The kernel counts that
+    /// by ticks: on a machine that has much else to do, up to about twice as much is used before it has counted it.
     pub fn new(memory_bytes_max: u64, cpu_seconds_max: u64) -> Jail {
         let grants = Grants::default();
         Jail { memory_bytes_max, cpu_seconds_max, file_bytes_max: None, grants, runs_guests: false }

@@ -22,8 +22,8 @@ const DEED_ARGUMENT: &str = "--deed";
 /// And what it is told: the directory it was granted, or a size.
 const ABOUT: &str = "SELVEDGE_JAIL_ABOUT";
 
-/// A child that takes longer hangs.
-const CHILD_MAX: Duration = Duration::from_secs(60);
+/// A child that takes longer hangs. Those that use up CPU time may wait long for it.
+const CHILD_MAX: Duration = Duration::from_secs(600);
 
 fn main() {
     if let Ok(deed) = std::env::var(DEED) {
