@@ -12,19 +12,20 @@ use std::task::{Context, Poll};
 
 use anyhow::{Result, ensure};
 use hyper_util::rt::TokioIo;
+use selvedge_edge::client::Payload;
 use selvedge_edge::{CompileCommand, Config};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::{Builder, Runtime};
 
 use super::load::request;
 use super::serve;
-use super::{Bed, Edge, deploy_to, read};
+use super::{Bed, Edge, deploy_to, files, read};
 use crate::measure::{Sampler, interleaved, thread_cpu};
 use crate::report::{Figure, Report};
 
-/// Sites: of the program that the other figures are of, and of one that does as little as can be.
-const HOSTS: [&str; 2] = ["loop", "least"];
-const PATH: &str = "/some/page";
+/// Sites: of the program that the other figures are of, of one that does as little as can be, and of a file.
+const HOSTS: [&str; 3] = ["loop", "least", "file"];
+const PATH: &str = "/some/page.txt";
 
 pub(super) fn measure(report: &mut Report, options: &Edge, bed: &Bed) -> Result<()> {
     let (runs, requests) = options.pick((11, 200_000), (3, 50_000));
@@ -32,18 +33,21 @@ pub(super) fn measure(report: &mut Report, options: &Edge, bed: &Bed) -> Result<
     let config = bed.config("loop", "")?;
     let compiler = CompileCommand::new(std::env::current_exe()?, ["edge-compile"]);
     let server = runtime.block_on(selvedge_edge::start(Config::read(&config)?, Arc::new(compiler)))?;
-    for (host, program) in HOSTS.into_iter().zip([&bed.hello, &bed.least]) {
-        deploy_to(server.admin(), None, host, read(program)?)?;
+    let file = files(&[(PATH, "hello from a file\n")])?;
+    let payloads: [Payload; 3] = [read(&bed.hello)?.into(), read(&bed.least)?.into(), file];
+    for (host, payload) in HOSTS.into_iter().zip(payloads) {
+        deploy_to(server.admin(), None, host, payload)?;
     }
     let ours = |host| per_request_us(&runtime, (host, requests), |stream| server.serve_stream(stream, peer()));
     let ours = &ours;
     let native = |stream| serve::native_connection(TokioIo::new(stream));
     let native = || per_request_us(&runtime, (HOSTS[0], requests), native);
-    let [usual, least] = HOSTS.map(|host| move || ours(host));
-    let medians = interleaved(&mut [Box::new(usual) as Sampler<'_>, Box::new(least), Box::new(native)], runs)?;
-    for (name, ours) in ["cpu", "cpu_of_least"].into_iter().zip(&medians) {
+    let ours = HOSTS.map(|host| Box::new(move || ours(host)) as Sampler<'_>);
+    let mut samplers: Vec<Sampler<'_>> = ours.into_iter().chain([Box::new(native) as Sampler<'_>]).collect();
+    let medians = interleaved(&mut samplers, runs)?;
+    for (name, ours) in ["cpu", "cpu_of_least", "cpu_of_file"].into_iter().zip(&medians) {
         let figure = Figure::new(format!("edge/in_process/{name}"), Some(*ours), None, "us", runs);
-        report.add(figure.with_native(medians[2]));
+        report.add(figure.with_native(medians[HOSTS.len()]));
     }
     Ok(())
 }

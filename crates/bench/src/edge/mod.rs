@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use selvedge_edge::client::{Client, Host, Name, Progress};
+use selvedge_edge::client::{Client, Host, Name, Payload, Progress};
 
 use crate::programs::{build_wasm, programs_folder};
 use crate::report::Report;
@@ -141,20 +141,32 @@ impl Bed {
     }
 }
 
-/// Deploys a module as a site, at a host of the same name.
-fn deploy(server: &Server, token: Option<&str>, site: &str, module: Vec<u8>) -> Result<()> {
-    deploy_to(server.admin.context("the server has an admin API")?, token, site, module)
+/// Deploys a module or bundle as a site, at a host of the same name.
+fn deploy(server: &Server, token: Option<&str>, site: &str, payload: impl Into<Payload>) -> Result<()> {
+    deploy_to(server.admin.context("the server has an admin API")?, token, site, payload)
 }
 
 /// The same, at an admin API.
-fn deploy_to(admin: SocketAddr, token: Option<&str>, site: &str, module: Vec<u8>) -> Result<()> {
+fn deploy_to(admin: SocketAddr, token: Option<&str>, site: &str, payload: impl Into<Payload>) -> Result<()> {
     let client = Client::new(&format!("http://{admin}"), token.map(str::to_string))?;
     let (name, host) = (Name::new(site)?, Host::new(site)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut last = None;
-    runtime.block_on(client.deploy(&name, &[host], module, |progress| last = Some(progress)))?;
+    runtime.block_on(client.deploy(&name, &[host], payload, |progress| last = Some(progress)))?;
     ensure!(matches!(last, Some(Progress::Deployed { .. })), "the deploy of {site} ended with {last:?}");
     Ok(())
+}
+
+/// A bundle of files that clients get, by their paths.
+fn files(files: &[(&str, &str)]) -> Result<Payload> {
+    let mut archive = tar::Builder::new(tempfile::tempfile()?);
+    for (path, contents) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(contents.len() as u64);
+        header.set_mode(0o444);
+        archive.append_data(&mut header, format!("assets{path}"), contents.as_bytes())?;
+    }
+    Ok(Payload::Bundle(archive.into_inner()?))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -7,13 +7,16 @@ use anyhow::{Result, ensure};
 use super::load::{Group, Pace, Said, Seen, ask, request, run};
 use super::process::{Cores, Server};
 use super::serve::Kind;
-use super::{Bed, Edge, command, deploy, read};
+use super::{Bed, Edge, command, deploy, files, read};
 use crate::measure::median;
 use crate::report::{Figure, Report};
 
 /// The site, and where it answers; a path as people ask for.
 const HOST: &str = "hello";
 const PATH: &str = "/some/page";
+
+/// A site of a file, which the same server gives without an instance.
+const FILE: (&str, &str) = ("file", "/some/page.txt");
 
 /// What is measured of a server that is asked as much as it can answer.
 const SATURATED: [(&str, &str); 4] =
@@ -22,16 +25,20 @@ const SATURATED: [(&str, &str); 4] =
 pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &Bed) -> Result<()> {
     let ours = bed.ours(cores, true, "saturated", "")?;
     deploy(&ours, None, HOST, read(&bed.hello)?)?;
+    deploy(&ours, None, FILE.0, files(&[(FILE.1, "hello from a file\n")])?)?;
     let peer = Server::start(cores, true, Kind::Peer, Some(bed.proxy.clone()))?;
     let native = Server::start(cores, true, Kind::Native, None)?;
     let commands = command::start(report, options.wasmtime.as_deref(), cores, &bed.proxy)?;
     let columns = [&ours, &peer, &native];
     let servers: Vec<&Server> = columns.into_iter().chain(commands.iter().map(|(_, server)| server)).collect();
     ensure_same_answers(&servers)?;
-    let medians = saturated(options, &servers)?;
+    let asked = servers.iter().map(|server| (*server, (HOST, PATH))).chain([(&ours, FILE)]);
+    let medians = saturated(options, &asked.collect::<Vec<_>>())?;
     let runs = rounds(options);
     for (at, (name, unit)) in SATURATED.into_iter().enumerate() {
         add(report, name, [0, 1, 2].map(|server: usize| medians[server][at]), unit, runs);
+        let of_file = medians.last().map(|medians| medians[at]);
+        report.add(Figure::new(format!("edge/file/{name}"), of_file, None, unit, runs).with_native(medians[2][at]));
         for ((command, _), medians_of_command) in commands.iter().zip(&medians[columns.len()..]) {
             let (name, native) = (format!("edge/{command}/{name}"), medians[2][at]);
             let figure = Figure::new(name, Some(medians[0][at]), Some(medians_of_command[at]), unit, runs);
@@ -57,13 +64,13 @@ fn rounds(options: &Edge) -> usize {
     options.pick(5, 2)
 }
 
-/// What is measured, of each server.
-fn saturated(options: &Edge, servers: &[&Server]) -> Result<Vec<[f64; 4]>> {
+/// What is measured, of each server and what it is asked for.
+fn saturated(options: &Edge, asked: &[(&Server, (&str, &str))]) -> Result<Vec<[f64; 4]>> {
     let time = options.pick(Duration::from_secs(3), Duration::from_secs(1));
-    let group = [Group::of(HOST, PATH, options.connections, Pace::Closed)];
-    let mut samples: Vec<[Vec<f64>; 4]> = servers.iter().map(|_| Default::default()).collect();
+    let mut samples: Vec<[Vec<f64>; 4]> = asked.iter().map(|_| Default::default()).collect();
     for round in 0..=rounds(options) {
-        for (server, samples) in servers.iter().zip(&mut samples) {
+        for ((server, (host, path)), samples) in asked.iter().zip(&mut samples) {
+            let group = [Group::of(host, path, options.connections, Pace::Closed)];
             let cpu = server.cpu_time()?;
             let seen = only(run(server.address, &group, time)?)?;
             let cpu = server.cpu_time()? - cpu;

@@ -27,7 +27,7 @@ const CLIENTS: &[i64] = &[
 ];
 
 /// What the store's files need beyond reading and writing.
-const STORE: &[i64] = &[libc::SYS_fdatasync, libc::SYS_flock, libc::SYS_readlink, libc::SYS_getcwd];
+const STORE: &[i64] = &[libc::SYS_preadv2, libc::SYS_fdatasync, libc::SYS_flock, libc::SYS_readlink, libc::SYS_getcwd];
 
 /// Of descriptors: whether they close, wait, and are doubled.
 const DESCRIPTORS: &[i32] = &[libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC];
