@@ -24,6 +24,7 @@ struct Entry {
     name: Range<u32>,
     contents: Range<u64>,
     digest: [u8; 32],
+    content_type: &'static str,
 }
 
 /// A file.
@@ -60,8 +61,8 @@ impl Assets {
 
     fn asset(&self, name: &str) -> Option<Found> {
         let entry = self.entry(name)?;
-        let (file, contents, digest) = (self.file.clone(), entry.contents.clone(), entry.digest);
-        Some(Found::Asset(Asset { file, contents, digest, content_type: content_type(name) }))
+        let Entry { contents, digest, content_type, .. } = entry.clone();
+        Some(Found::Asset(Asset { file: self.file.clone(), contents, digest, content_type }))
     }
 
     fn entry(&self, name: &str) -> Option<&Entry> {
@@ -126,7 +127,8 @@ impl AssetsBuilder {
     pub(super) fn add(&mut self, name: &str, contents: Range<u64>, digest: [u8; 32]) {
         let start = self.names.len() as u32;
         self.names.push_str(name);
-        self.entries.push(Entry { name: start..self.names.len() as u32, contents, digest });
+        let content_type = content_type(name);
+        self.entries.push(Entry { name: start..self.names.len() as u32, contents, digest, content_type });
     }
 
     /// None if there are none.
