@@ -99,14 +99,30 @@ fn run(verb: &Verb) -> Result<ExitCode> {
     }
 }
 
-/// An error and what led to it, one a line; causes that only repeat what was said are left out.
+/// An error and what led to it, one a line.
 fn report(error: &anyhow::Error) {
-    let mut said = error.to_string();
-    eprintln!("error: {said}");
+    eprintln!("error: {}", told(error).join("\n  because: "));
+}
+
+/// An error and what led to it; causes that only repeat what was said are left out.
+fn told(error: &anyhow::Error) -> Vec<String> {
+    let mut told = vec![error.to_string()];
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !said.contains(&cause) {
-            eprintln!("  because: {cause}");
-            said = cause;
+        if !told.last().is_some_and(|said| said.contains(&cause)) {
+            told.push(cause);
         }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_error_says_itself_is_not_said_again() {
+        let missing = selvedge_edge::Config::read("nowhere/edge.toml".as_ref()).unwrap_err();
+        let told = told(&anyhow::Error::from(missing).context("cannot start"));
+        assert_eq!(told, ["cannot start", "cannot read nowhere/edge.toml: No such file or directory (os error 2)"]);
     }
 }

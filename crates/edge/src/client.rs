@@ -146,12 +146,20 @@ impl Client {
             request = request.header(*name, value);
         }
         let request = request.body(body).map_err(|error| self.answer(error))?;
-        let response = sender.send_request(request).await.map_err(|error| self.answer(error))?;
+        let response = sender.send_request(request).await.map_err(|error| self.unanswered(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
         Err(self.refused(status, &self.collect(response).await?))
+    }
+
+    /// What does not speak HTTP may be TLS.
+    fn unanswered(&self, error: &hyper::Error) -> ClientError {
+        match error.is_parse() && !self.dial.is_secure() {
+            true => self.answer(format!("{error}; if it speaks TLS, its address begins with https://")),
+            false => self.answer(error),
+        }
     }
 
     fn unconnected(&self, error: DialError) -> ClientError {

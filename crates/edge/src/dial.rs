@@ -98,6 +98,11 @@ impl Dial {
         format!("{}:{}", self.host, self.port)
     }
 
+    /// Whether by TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Connects, ready for a request of HTTP/1.
     pub(crate) async fn connect<B>(&self) -> Result<SendRequest<B>, DialError>
     where
@@ -124,11 +129,21 @@ impl Dial {
         let stream = connector.connect(name.clone(), stream).await.map_err(|error| {
             // What rustls finds wrong comes as invalid data.
             match error.kind() {
-                io::ErrorKind::InvalidData => DialError::Untrusted(error.to_string()),
+                io::ErrorKind::InvalidData => DialError::Untrusted(untrusted(&error)),
                 _ => DialError::Connect(error),
             }
         })?;
         Ok(Box::new(stream))
+    }
+}
+
+/// What is wrong with a server's certificate.
+fn untrusted(error: &io::Error) -> String {
+    let said = error.to_string();
+    // What `openssl req -x509` makes unless it is told otherwise, and most other clients take.
+    match said.contains("CaUsedAsEndEntity") {
+        true => "its certificate is an authority's, not a server's: make one with basicConstraints=CA:FALSE".into(),
+        false => said,
     }
 }
 

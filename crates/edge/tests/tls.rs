@@ -25,6 +25,15 @@ fn make(directory: &Path, file: &str, names: &[&str]) -> CertificateDer<'static>
     made.cert.der().clone()
 }
 
+/// The same, for an authority: what simple tools make of whoever vouches for himself.
+fn make_authority(directory: &Path, file: &str) {
+    let mut made = rcgen::CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+    made.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(directory.join(file).with_extension("pem"), made.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(directory.join(file).with_extension("key"), key.serialize_pem()).unwrap();
+}
+
 fn config(directory: &Path, files: &[&str]) -> String {
     let path = |file: &str, extension: &str| directory.join(file).with_extension(extension).display().to_string();
     let pair = |file: &&str| format!("{{ certificate = {:?}, key = {:?} }}", path(file, "pem"), path(file, "key"));
@@ -176,7 +185,8 @@ async fn operators_come_by_tls_and_trust_whom_they_are_told_to() {
     for ca in ["none.pem", "nowhere.pem"] {
         assert!(matches!(client("127.0.0.1", ca), Err(ClientError::Roots(why)) if why.contains(ca)));
     }
-    assert!(edge.client.sites().await.is_err(), "in plain text nobody is answered");
+    let plain = edge.client.sites().await.unwrap_err().to_string();
+    assert!(plain.contains("begins with https://"), "in plain text nobody is answered: {plain}");
     // What is replaced is replaced here, too.
     for end in ["pem", "key"] {
         std::fs::rename(place.file(&format!("other.{end}")), place.file(&format!("own.{end}"))).unwrap();
@@ -186,4 +196,8 @@ async fn operators_come_by_tls_and_trust_whom_they_are_told_to() {
     edge.server.reload(&changed).unwrap();
     assert!(matches!(own.sites().await, Err(ClientError::Untrusted { .. })));
     assert_eq!(other.sites().await.unwrap().len(), 1);
+    make_authority(directory, "own");
+    edge.server.reload(&changed).unwrap();
+    let why = client("127.0.0.1", "own.pem").unwrap().sites().await.unwrap_err().to_string();
+    assert!(why.contains("CA:FALSE"), "{why}");
 }

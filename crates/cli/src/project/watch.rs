@@ -21,8 +21,8 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Directories that hold what tools make.
 const OUTPUT_DIRECTORIES: [&str; 5] = ["target", "node_modules", "zig-out", "zig-cache", "build"];
-/// Ends of names of what tools make.
-const OUTPUT_EXTENSIONS: [&str; 3] = ["wasm", "o", "selv"];
+/// Ends of names of what tools make; logs, too: what is said of a build that fails would begin the next one.
+const OUTPUT_EXTENSIONS: [&str; 4] = ["wasm", "o", "selv", "log"];
 
 /// The sources of a directory, as they were when they were last looked at.
 pub(crate) struct Sources {
@@ -124,7 +124,7 @@ mod tests {
         assert!(!sources.look());
         write("src/more.h", "");
         assert!(sources.look(), "a new file");
-        for made in ["main.o", "hello.wasm", "target/x.rs", "node_modules/a/index.js", ".git/HEAD"] {
+        for made in ["main.o", "hello.wasm", "dev.log", "target/x.rs", "node_modules/a/index.js", ".git/HEAD"] {
             write(made, "made");
         }
         assert!(!sources.look(), "what tools make");

@@ -71,7 +71,8 @@ async fn develop(args: &Args) -> Result<()> {
         match renew(&args.directory, &client).await {
             Ok(()) => eprintln!("ready after {:.1} s: {url}/", began.elapsed().as_secs_f64()),
             Err(error) => {
-                eprintln!("error: {error:#}\nwhat was built before, if anything, goes on answering at {url}/")
+                let why = crate::told(&error).join(": ");
+                eprintln!("error: {why}\nwhat was built before, if anything, goes on answering at {url}/")
             }
         }
         settled_change(&mut sources).await;

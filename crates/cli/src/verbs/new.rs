@@ -130,9 +130,11 @@ fn next_steps(name: &str, template: &Template, found: Option<&Toolchain>) -> Str
     let missing = match found {
         Some(_) => String::new(),
         None => {
-            let ways: String =
+            let mut ways: Vec<_> =
                 template.toolchains.iter().map(|chain| format!("    {}: {}\n", chain.title, chain.get)).collect();
-            format!("To build it, one of these is missing here:\n{ways}")
+            // One that goes by several names is got in one way.
+            ways.dedup();
+            format!("To build it, one of these is missing here:\n{}", ways.concat())
         }
     };
     let built = found.map(|chain| format!(", built by {}", chain.title)).unwrap_or_default();

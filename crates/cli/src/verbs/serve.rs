@@ -233,7 +233,7 @@ fn reload(args: &Args, server: &Server, grants: Option<&Grants>) -> Option<Confi
             Some(config)
         }
         Err(error) => {
-            eprintln!("the configuration stays as it was: {error:#}");
+            eprintln!("the configuration stays as it was: {}", crate::told(&error).join(": "));
             None
         }
     }

@@ -17,7 +17,9 @@ use crate::bundle::BUNDLE_TYPE;
 use crate::deploy::{self, Order, Progress, Reporter, Uploaded, blocking};
 use crate::error::EdgeError;
 use crate::limits::{BODY_STALL_MAX, BUNDLE_BYTES_MAX, HOSTS_MAX, MODULE_BYTES_MAX};
+use crate::logs::{Entry, Event, now_ms};
 use crate::name::{Host, Prefix};
+use crate::request_id::RequestId;
 use crate::server::Shared;
 use crate::site::Site;
 use crate::store::SiteRecord;
@@ -27,6 +29,9 @@ pub(crate) const SIGNATURE_HEADER: &str = "x-selvedge-signature";
 
 /// Lines on their way to a client.
 const LINES_MAX: usize = 64;
+
+/// In place of a request's id, in what is said to whoever reads a log.
+const READER: RequestId = RequestId::known("log");
 
 pub(super) async fn list(server: &Arc<Shared>, asked: &Asked) -> Result<Response<ReplyBody>, Failure> {
     let (store, tenant) = (server.clone(), asked.tenant.name.clone());
@@ -221,13 +226,21 @@ pub(super) fn logs(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Re
     Ok(lines(from))
 }
 
+/// Said to whoever reads more slowly than a site's log is written.
+fn lost(count: u64) -> Entry {
+    let message = format!("{count} lines are not here: they were not read in time");
+    Entry { time_ms: now_ms(), request: READER, event: Event::Failure { name: "log_lost".into(), message } }
+}
+
 /// Sends what is in the log, and what comes, until the client is gone.
 async fn tail(site: Arc<Site>, follow: bool, to: mpsc::Sender<Bytes>) {
     let mut next = 0;
     loop {
-        let (entries, after, _) = site.log.since(next);
+        let (entries, after, missed) = site.log.since(next);
+        // At the beginning, what is gone is only old.
+        let lost = (missed > 0 && next > 0).then(|| Arc::new(lost(missed)));
         next = after;
-        for entry in entries {
+        for entry in lost.into_iter().chain(entries) {
             if to.send(line(&*entry)).await.is_err() {
                 return;
             }
@@ -238,6 +251,44 @@ async fn tail(site: Arc<Site>, follow: bool, to: mpsc::Sender<Bytes>) {
         tokio::select! {
             () = site.log.wait(next) => {}
             () = to.closed() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::limits::{LOG_LINE_BYTES_MAX, LOG_RING_BYTES_MAX};
+    use crate::logs::ServerLog;
+    use crate::name::Name;
+    use crate::site::Tenant;
+    use crate::store::SiteKey;
+
+    fn site() -> Arc<Site> {
+        let tenant = Arc::new(Tenant::new(&Config::default().tenant_list()[0]));
+        let key = SiteKey { tenant: tenant.name.clone(), site: Name::new("a").unwrap() };
+        Arc::new(Site::new(key, tenant, ServerLog::silent()))
+    }
+
+    #[tokio::test]
+    async fn who_reads_a_log_too_slowly_is_told_what_is_lost() {
+        let (site, (to, mut from)) = (site(), mpsc::channel(1));
+        let says = |line: String| site.log.add(READER, Event::Guest { line });
+        says("first".into());
+        tokio::spawn(tail(site.clone(), true, to));
+        let mut next = async || serde_json::from_slice::<Entry>(&from.recv().await.unwrap()).unwrap().to_string();
+        assert_eq!(next().await, "log | first");
+        tokio::task::yield_now().await;
+        let count = 2 * LOG_RING_BYTES_MAX / LOG_LINE_BYTES_MAX;
+        (0..count).for_each(|_| says("x".repeat(LOG_LINE_BYTES_MAX)));
+        let kept = site.log.since(0).0.len();
+        assert_eq!(
+            next().await,
+            format!("log ! log_lost: {} lines are not here: they were not read in time", count - kept)
+        );
+        for _ in 0..kept {
+            assert!(next().await.starts_with("log | xxx"));
         }
     }
 }
