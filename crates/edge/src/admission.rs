@@ -42,33 +42,35 @@ impl Gate {
         }
     }
 
-    /// Admits a request that was counted to an instance, at once or after a while.
-    pub(crate) async fn admit(&self, slots: &Arc<Semaphore>) -> Result<Admission, Refusal> {
+    /// Admits a request that was counted to an instance, at once or after a while. `waiting` counts those of its site
+    /// that wait.
+    pub(crate) async fn admit(&self, slots: &Arc<Semaphore>, waiting: &AtomicU32) -> Result<Admission, Refusal> {
         if let Ok(instance) = self.instances.clone().try_acquire_owned()
             && let Ok(slot) = slots.clone().try_acquire_owned()
         {
             return Ok(Admission { _instance: instance, _slot: slot });
         }
-        let _place = self.queue()?;
+        let _places = (self.queue()?, Place::new(waiting));
+        let mut within_limits = false;
         let both = async {
             let instance = self.instances.clone().acquire_owned().await;
+            within_limits = true;
             (instance, slots.clone().acquire_owned().await)
         };
         // In a box: whoever is admitted at once has no room for it.
-        match Box::pin(tokio::time::timeout(QUEUE_WAIT_MAX, both)).await {
+        let admitted = Box::pin(tokio::time::timeout(QUEUE_WAIT_MAX, both)).await;
+        match admitted {
             Ok((Ok(instance), Ok(slot))) => Ok(Admission { _instance: instance, _slot: slot }),
             Ok(_) => Err(Refusal::Draining),
-            Err(_) => Err(Refusal::Overloaded),
+            Err(_) if within_limits => Err(Refusal::Overloaded),
+            Err(_) => Err(Refusal::InstancesBusy(self.limits.instances)),
         }
     }
 
     /// A place in the queue, if there is one.
     fn queue(&self) -> Result<Place<'_>, Refusal> {
-        let place = Place(&self.waiting);
-        match self.waiting.fetch_add(1, Ordering::Relaxed) < self.limits.queue {
-            true => Ok(place),
-            false => Err(Refusal::QueueFull(self.limits.queue)),
-        }
+        let (place, before) = Place::after(&self.waiting);
+        if before < self.limits.queue { Ok(place) } else { Err(Refusal::QueueFull(self.limits.queue)) }
     }
 
     /// How many wait.
@@ -82,10 +84,47 @@ impl Gate {
     }
 }
 
+/// One of those that wait.
 struct Place<'a>(&'a AtomicU32);
+
+impl<'a> Place<'a> {
+    fn new(waiting: &'a AtomicU32) -> Place<'a> {
+        Place::after(waiting).0
+    }
+
+    /// A place, and how many were there before.
+    fn after(waiting: &'a AtomicU32) -> (Place<'a>, u32) {
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        (Place(waiting), before)
+    }
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_too_long_is_told_for_what() {
+        let gate = Gate::new(SiteLimits { instances: 1, queue: 1, ..SiteLimits::default() });
+        let (slots, waiting) = (Arc::new(Semaphore::new(1)), AtomicU32::new(0));
+        let refused = async || gate.admit(&slots, &waiting).await.err().map(|refusal| refusal.name());
+        let held = gate.admit(&slots, &waiting).await.unwrap();
+        let (first, second) = tokio::join!(refused(), async {
+            let second = refused().await;
+            (second, waiting.load(Ordering::Relaxed))
+        });
+        assert_eq!((first, second), (Some("instances_limit"), (Some("queue_limit"), 1)));
+        drop(held);
+        let taken = slots.clone().acquire_owned().await.unwrap();
+        assert_eq!(refused().await, Some("overloaded"));
+        drop(taken);
+        assert_eq!(refused().await, None);
+        assert_eq!((gate.waiting(), gate.live(), waiting.load(Ordering::Relaxed)), (0, 0, 0));
     }
 }

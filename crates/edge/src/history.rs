@@ -180,7 +180,7 @@ mod tests {
         let (history, counters) = (History::default(), Counters::default());
         let request = |status, ms| {
             let took = Duration::from_millis(ms);
-            counters.add(&Outcome { status, took, bytes: 0, used: Used::default(), error: None }, None);
+            counters.add(&Outcome { status, took, bytes: 0, used: Used::default(), error: None, trap: None }, None);
         };
         history.sample(&counters);
         assert!(history.0.lock().unwrap().seconds.is_empty());

@@ -36,6 +36,7 @@ mod deploy;
 mod dial;
 mod error;
 mod exchange;
+mod exposition;
 #[doc(hidden)]
 pub mod fuzzing;
 mod guest;

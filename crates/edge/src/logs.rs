@@ -18,6 +18,7 @@ use crate::limits::{
     LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND_MAX, LOG_QUEUE_LINES_MAX, LOG_RING_BYTES_MAX, LOG_WRITE_BYTES_MAX,
     MESSAGE_BYTES_MAX,
 };
+use crate::metrics::Speakers;
 use crate::rate::Rate;
 use crate::request_id::RequestId;
 
@@ -98,6 +99,9 @@ pub(crate) struct SiteLog {
     rate: Rate,
     /// Lines that were too many for it.
     left_out: AtomicU64,
+    /// Instances that have ended, and those whose log was cut.
+    ended: AtomicU64,
+    cut: AtomicU64,
 }
 
 #[derive(Default)]
@@ -110,8 +114,22 @@ struct Ring {
 
 impl SiteLog {
     pub(crate) fn new(site: String, server: ServerLog) -> SiteLog {
-        let (rate, left_out) = (Rate::new(LOG_LINES_PER_SECOND_MAX), AtomicU64::new(0));
-        SiteLog { site, ring: Mutex::default(), changed: Notify::new(), server, rate, left_out }
+        SiteLog {
+            site,
+            ring: Mutex::default(),
+            changed: Notify::new(),
+            server,
+            rate: Rate::new(LOG_LINES_PER_SECOND_MAX),
+            left_out: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+        }
+    }
+
+    /// The site's instances: each holds its log, so those that do are alive.
+    pub(crate) fn speakers(self: &Arc<SiteLog>) -> Speakers {
+        let (ended, cut) = (self.ended.load(Ordering::Relaxed), self.cut.load(Ordering::Relaxed));
+        Speakers { live: (Arc::strong_count(self) - 1) as u32, ended, cut }
     }
 
     fn lock(&self) -> MutexGuard<'_, Ring> {
@@ -190,6 +208,7 @@ pub(crate) fn now_ms() -> u64 {
 
 /// A program's stderr: lines of bounded length, and so many bytes of them. It never waits.
 pub(crate) struct GuestLog {
+    /// As long as its instance is there: see [`SiteLog::speakers`].
     site: Arc<SiteLog>,
     request: RequestId,
     line: Vec<u8>,
@@ -250,7 +269,9 @@ impl Drop for GuestLog {
         if !self.line.is_empty() {
             self.end_line();
         }
+        self.site.ended.fetch_add(1, Ordering::Relaxed);
         if self.dropped > 0 {
+            self.site.cut.fetch_add(1, Ordering::Relaxed);
             let GuestLog { dropped, bytes_max, .. } = self;
             let message =
                 format!("{dropped} bytes beyond the site's limit of {bytes_max} for a request's log are dropped");
@@ -360,6 +381,9 @@ mod tests {
         assert_eq!(guest.write(&[b'x'; LOG_LINE_BYTES_MAX + 1]).unwrap(), LOG_LINE_BYTES_MAX + 1);
         drop(guest);
         assert_eq!(lines(&log)[6], "s | x");
+        let _other = GuestLog::new(log.clone(), ID, ByteCount(1));
+        let Speakers { live, ended, cut } = log.speakers();
+        assert_eq!((live, ended, cut), (1, 2, 1));
     }
 
     #[test]

@@ -1,14 +1,38 @@
 //! What is counted for each site.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use selvedge_runtime::TrapCode;
 use serde::{Deserialize, Serialize};
 
+use crate::exposition::{Exposition, Family};
 use crate::guest::Used;
+
+static REQUESTS: Family = Family::counter("selvedge_requests_total", "Requests that were answered, by status.");
+static SECONDS: Family = Family::histogram("selvedge_request_seconds", "Time from a request's head to its end.");
+static BYTES: Family = Family::counter("selvedge_response_bytes_total", "Bytes of the bodies of responses.");
+static CPU: Family = Family::counter("selvedge_cpu_microseconds_total", "CPU time of instances.");
+static MEMORY: Family = Family::gauge("selvedge_memory_bytes_max", "Most memory that an instance had.");
+static ERRORS: Family =
+    Family::counter("selvedge_errors_total", "Requests that something went wrong with, by its name.");
+static TRAPS: Family = Family::counter("selvedge_traps_total", "Instances that trapped, by the trap.");
+static REACHED: Family =
+    Family::counter("selvedge_limits_reached_total", "Requests that reached a limit, by its key in the configuration.");
+static LIVE: Family = Family::gauge("selvedge_instances_live", "Instances that answer a request.");
+static PARKED: Family =
+    Family::gauge("selvedge_instances_parked", "Of those, the ones that were stopped and wait, or have waited.");
+static RECYCLED: Family = Family::counter("selvedge_instances_recycled_total", "Instances that have ended.");
+static WAITING: Family = Family::gauge("selvedge_requests_waiting", "Requests that wait for an instance.");
+static VERSION_REQUESTS: Family =
+    Family::counter("selvedge_version_requests_total", "Requests that a version has answered since it was loaded.");
+static VERSION_MICROS: Family = Family::counter("selvedge_version_microseconds_total", "Time of these requests.");
+
+/// Limits of a tenant, by their keys in the configuration. What is refused because of one has its name, and `_limit`.
+const LIMITS: [&str; 9] =
+    ["cpu", "instances", "log", "memory", "queue", "request_body", "requests_per_second", "response_body", "wall"];
 
 /// Upper bounds of the histogram, in microseconds.
 const BUCKETS_US: [u64; 14] =
@@ -42,6 +66,20 @@ pub(crate) struct Counters {
     memory_bytes_max: AtomicU64,
     /// Requests that something went wrong with, by its name. Locked only then.
     errors: Mutex<BTreeMap<&'static str, u64>>,
+    /// In the order of all trap codes.
+    traps: [AtomicU64; TrapCode::ALL.len()],
+    /// Requests that wait for an instance.
+    pub(crate) waiting: AtomicU32,
+    /// Instances that were stopped before their end, and are still there.
+    pub(crate) parked: AtomicU32,
+}
+
+/// What the log of a site knows of its instances: each has it open.
+pub(crate) struct Speakers {
+    pub(crate) live: u32,
+    pub(crate) ended: u64,
+    /// Of those, the ones whose log was cut at its limit.
+    pub(crate) cut: u64,
 }
 
 /// Counts of one version, since it was loaded.
@@ -62,10 +100,9 @@ impl VersionCounters {
     pub(crate) fn prometheus(&self, labels: &str, out: &mut Exposition) {
         for (class, count) in self.by_class.iter().enumerate().skip(1) {
             let count = count.load(Ordering::Relaxed);
-            out.sample("selvedge_version_requests_total", "counter", &format!("{labels},status=\"{class}xx\""), count);
+            out.sample(&VERSION_REQUESTS, &format!("{labels},status=\"{class}xx\""), count);
         }
-        let micros = self.micros.load(Ordering::Relaxed);
-        out.sample("selvedge_version_microseconds_total", "counter", labels, micros);
+        out.sample(&VERSION_MICROS, labels, self.micros.load(Ordering::Relaxed));
     }
 }
 
@@ -83,6 +120,8 @@ pub(crate) struct Outcome {
     pub(crate) used: Used,
     /// The name of what went wrong.
     pub(crate) error: Option<&'static str>,
+    /// Why the instance trapped, if it did.
+    pub(crate) trap: Option<TrapCode>,
 }
 
 /// What was counted up to now.
@@ -102,6 +141,9 @@ pub struct Counted {
     pub memory_bytes_max: u64,
     /// How many went wrong, by the name of what went wrong.
     pub errors: BTreeMap<String, u64>,
+    /// How many instances trapped, by the trap.
+    #[serde(default)]
+    pub traps: BTreeMap<String, u64>,
 }
 
 impl Counters {
@@ -110,7 +152,7 @@ impl Counters {
         if let Some(version) = version {
             version.add(outcome);
         }
-        let Outcome { status, took, bytes, used, error } = *outcome;
+        let Outcome { status, took, bytes, used, error, trap } = *outcome;
         self.cpu_micros.fetch_add(used.cpu.as_micros() as u64, Ordering::Relaxed);
         self.memory_bytes_max.fetch_max(used.memory_bytes, Ordering::Relaxed);
         let micros = took.as_micros() as u64;
@@ -122,6 +164,9 @@ impl Counters {
         self.response_bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(name) = error {
             *self.errors.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+        }
+        if let Some(at) = trap.and_then(|trap| TrapCode::ALL.iter().position(|code| *code == trap)) {
+            self.traps[at].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -148,61 +193,48 @@ impl Counters {
             cpu_micros: of(&self.cpu_micros),
             memory_bytes_max: of(&self.memory_bytes_max),
             errors: errors.iter().map(|(name, count)| (name.to_string(), *count)).collect(),
+            traps: self
+                .traps()
+                .filter(|(_, count)| *count > 0)
+                .map(|(code, count)| (code.to_string(), count))
+                .collect(),
         }
+    }
+
+    fn traps(&self) -> impl Iterator<Item = (TrapCode, u64)> {
+        TrapCode::ALL.iter().zip(&self.traps).map(|(code, count)| (*code, count.load(Ordering::Relaxed)))
     }
 
     /// Lines of Prometheus' text format; `labels` name the site.
-    pub(crate) fn prometheus(&self, labels: &str, out: &mut Exposition) {
+    pub(crate) fn prometheus(&self, labels: &str, speakers: &Speakers, out: &mut Exposition) {
         for (class, count) in self.by_class.iter().enumerate().skip(1) {
-            let count = count.load(Ordering::Relaxed);
-            out.sample("selvedge_requests_total", "counter", &format!("{labels},status=\"{class}xx\""), count);
+            out.sample(&REQUESTS, &format!("{labels},status=\"{class}xx\""), count.load(Ordering::Relaxed));
         }
         let counted = self.counted();
         let mut below = 0;
-        for (bound, count) in BUCKETS_US.iter().zip(&self.buckets) {
+        let up_to = BUCKETS_US.iter().zip(&self.buckets).map(|(bound, count)| {
             below += count.load(Ordering::Relaxed);
-            let le = *bound as f64 / 1e6;
-            out.bucket("selvedge_request_seconds", &format!("{labels},le=\"{le}\""), below);
-        }
-        out.bucket("selvedge_request_seconds", &format!("{labels},le=\"+Inf\""), counted.requests);
-        out.histogram_end("selvedge_request_seconds", labels, counted.micros as f64 / 1e6, counted.requests);
-        out.sample("selvedge_response_bytes_total", "counter", labels, counted.response_bytes);
-        out.sample("selvedge_cpu_microseconds_total", "counter", labels, counted.cpu_micros);
-        out.sample("selvedge_memory_bytes_max", "gauge", labels, counted.memory_bytes_max);
+            (*bound as f64 / 1e6, below)
+        });
+        out.histogram(&SECONDS, labels, up_to, (counted.micros as f64 / 1e6, counted.requests));
+        out.sample(&BYTES, labels, counted.response_bytes);
+        out.sample(&CPU, labels, counted.cpu_micros);
+        out.sample(&MEMORY, labels, counted.memory_bytes_max);
         for (name, count) in &counted.errors {
-            out.sample("selvedge_errors_total", "counter", &format!("{labels},error=\"{name}\""), *count);
+            out.sample(&ERRORS, &format!("{labels},error=\"{name}\""), *count);
         }
-    }
-}
-
-/// Samples in Prometheus' text format, those of one name together.
-#[derive(Default)]
-pub(crate) struct Exposition {
-    families: BTreeMap<&'static str, (&'static str, String)>,
-}
-
-impl Exposition {
-    fn family(&mut self, name: &'static str, kind: &'static str) -> &mut String {
-        &mut self.families.entry(name).or_insert((kind, String::new())).1
-    }
-
-    pub(crate) fn sample(&mut self, name: &'static str, kind: &'static str, labels: &str, value: u64) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.family(name, kind), "{name}{{{labels}}} {value}");
-    }
-
-    fn bucket(&mut self, name: &'static str, labels: &str, value: u64) {
-        let _ = writeln!(self.family(name, "histogram"), "{name}_bucket{{{labels}}} {value}");
-    }
-
-    fn histogram_end(&mut self, name: &'static str, labels: &str, sum: f64, count: u64) {
-        let _ =
-            writeln!(self.family(name, "histogram"), "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {count}");
-    }
-
-    pub(crate) fn text(self) -> String {
-        let family = |(name, (kind, samples)): (&str, (&str, String))| format!("# TYPE {name} {kind}\n{samples}");
-        self.families.into_iter().map(family).collect()
+        for (code, count) in self.traps() {
+            out.sample(&TRAPS, &format!("{labels},trap=\"{code}\""), count);
+        }
+        for limit in LIMITS {
+            let refused = counted.errors.get(&format!("{limit}_limit")).copied().unwrap_or(0);
+            let reached = if limit == "log" { speakers.cut } else { refused };
+            out.sample(&REACHED, &format!("{labels},limit=\"{limit}\""), reached);
+        }
+        out.sample(&LIVE, labels, speakers.live.into());
+        out.sample(&PARKED, labels, self.parked.load(Ordering::Relaxed).into());
+        out.sample(&RECYCLED, labels, speakers.ended);
+        out.sample(&WAITING, labels, self.waiting.load(Ordering::Relaxed).into());
     }
 }
 
@@ -215,30 +247,50 @@ mod tests {
         let (counters, version) = (Counters::default(), VersionCounters::default());
         let used = Used { cpu: Duration::from_micros(30), memory_bytes: 65_536 };
         let took = Duration::from_micros(80);
-        counters.add(&Outcome { status: 200, took, bytes: 5, used, error: None }, None);
+        counters.add(&Outcome { status: 200, took, bytes: 5, used, error: None, trap: None }, None);
         let (took, used) = (Duration::from_secs(20), Used::default());
-        counters.add(&Outcome { status: 504, took, bytes: 0, used, error: Some("wall_limit") }, Some(&version));
+        let outcome = Outcome { status: 504, took, bytes: 0, used, error: Some("wall_limit"), trap: None };
+        counters.add(&outcome, Some(&version));
+        let (error, trap) = (Some("guest_trap"), Some(TrapCode::IntegerDivisionByZero));
+        counters.add(&Outcome { status: 500, error, trap, ..outcome }, None);
         let counted = counters.counted();
-        assert_eq!((counted.requests, counted.server_errors, counted.response_bytes), (2, 1, 5));
+        assert_eq!((counted.requests, counted.server_errors, counted.response_bytes), (3, 2, 5));
         assert_eq!((counted.cpu_micros, counted.memory_bytes_max), (30, 65_536));
         let mut exposition = Exposition::default();
-        counters.prometheus("site=\"a\"", &mut exposition);
+        counters.parked.store(2, Ordering::Relaxed);
+        counters.prometheus("site=\"a\"", &Speakers { live: 3, ended: 7, cut: 4 }, &mut exposition);
         version.prometheus("version=\"3\"", &mut exposition);
         let text = exposition.text();
         for line in [
+            "# HELP selvedge_request_seconds Time from a request's head to its end.",
             "# TYPE selvedge_request_seconds histogram",
             "selvedge_requests_total{site=\"a\",status=\"2xx\"} 1",
             "selvedge_request_seconds_bucket{site=\"a\",le=\"0.00005\"} 0",
             "selvedge_request_seconds_bucket{site=\"a\",le=\"0.0001\"} 1",
             "selvedge_request_seconds_bucket{site=\"a\",le=\"10\"} 1",
-            "selvedge_request_seconds_bucket{site=\"a\",le=\"+Inf\"} 2",
-            "selvedge_request_seconds_count{site=\"a\"} 2",
+            "selvedge_request_seconds_bucket{site=\"a\",le=\"+Inf\"} 3",
+            "selvedge_request_seconds_count{site=\"a\"} 3",
             "selvedge_version_requests_total{version=\"3\",status=\"2xx\"} 0",
             "selvedge_version_requests_total{version=\"3\",status=\"5xx\"} 1",
             "selvedge_version_microseconds_total{version=\"3\"} 20000000",
             "selvedge_errors_total{site=\"a\",error=\"wall_limit\"} 1",
+            "selvedge_traps_total{site=\"a\",trap=\"integer divide by zero\"} 1",
+            "selvedge_traps_total{site=\"a\",trap=\"unreachable\"} 0",
+            "selvedge_limits_reached_total{site=\"a\",limit=\"wall\"} 1",
+            "selvedge_limits_reached_total{site=\"a\",limit=\"log\"} 4",
+            "selvedge_limits_reached_total{site=\"a\",limit=\"queue\"} 0",
+            "selvedge_instances_live{site=\"a\"} 3",
+            "selvedge_instances_parked{site=\"a\"} 2",
+            "selvedge_instances_recycled_total{site=\"a\"} 7",
+            "selvedge_requests_waiting{site=\"a\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
+    }
+    #[test]
+    fn every_limit_that_can_be_configured_is_counted() {
+        let schema: serde_json::Value = serde_json::from_str(&crate::schema::schema()).unwrap();
+        let keys = schema["definitions"]["SiteLimits"]["properties"].as_object().unwrap().keys();
+        assert_eq!(keys.collect::<Vec<_>>(), LIMITS);
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use hyper::StatusCode;
+use selvedge_runtime::TrapCode;
 
 use crate::config::{ByteCount, TimeSpan};
 use crate::limits::HEADERS_MAX;
@@ -33,12 +34,14 @@ pub(crate) enum Refusal {
     /// The tenant's limits on all its requests.
     RateLimit(u32),
     QueueFull(u32),
-    /// No instance became free in time.
+    /// None of the tenant's instances became free in time.
+    InstancesBusy(u32),
+    /// No slot of the server did.
     Overloaded,
     Draining,
     /// The guest trapped; the backtrace is for the log.
     Trap {
-        reason: String,
+        code: TrapCode,
         backtrace: String,
     },
     Exit(i32),
@@ -74,6 +77,7 @@ impl Refusal {
             Refusal::RequestBodyBroken => "request_body_broken",
             Refusal::RateLimit(_) => "requests_per_second_limit",
             Refusal::QueueFull(_) => "queue_limit",
+            Refusal::InstancesBusy(_) => "instances_limit",
             Refusal::Overloaded => "overloaded",
             Refusal::Draining => "draining",
             Refusal::Trap { .. } => "guest_trap",
@@ -100,9 +104,12 @@ impl Refusal {
             Refusal::RequestBodyLimit(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::RequestBodyStalled => StatusCode::REQUEST_TIMEOUT,
             Refusal::RateLimit(_) => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::Loading | Refusal::NoVersion | Refusal::QueueFull(_) | Refusal::Overloaded | Refusal::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Refusal::Loading
+            | Refusal::NoVersion
+            | Refusal::QueueFull(_)
+            | Refusal::InstancesBusy(_)
+            | Refusal::Overloaded
+            | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::BadHead(_) | Refusal::NoResponse | Refusal::ResponseBodyLimit(_) => StatusCode::BAD_GATEWAY,
             Refusal::WallTime(_) | Refusal::CpuTime(_) => StatusCode::GATEWAY_TIMEOUT,
             Refusal::Trap { .. } | Refusal::Exit(_) | Refusal::Memory(_) | Refusal::Start(_) | Refusal::Internal(_) => {
@@ -119,6 +126,11 @@ impl Refusal {
     /// Whether it is nobody's fault, and its line in the log says it all: a file that is not there.
     pub(crate) fn is_usual(&self) -> bool {
         matches!(self, Refusal::NoFile | Refusal::FileMethod)
+    }
+
+    /// Why the guest trapped, if it did.
+    pub(crate) fn trap(&self) -> Option<TrapCode> {
+        if let Refusal::Trap { code, .. } = self { Some(*code) } else { None }
     }
 
     /// More, for the log.
@@ -143,9 +155,12 @@ impl fmt::Display for Refusal {
             Refusal::RequestBodyBroken => f.write_str("the request's body ended before its end, or is malformed"),
             Refusal::RateLimit(max) => write!(f, "the site's limit of {max} requests per second is reached"),
             Refusal::QueueFull(max) => write!(f, "{max} requests wait for the site already, which is its limit"),
-            Refusal::Overloaded => f.write_str("the request waited too long for a free instance"),
+            Refusal::InstancesBusy(max) => {
+                write!(f, "the request waited too long for an instance: the site's limit of {max} at once is reached")
+            }
+            Refusal::Overloaded => f.write_str("the request waited too long for a free instance of the server's"),
             Refusal::Draining => f.write_str("the server is being stopped"),
-            Refusal::Trap { reason, .. } => write!(f, "the site's program trapped: {reason}"),
+            Refusal::Trap { code, .. } => write!(f, "the site's program trapped: {code}"),
             Refusal::Exit(code) => write!(f, "the site's program ended with exit code {code} before it had answered"),
             Refusal::BadHead(why) => write!(f, "the site's program wrote no valid response: {why}"),
             Refusal::NoResponse => f.write_str("the site's program ended without a response"),

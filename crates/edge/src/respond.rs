@@ -27,7 +27,7 @@ use crate::metrics::Outcome;
 use crate::name::Host;
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
-use crate::site::{Deployment, Site};
+use crate::site::{Deployment, Parked, Site};
 use crate::traces::{Ended, Span, Traces};
 use crate::turns::Fair;
 
@@ -43,6 +43,7 @@ pub(crate) struct Running {
     limits: SiteLimits,
     used: Used,
     _cut_off: Option<CutOff>,
+    parked: Option<Parked>,
 }
 
 /// How far a guest is.
@@ -55,7 +56,12 @@ pub(crate) enum Progress {
 
 impl Running {
     pub(crate) fn new(guest: Fair, exchange: Exchange, limits: SiteLimits, cut_off: Option<CutOff>) -> Running {
-        Running { guest, exchange, limits, used: Used::default(), _cut_off: cut_off }
+        Running { guest, exchange, limits, used: Used::default(), _cut_off: cut_off, parked: None }
+    }
+
+    /// It was stopped before its end, and goes on later.
+    pub(crate) fn park(&mut self, site: &Arc<Site>) {
+        self.parked.get_or_insert_with(|| Parked::new(site));
     }
 
     /// What it has used, once it has ended.
@@ -103,7 +109,7 @@ impl Running {
             Err(CallError::Exit(code)) => Err(Refusal::Exit(code)),
             Err(CallError::Trap(trap)) => {
                 let backtrace = logs::message(&trap.backtrace.to_string());
-                Err(Refusal::Trap { reason: trap.code.to_string(), backtrace })
+                Err(Refusal::Trap { code: trap.code, backtrace })
             }
             Err(other) => Err(Refusal::Internal(logs::message(&other.to_string()))),
         }
@@ -200,7 +206,8 @@ impl Ticket {
         self.closed = true;
         let took = self.began.elapsed();
         let name = refusal.map(Refusal::name);
-        let outcome = Outcome { status: self.status, took, bytes: self.bytes, used: self.used, error: name };
+        let (status, bytes, used, trap) = (self.status, self.bytes, self.used, refusal.and_then(Refusal::trap));
+        let outcome = Outcome { status, took, bytes, used, error: name, trap };
         site.counters.add(&outcome, self.deployment.as_ref().map(|deployment| &deployment.counters));
         if let Some(traced) = self.traced.take() {
             traced.end(self.id, site, self.deployment.as_deref(), &outcome);
@@ -287,12 +294,13 @@ fn ended(mut ticket: Ticket, running: Running, head: Head, body: Bytes) -> Respo
 
 /// The beginning of a response whose guest goes on.
 /// Whoever stops the server waits until `under_way` is dropped.
-pub(crate) fn streaming(mut ticket: Ticket, running: Running, under_way: Arc<()>) -> Response<ResponseBody> {
+pub(crate) fn streaming(mut ticket: Ticket, mut running: Running, under_way: Arc<()>) -> Response<ResponseBody> {
     let Some(head) = running.exchange.take_head() else { return refused(ticket, &Refusal::NoResponse) };
     if ticket.method == Method::HEAD {
         return ended(ticket, running, head, Bytes::new());
     }
     ticket.status = head.status.as_u16();
+    ticket.site.iter().for_each(|site| running.park(site));
     let (id, piece_bytes_max) = (id_value(ticket.id), ticket.piece_bytes_max);
     let exchange = running.exchange.clone();
     let later = Later::Guest(Box::new(Streaming { running: Some(running), exchange, ticket, _under_way: under_way }));

@@ -82,7 +82,7 @@ async fn answer(
     }
     let program = program.as_ref().ok_or(Refusal::NoFile)?;
     let waits = ticket.is_traced().then(Instant::now);
-    let admission = gate.admit(&server.slots).await?;
+    let admission = gate.admit(&server.slots, &site.counters.waiting).await?;
     waits.into_iter().for_each(|since| ticket.waited(since));
     let (exchange, now) = (Exchange::default(), Instant::now());
     let Accepted { mut parts, host, body } = accepted;
@@ -103,7 +103,14 @@ async fn answer(
     let guest = Fair::new(guest, &server.turns, (&site.tenant, &deployment.usual), now..ends);
     let cut_off = peer.cut_off_at(ends.into());
     let mut running = Running::new(guest, exchange, gate.limits, Some(cut_off));
-    let progress = poll_fn(|context| running.poll_head(context)).await;
+    let progress = poll_fn(|context| {
+        let polled = running.poll_head(context);
+        if polled.is_pending() {
+            running.park(&site);
+        }
+        polled
+    });
+    let progress = progress.await;
     Ok(Answered::Guest(running, progress))
 }
 

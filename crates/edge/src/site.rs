@@ -53,6 +53,22 @@ pub(crate) struct Site {
     pub(crate) history: History,
 }
 
+/// An instance that was stopped before its end, as long as it is there.
+pub(crate) struct Parked(Arc<Site>);
+
+impl Parked {
+    pub(crate) fn new(site: &Arc<Site>) -> Parked {
+        site.counters.parked.fetch_add(1, Ordering::Relaxed);
+        Parked(site.clone())
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        self.0.counters.parked.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What answers.
 pub(crate) struct Serving {
     active: Arc<Deployment>,

@@ -218,3 +218,56 @@ async fn programs_whose_clients_take_nothing_take_no_turns_from_others() {
     drop(held);
     until("every instance recycled", || edge.server.live_instances() == 0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_instances_do_is_told_to_prometheus_of_each_site() {
+    let edge = edge(common::CONFIG).await.with(&["echo", "trap", "spins", "floods", "hello"]).await;
+    let address = edge.server.listen();
+    for site in ["trap", "trap", "spins", "floods", "hello"] {
+        get(address, site, "/x");
+    }
+    // As Prometheus asks: it has no header of ours.
+    let ask = |headers: &str| {
+        let head = format!("GET /metrics HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        rest(send(edge.server.admin(), head))
+    };
+    let says = |lines: &[&str]| {
+        let metrics = ask("Host: 127.0.0.1:8081\r\n");
+        lines.iter().find(|line| !metrics.contains(&format!("\n{line}\n"))).map(|line| format!("{line}\n{metrics}"))
+    };
+    let held = hold(address);
+    assert_eq!(
+        says(&[
+            "selvedge_requests_total{tenant=\"default\",site=\"trap\",status=\"5xx\"} 2",
+            "selvedge_traps_total{tenant=\"default\",site=\"trap\",trap=\"unreachable\"} 2",
+            "selvedge_limits_reached_total{tenant=\"default\",site=\"spins\",limit=\"cpu\"} 1",
+            "selvedge_limits_reached_total{tenant=\"default\",site=\"floods\",limit=\"log\"} 1",
+            "selvedge_limits_reached_total{tenant=\"default\",site=\"hello\",limit=\"log\"} 0",
+            "selvedge_memory_bytes_max{tenant=\"default\",site=\"hello\"} 262144",
+            "selvedge_instances_live{tenant=\"default\",site=\"echo\"} 1",
+            "selvedge_instances_parked{tenant=\"default\",site=\"echo\"} 1",
+            "selvedge_instances_live{tenant=\"default\",site=\"hello\"} 0",
+            // Each was asked once before it was deployed.
+            "selvedge_instances_recycled_total{tenant=\"default\",site=\"hello\"} 2",
+            "selvedge_instances_recycled_total{tenant=\"default\",site=\"echo\"} 1",
+            "selvedge_requests_waiting{tenant=\"default\",site=\"echo\"} 0",
+            "selvedge_tenant_instances_live{tenant=\"default\"} 1",
+        ]),
+        None
+    );
+    let top = edge.client.top().await.unwrap();
+    let live: Vec<_> = top.sites.iter().filter(|site| site.live > 0).map(|site| site.site.as_str()).collect();
+    assert_eq!(live, ["echo"]);
+    drop(held);
+    until("recycled", || edge.server.live_instances() == 0).await;
+    let gone = [
+        "selvedge_instances_live{tenant=\"default\",site=\"echo\"} 0",
+        "selvedge_instances_parked{tenant=\"default\",site=\"echo\"} 0",
+        "selvedge_instances_recycled_total{tenant=\"default\",site=\"echo\"} 2",
+    ];
+    until("it is counted", || says(&gone).is_none()).await;
+    // A page of another origin may not.
+    for headers in ["Host: localhost\r\nOrigin: http://evil.example\r\n", "Host: evil.example\r\n"] {
+        assert!(ask(headers).starts_with("HTTP/1.1 403 "), "{headers}");
+    }
+}

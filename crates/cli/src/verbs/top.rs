@@ -50,7 +50,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 fn table(now: &Activity, before: Option<&Activity>) -> String {
     let mut text = format!("{} instances at work, {} requests waiting\n\n", now.live, now.waiting);
     let rate = if before.is_some() { "per s" } else { "" };
-    text += &format!("{:<24} {:>7} {:>10} {rate:>8} {:>9} {:>8}\n", "SITE", "VERSION", "REQUESTS", "MEAN", "5XX");
+    text += &format!("{:<24} {:>7} {:>5} ", "SITE", "VERSION", "LIVE");
+    text += &format!("{:>10} {rate:>8} {:>9} {:>9} {:>8}\n", "REQUESTS", "MEAN", "CPU", "5XX");
     let since = |site: &SiteActivity| {
         let earlier = before.and_then(|before| before.sites.iter().find(|other| other.site == site.site));
         site.counted.requests - earlier.map_or(0, |earlier| earlier.counted.requests.min(site.counted.requests))
@@ -59,12 +60,14 @@ fn table(now: &Activity, before: Option<&Activity>) -> String {
     sites.sort_by_key(|site| std::cmp::Reverse(since(site)));
     for site in sites {
         let version = site.version.map_or("none".into(), |version| version.to_string());
-        let mean = format!("{}us", site.counted.micros / site.counted.requests.max(1));
+        let mean = |micros: u64| format!("{}us", micros / site.counted.requests.max(1));
+        let (mean, cpu) = (mean(site.counted.micros), mean(site.counted.cpu_micros));
         let rate = before.map_or(String::new(), |_| since(site).to_string());
         let (requests, errors) = (site.counted.requests, site.counted.server_errors);
+        let (name, live) = (site.site.as_str(), site.live);
         // Writing to a string cannot fail.
-        let _ =
-            writeln!(text, "{:<24} {version:>7} {requests:>10} {rate:>8} {mean:>9} {errors:>8}", site.site.as_str());
+        let _ = write!(text, "{name:<24} {version:>7} {live:>5} ");
+        let _ = writeln!(text, "{requests:>10} {rate:>8} {mean:>9} {cpu:>9} {errors:>8}");
         for (name, count) in &site.counted.errors {
             let _ = writeln!(text, "    {name} {count}");
         }

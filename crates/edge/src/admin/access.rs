@@ -18,10 +18,11 @@ use crate::server::Access;
 /// Every client sends it; its value does not matter.
 pub(crate) const CLIENT_HEADER: &str = "x-selvedge";
 
-/// For whom a request acts.
-pub(super) fn tenant(access: &Access, peer: &Peer, headers: &HeaderMap) -> Result<Name, Failure> {
+/// For whom a request acts. One that `only_reads` may lack our header: whoever is not to read the answer cannot, and
+/// Prometheus sends no headers that it does not know.
+pub(super) fn tenant(access: &Access, peer: &Peer, headers: &HeaderMap, only_reads: bool) -> Result<Name, Failure> {
     if access.tokens.is_empty() {
-        return local(access, peer, headers);
+        return local(access, peer, headers, only_reads);
     }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
@@ -42,9 +43,9 @@ fn foreign(why: &str) -> Failure {
     Failure::forbidden(format!("{why}; without tokens only programs on this machine are served"))
 }
 
-fn local(access: &Access, peer: &Peer, headers: &HeaderMap) -> Result<Name, Failure> {
+fn local(access: &Access, peer: &Peer, headers: &HeaderMap, only_reads: bool) -> Result<Name, Failure> {
     from_here(peer, headers)?;
-    if headers.contains_key(header::ORIGIN) || !headers.contains_key(CLIENT_HEADER) {
+    if headers.contains_key(header::ORIGIN) || !(only_reads || headers.contains_key(CLIENT_HEADER)) {
         return Err(foreign("the request may come from a page in a browser (send the header x-selvedge: 1)"));
     }
     access.tenants.keys().next().cloned().ok_or_else(|| foreign("no tenant is configured"))

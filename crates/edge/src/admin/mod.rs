@@ -36,11 +36,19 @@ use self::dashboard::Dashboard;
 use self::reply::{Failure, ReplyBody, json, typed};
 pub(crate) use self::site::SIGNATURE_HEADER;
 use crate::connection::{Answer, Peer};
-use crate::metrics::{Counted, Exposition};
+use crate::exposition::{Exposition, Family};
+use crate::metrics::Counted;
 use crate::name::{Host, Name, Prefix};
 use crate::server::Shared;
 use crate::site::{Site, Tenant};
 use crate::store::{Canary, SiteKey};
+
+static TENANT_LIVE: Family =
+    Family::gauge("selvedge_tenant_instances_live", "Instances of a tenant, which its limit is on.");
+static TENANT_WAITING: Family =
+    Family::gauge("selvedge_tenant_requests_waiting", "Requests of a tenant that wait for an instance.");
+static SPANS_SENT: Family = Family::counter("selvedge_spans_sent_total", "Spans that the collector has taken.");
+static SPANS_DROPPED: Family = Family::counter("selvedge_spans_dropped_total", "Spans that it has not taken in time.");
 
 /// What `GET /v1/sites` says of a site.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -71,6 +79,12 @@ pub struct SiteActivity {
     /// The version that answers some of the requests.
     #[serde(default)]
     pub canary: Option<u32>,
+    /// Its instances at work.
+    #[serde(default)]
+    pub live: u32,
+    /// Its requests that wait for one.
+    #[serde(default)]
+    pub waiting: u32,
     /// What was counted since the server's start.
     pub counted: Counted,
 }
@@ -127,7 +141,8 @@ async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -
         return Ok(typed(StatusCode::OK, "application/json", include_str!("../../openapi.json")));
     }
     let access = server.access.load_full();
-    let name = access::tenant(&access, peer, request.headers())?;
+    let only_reads = request.method() == Method::GET && request.uri().path() == "/metrics";
+    let name = access::tenant(&access, peer, request.headers(), only_reads)?;
     let tenant = access.tenants.get(&name).cloned().ok_or_else(|| Failure::forbidden("the tenant is gone"))?;
     let query = query(request.uri().query().unwrap_or_default())?;
     let path = request.uri().path().to_string();
@@ -197,6 +212,8 @@ fn activity(server: &Shared, asked: &Asked) -> Activity {
         site: site.key.site.clone(),
         version: site.serving().and_then(|serving| Some(serving.all().next()?.version)),
         canary: site.serving().and_then(|serving| Some(serving.all().nth(1)?.version)),
+        live: site.log.speakers().live,
+        waiting: site.counters.waiting.load(Ordering::Relaxed),
         counted: site.counters.counted(),
     };
     let sites = server.sites_of(&asked.tenant.name).into_iter().map(of).collect();
@@ -207,11 +224,11 @@ fn metrics(server: &Shared, asked: &Asked) -> String {
     let mut exposition = Exposition::default();
     let tenant = format!("tenant=\"{}\"", asked.tenant.name);
     let gate = asked.tenant.gate.load();
-    exposition.sample("selvedge_instances_live", "gauge", &tenant, gate.live().into());
-    exposition.sample("selvedge_requests_waiting", "gauge", &tenant, gate.waiting().into());
+    exposition.sample(&TENANT_LIVE, &tenant, gate.live().into());
+    exposition.sample(&TENANT_WAITING, &tenant, gate.waiting().into());
     for site in server.sites_of(&asked.tenant.name) {
         let labels = format!("{tenant},site=\"{}\"", site.key.site);
-        site.counters.prometheus(&labels, &mut exposition);
+        site.counters.prometheus(&labels, &site.log.speakers(), &mut exposition);
         for deployment in site.serving().iter().flat_map(|serving| serving.all()) {
             let labels = format!("{labels},version=\"{}\"", deployment.version);
             deployment.counters.prometheus(&labels, &mut exposition);
@@ -219,8 +236,8 @@ fn metrics(server: &Shared, asked: &Asked) -> String {
     }
     if let Some(counts) = server.traces.as_ref().map(|traces| traces.counts()) {
         // Of the whole server: a collector that is away is everybody's affair.
-        exposition.sample("selvedge_spans_sent_total", "counter", "", counts.sent.load(Ordering::Relaxed));
-        exposition.sample("selvedge_spans_dropped_total", "counter", "", counts.dropped.load(Ordering::Relaxed));
+        exposition.sample(&SPANS_SENT, "", counts.sent.load(Ordering::Relaxed));
+        exposition.sample(&SPANS_DROPPED, "", counts.dropped.load(Ordering::Relaxed));
     }
     exposition.text()
 }

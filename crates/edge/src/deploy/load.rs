@@ -80,7 +80,7 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Loaded) -
         EdgeError::Unfit(format!("its first request, GET /, failed with {}: {refusal}{backtrace}", refusal.name()))
     };
     let gate = site.tenant.gate.load_full();
-    let admission = gate.admit(&server.slots).await.map_err(failed)?;
+    let admission = gate.admit(&server.slots, &site.counters.waiting).await.map_err(failed)?;
     let exchange = Exchange::default();
     let now = Instant::now();
     let guest = first_guest(server, site, program, (&exchange, admission, now))?;

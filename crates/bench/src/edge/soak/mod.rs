@@ -145,7 +145,7 @@ impl Soak<'_> {
         until(|| {
             let metrics = self.server.metrics()?;
             let of = |name: &str| sample(&metrics, &format!("{name}{{tenant=\"default\"}}"));
-            let (live, waiting) = (of("selvedge_instances_live")?, of("selvedge_requests_waiting")?);
+            let (live, waiting) = (of("selvedge_tenant_instances_live")?, of("selvedge_tenant_requests_waiting")?);
             Ok(if live + waiting == 0 {
                 None
             } else {

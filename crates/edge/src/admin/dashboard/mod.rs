@@ -106,7 +106,7 @@ impl Visit<'_> {
             (&Method::GET, [""]) => Ok(self.overview(&visitor)),
             (&Method::GET, ["events"]) => events::overview(self, visitor),
             (&Method::GET, ["sites", site]) => self.site_page(&visitor, site, Ask::default(), None).await,
-            (&Method::GET, ["sites", site, "events"]) => events::site(self, &visitor, &self.site(&visitor, site)?),
+            (&Method::GET, ["sites", site, "events"]) => events::site(self, self.site(&visitor, site)?),
             (&Method::POST, ["sites", site, "rollback"]) => self.rollback(&visitor, site, request).await,
             (&Method::POST, ["sites", site, "ask"]) => trial::ask(self, &visitor, site, request).await,
             (&Method::GET, ["try"]) => Ok(trial::page(self, &visitor)),
@@ -152,7 +152,7 @@ impl Visit<'_> {
         let site = self.site(visitor, site)?;
         let record = deploy::record_of(self.server, &site.key).await?;
         let record = record.ok_or_else(|| EdgeError::NoSite(site.key.site.to_string()))?;
-        let shown = SitePage::new(self.frame(visitor), &site, &record, visitor);
+        let shown = SitePage::new(self.frame(visitor), &site, &record);
         Ok(page(StatusCode::OK, &SitePage { ask, answer, ..shown }))
     }
 

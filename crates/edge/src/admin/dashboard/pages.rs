@@ -1,6 +1,7 @@
 //! What pages show. Templates escape whatever is put into them; the parts marked `safe` there are templates' own.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use askama::Template;
 use hyper::StatusCode;
@@ -44,17 +45,22 @@ struct Tiles {
 }
 
 impl Tiles {
-    fn of(recent: &Recent, visitor: &Visitor) -> Tiles {
-        let gate = visitor.tenant.gate.load();
+    /// `live` instances and `waiting` requests are of now.
+    fn of(recent: &Recent, (live, waiting): (u32, u32)) -> Tiles {
         Tiles {
             per_second: rate(recent.per_second()),
             median: duration(recent.latency(0.5)),
             slowest: duration(recent.latency(0.99)),
             errors: recent.errors(),
-            live: gate.live(),
-            waiting: gate.waiting(),
+            live,
+            waiting,
         }
     }
+}
+
+/// Instances of a site, and requests that wait for one.
+fn now(site: &Site) -> (u32, u32) {
+    (site.log.speakers().live, site.counters.waiting.load(Ordering::Relaxed))
 }
 
 #[derive(Template)]
@@ -100,12 +106,13 @@ pub(super) fn sites(server: &Shared, visitor: &Visitor, admin: &str) -> SitesPar
             hosts: places.get(&site.key).map(|places| places.join(", ")).unwrap_or_default(),
             version: running(&site),
             chart: spark(&recent.traffic(), &format!("{} requests in the last minute", recent.requests())),
-            tiles: Tiles::of(&recent, visitor),
+            tiles: Tiles::of(&recent, now(&site)),
         };
         (format!("site-{}", site.key.site), rendered(&row))
     };
     let rows = server.sites_of(&visitor.tenant.name).into_iter().map(row).collect();
-    let tiles = rendered(&ActivityPart { tiles: Tiles::of(&all, visitor) });
+    let gate = visitor.tenant.gate.load();
+    let tiles = rendered(&ActivityPart { tiles: Tiles::of(&all, (gate.live(), gate.waiting())) });
     SitesPart { tiles, rows, admin: admin.to_string() }
 }
 
@@ -127,12 +134,12 @@ struct SiteActivityPart {
 }
 
 /// The numbers and charts of a site.
-pub(super) fn activity(site: &Site, visitor: &Visitor) -> String {
+pub(super) fn activity(site: &Site) -> String {
     let recent = site.history.recent();
     let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
     let (traffic, slowest) = (recent.traffic(), recent.slowest());
     rendered(&SiteActivityPart {
-        tiles: Tiles::of(&recent, visitor),
+        tiles: Tiles::of(&recent, now(site)),
         most: rate(most(&traffic)),
         worst: duration(most(&slowest)),
         traffic: spark(&traffic, "requests in each second of the last minute"),
@@ -249,7 +256,7 @@ pub(super) struct VersionRow {
 }
 
 impl SitePage {
-    pub(super) fn new(frame: Frame, site: &Site, record: &SiteRecord, visitor: &Visitor) -> SitePage {
+    pub(super) fn new(frame: Frame, site: &Site, record: &SiteRecord) -> SitePage {
         let (entries, _, _) = site.log.since(0);
         let now = now_ms();
         let version = |version: &VersionRecord| VersionRow {
@@ -266,7 +273,7 @@ impl SitePage {
             name: site.key.site.to_string(),
             hosts: record.hosts.iter().map(|host| format!("{host}{}", record.path)).collect::<Vec<_>>().join(", "),
             running: running(site),
-            activity: activity(site, visitor),
+            activity: activity(site),
             errors: errors(&entries),
             log: log(&entries),
             methods: &METHODS,
