@@ -22,6 +22,8 @@
 //!
 //! An error says file, line, key, what was found and what was expected.
 
+mod place;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -32,6 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
+use self::place::{Source, in_section, wrong};
 use crate::limits::{CERTIFICATES_MAX, MEMORY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
 use crate::name::Name;
 use crate::schema::{Address, WeightNumber};
@@ -56,6 +59,8 @@ pub struct Config {
     /// Where sites and their versions are kept.
     pub state: PathBuf,
     /// Instances at once, of all tenants together.
+    #[serde(deserialize_with = "at_least_one")]
+    #[schemars(range(min = 1, max = SLOTS_MAX))]
     pub slots: u32,
     /// Say each request on stderr.
     pub access_log: bool,
@@ -66,8 +71,11 @@ pub struct Config {
     /// Limits of tenants that have none of their own.
     #[schemars(with = "SiteLimits")]
     limits: toml::Table,
-    /// Who may deploy. Without any there is one, `default`, and the admin API asks for no token.
+    /// Who may deploy. Without any there is one, `default`. Where none has a token, the admin API asks for none.
     tenants: BTreeMap<Name, Tenant>,
+    /// What it was read from.
+    #[serde(skip)]
+    source: Option<Source>,
 }
 
 /// TLS: where, and with which certificates.
@@ -192,18 +200,15 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// Something in it is wrong.
-    #[error("{place}: {key}{message}")]
+    #[error("{place}{key}{message}")]
     Wrong {
-        /// File, line and column.
+        /// File and line, perhaps column, and a colon; nothing for what no file says.
         place: String,
         /// The key and a colon, where there is one.
         key: String,
         /// What was found, and what was expected.
         message: String,
     },
-    /// The values do not go together.
-    #[error("{0}")]
-    Unfit(String),
 }
 
 impl Default for Config {
@@ -220,6 +225,7 @@ impl Default for Config {
             policy: None,
             limits: toml::Table::new(),
             tenants: BTreeMap::new(),
+            source: None,
         }
     }
 }
@@ -234,7 +240,7 @@ impl Config {
         let length = std::fs::metadata(path).map_err(read)?.len();
         if length > CONFIG_BYTES_MAX {
             let message = format!("it has {length} bytes, a configuration has at most {CONFIG_BYTES_MAX}");
-            return Err(ConfigError::Wrong { place: path.display().to_string(), key: String::new(), message });
+            return Err(ConfigError::Wrong { place: format!("{}: ", path.display()), key: String::new(), message });
         }
         Config::parse(&std::fs::read_to_string(path).map_err(read)?, &path.display().to_string())
     }
@@ -244,9 +250,16 @@ impl Config {
     /// # Errors
     /// If it is wrong.
     pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
-        let config: Config = toml::from_str(text).map_err(|error| wrong(text, file, &error))?;
+        let mut config: Config = toml::from_str(text).map_err(|error| wrong(text, file, &error))?;
         config.tenants().map_err(|(section, error)| in_section(text, file, &section, &error))?;
+        config.source = Some(Source::new(file, text));
         Ok(config)
+    }
+
+    /// What is wrong with the value of a key, that has `part` in it.
+    pub(crate) fn wrong(&self, key: &str, part: &str, message: impl fmt::Display) -> ConfigError {
+        let place = self.source.as_ref().map(|source| source.place(key, part)).unwrap_or_default();
+        ConfigError::Wrong { place, key: format!("{key}: "), message: message.to_string() }
     }
 
     /// Whether what must go together does.
@@ -254,38 +267,69 @@ impl Config {
     /// # Errors
     /// If not.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let unfit = |text: String| Err(ConfigError::Unfit(text));
         if self.slots == 0 || self.slots > SLOTS_MAX {
-            return unfit(format!("slots: found {}, expected 1 to {SLOTS_MAX}", self.slots));
+            let (slots, found) = (self.slots.to_string(), format!("found {}, expected 1 to {SLOTS_MAX}", self.slots));
+            return Err(self.wrong("slots", &slots, found));
         }
         self.check_addresses()?;
+        self.check_tokens()?;
         if self.open() && !self.admin.ip().is_loopback() {
-            return unfit(format!(
-                "admin: {} can be reached from other machines, and no tenant has a token: anybody could deploy; add \
-                 [tenants.NAME] with tokens, or use 127.0.0.1",
-                self.admin
-            ));
+            let admin = self.admin.to_string();
+            let message = format!(
+                "found {admin}, which can be reached from other machines, and no tenant has a token: anybody could \
+                 deploy; expected 127.0.0.1, or tokens in [tenants.NAME]"
+            );
+            return Err(self.wrong("admin", &admin, message));
         }
         Ok(())
     }
 
     fn check_addresses(&self) -> Result<(), ConfigError> {
-        let unfit = |text: String| Err(ConfigError::Unfit(text));
         let mut addresses = vec![("listen", self.listen), ("admin", self.admin)];
         if let Some(tls) = &self.tls {
             let count = tls.certificates.len();
             if count == 0 || count > CERTIFICATES_MAX {
-                return unfit(format!("tls.certificates: found {count}, expected 1 to {CERTIFICATES_MAX}"));
+                let message = format!("found {count}, expected 1 to {CERTIFICATES_MAX}");
+                return Err(self.wrong("tls.certificates", "", message));
             }
             addresses.push(("tls.listen", tls.listen));
         }
         for (at, (key, address)) in addresses.iter().enumerate() {
             let same = addresses[..at].iter().find(|(_, other)| other == address && address.port() != 0);
             if let Some((other, _)) = same {
-                return unfit(format!("{other} and {key} are both {address}: give them different ports"));
+                let message = format!("found {address}, which `{other}` is, too; expected another port");
+                return Err(self.wrong(key, &address.to_string(), message));
             }
         }
         Ok(())
+    }
+
+    /// Whether each token says for whom it acts.
+    fn check_tokens(&self) -> Result<(), ConfigError> {
+        let mut owners = BTreeMap::new();
+        for (name, tenant) in &self.tenants {
+            for token in &tenant.tokens {
+                if let Some(other) = owners.insert(token.0, name).filter(|other| *other != name) {
+                    let message = format!("found a token that tenants.{other} has, too; expected one for each tenant");
+                    return Err(self.wrong(&format!("tenants.{name}.tokens"), "", message));
+                }
+            }
+        }
+        match self.tenants.len() {
+            count @ 2.. if self.open() => {
+                let message = format!("found {count} and no token; expected tokens: nobody could say for whom he acts");
+                Err(self.wrong("tenants", "", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The key that names a tenant's policy.
+    pub(crate) fn policy_key(&self, tenant: &Name) -> String {
+        match self.tenants.get(tenant).is_some_and(|tenant| tenant.policy.is_some()) {
+            true => format!("tenants.{tenant}.policy"),
+            false => "policy".into(),
+        }
     }
 
     /// Files beside the configuration that are read with it.
@@ -303,7 +347,7 @@ impl Config {
 
     /// Whether the admin API asks for no token.
     pub fn open(&self) -> bool {
-        self.tenants.is_empty()
+        self.tenants.values().all(|tenant| tenant.tokens.is_empty())
     }
 
     /// The tenants; one, `default`, if none is named.
@@ -335,54 +379,30 @@ impl Config {
     }
 }
 
-/// An error with its place.
-fn wrong(text: &str, file: &str, error: &toml::de::Error) -> ConfigError {
-    let at = error.span().map_or(0, |span| span.start.min(text.len()));
-    let before = &text[..text.floor_char_boundary(at)];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text[line_start..].lines().next().unwrap_or_default();
-    let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !key.is_empty() && !key.starts_with('#'));
-    let place = format!("{file}:{}:{}", before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
-    let key = key.map(|key| format!("{}{key}: ", section(before))).unwrap_or_default();
-    ConfigError::Wrong { place, key, message: error.message().to_string() }
-}
+/// A whole number, at least this.
+struct Count(u32);
 
-/// The table that a place is in, and a dot.
-fn section(before: &str) -> String {
-    let header = before.lines().rev().find(|line| line.trim_start().starts_with('['));
-    let name = header.map(|line| line.trim().trim_matches(['[', ']']).to_string());
-    name.map(|name| name + ".").unwrap_or_default()
-}
+impl de::Visitor<'_> for Count {
+    type Value = u32;
 
-/// An error in a table of limits, which knows its key and no place: the key's line is looked up, or else the table's.
-fn in_section(text: &str, file: &str, section: &str, error: &toml::de::Error) -> ConfigError {
-    let shown = error.to_string();
-    // An unknown key is named first, one with a wrong value last.
-    let of_value = shown.rsplit_once("in `").map(|(_, rest)| rest);
-    let key = of_value.or_else(|| Some(error.message().split_once('`')?.1)).and_then(|rest| rest.split('`').next());
-    let key = key.unwrap_or_default();
-    let (parent, table) = section.rsplit_once('.').unwrap_or(("", section));
-    let line = line_in(text, section, |line| line.starts_with(key));
-    let line = line.or_else(|| line_in(text, parent, |line| line.starts_with(table) && line.contains(key)));
-    let line = line.or_else(|| line_in(text, section, |line| line.starts_with('[')));
-    let place = format!("{file}:{}", line.unwrap_or(1));
-    let key = if of_value.is_some() { format!("{section}.{key}: ") } else { format!("{section}: ") };
-    ConfigError::Wrong { place, key, message: error.message().to_string() }
-}
-
-/// The first such line of a table, its header among them, counted from 1.
-fn line_in(text: &str, section: &str, wanted: impl Fn(&str) -> bool) -> Option<usize> {
-    let header = |line: &str| line.trim().trim_start_matches('[').split(']').next().map(|name| name.trim().to_string());
-    let mut inside = section.is_empty();
-    for (at, line) in text.lines().enumerate() {
-        if line.trim_start().starts_with('[') {
-            inside = header(line).is_some_and(|name| name == section);
-        }
-        if inside && wanted(line.trim_start()) {
-            return Some(at + 1);
-        }
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a whole number from {} up", self.0)
     }
-    None
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<u32, E> {
+        let count = u32::try_from(number).ok().filter(|count| *count >= self.0);
+        count.ok_or_else(|| E::custom(format!("found {number}, expected a whole number from {} up", self.0)))
+    }
+}
+
+/// A number of what there may be none of.
+pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    deserializer.deserialize_u32(Count(0))
+}
+
+/// A number of what there must be one of.
+pub(crate) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    deserializer.deserialize_u32(Count(1))
 }
 
 /// A text; `expected` is said of what is none.
@@ -482,6 +502,12 @@ impl fmt::Display for TimeSpan {
 mod tests {
     use super::*;
 
+    const SAME_TOKEN: &str = "[tenants.a]
+tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb\"]
+[tenants.b]
+tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb\"]
+";
+
     fn error(text: &str) -> String {
         let parsed = Config::parse(text, "edge.toml").and_then(|config| config.check().map(|()| config));
         parsed.expect_err(text).to_string()
@@ -502,7 +528,7 @@ mod tests {
     #[test]
     fn errors_say_where_and_what() {
         for (text, parts) in [
-            ("slots = \"x\"", &["edge.toml:1:9", "slots: ", "expected u32"][..]),
+            ("slots = \"x\"", &["edge.toml:1:9", "slots: ", "string \"x\", expected a whole number from 1 up"][..]),
             ("\nlisten = 5", &["edge.toml:2:", "listen: "]),
             (
                 "listen = \"localhost:80\"",
@@ -527,13 +553,27 @@ mod tests {
             ("[tenants.a]\ntokens = [\"x\"]", &["edge.toml:2:", "tenants.a.tokens: ", "found \"x\"", "sha256:"]),
             ("[tenants.a]\nweight = 0", &["edge.toml:2:", "tenants.a.weight: ", "found 0", "1 to 1000"]),
             ("[tenants.A]", &["edge.toml:1", "\"A\" cannot be a name"]),
-            ("slots = 0", &["slots: found 0, expected 1 to"]),
-            ("admin = \"0.0.0.0:1\"", &["admin: 0.0.0.0:1", "no tenant has a token"]),
-            ("listen = \"127.0.0.1:8081\"", &["listen and admin are both"]),
-            ("[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = []", &["tls.certificates: found 0, expected 1 to"]),
+            ("slots = 0", &["edge.toml:1:9: slots: found 0, expected a whole number from 1 up"]),
+            ("# 99999\nslots = 99999", &["edge.toml:2: slots: found 99999, expected 1 to"]),
+            ("[limits]\ninstances = 0", &["edge.toml:2: limits.instances: found 0, expected a whole number from 1 up"]),
+            ("[limits]\nqueue = -1", &["edge.toml:2: limits.queue: found -1, expected a whole number from 0 up"]),
+            ("[limits]\nrequests_per_second = 0", &["edge.toml:2: limits.requests_per_second: found 0, expected"]),
+            (
+                "admin = \"0.0.0.0:1\"",
+                &["edge.toml:1: admin: found 0.0.0.0:1,", "no tenant has a token", "expected 127.0.0.1"],
+            ),
+            ("admin = \"0.0.0.0:1\"\n[tenants.a]", &["edge.toml:1: admin: found 0.0.0.0:1,", "no tenant has a token"]),
+            ("[tenants.a]\n[tenants.b]", &["tenants: found 2 and no token; expected tokens"]),
+            (SAME_TOKEN, &["edge.toml:4: tenants.b.tokens: found a token that tenants.a has, too; expected one"]),
+            ("listen = \"127.0.0.1:8081\"", &["admin: found 127.0.0.1:8081, which `listen` is, too; expected another"]),
+            ("admin = \"127.0.0.1:8080\"", &["edge.toml:1: admin: found 127.0.0.1:8080, which `listen` is"]),
+            (
+                "[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = []",
+                &["edge.toml:3: tls.certificates: found 0, expected 1 to"],
+            ),
             (
                 "[tls]\nlisten = \"127.0.0.1:8080\"\ncertificates = [{ certificate = \"a\", key = \"b\" }]",
-                &["listen and tls.listen are both"],
+                &["edge.toml:2: tls.listen: found 127.0.0.1:8080, which `listen` is, too"],
             ),
             (
                 "[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = [{ certificate = \"a\" }]",

@@ -27,12 +27,6 @@ pub enum EdgeError {
     /// Certificates. The operator's.
     #[error(transparent)]
     Tls(#[from] crate::tls::TlsError),
-    /// Traces cannot be sent where they should be. The operator's.
-    #[error("{0}")]
-    Traces(String),
-    /// A tenant's policy cannot be read. The operator's.
-    #[error("{0}")]
-    Policy(String),
     /// What is kept. See there.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use crate::config::{ByteCount, TimeSpan};
+use crate::config::{ByteCount, TimeSpan, at_least_one, count};
 
 /// Connections of clients at once. One more is told so and closed.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -158,8 +158,11 @@ pub struct SiteLimits {
     /// CPU time of an instance.
     pub cpu: TimeSpan,
     /// Instances at once.
+    #[serde(deserialize_with = "at_least_one")]
+    #[schemars(range(min = 1))]
     pub instances: u32,
     /// Requests that wait for one.
+    #[serde(deserialize_with = "count")]
     pub queue: u32,
     /// A request's body.
     pub request_body: ByteCount,
@@ -168,7 +171,13 @@ pub struct SiteLimits {
     /// What an instance may log.
     pub log: ByteCount,
     /// Requests in a second; none is no limit.
+    #[serde(deserialize_with = "some_rate")]
+    #[schemars(range(min = 1))]
     pub requests_per_second: Option<u32>,
+}
+
+fn some_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    at_least_one(deserializer).map(Some)
 }
 
 impl Default for SiteLimits {

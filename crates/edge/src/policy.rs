@@ -3,14 +3,32 @@
 //! Artifacts are checked against it when they are deployed, each time they are loaded, and when it changes. Signatures
 //! are those of the module that was uploaded: the artifact is made here, and made anew by other releases.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::Arc;
 
 use selvedge_contract::limits::POLICY_BYTES_MAX;
 use selvedge_contract::policy::{Policy, Signers};
 use selvedge_runtime::{LoadError, Module, Terms};
 
+use crate::config::Config;
 use crate::error::EdgeError;
+use crate::name::Name;
+
+/// The policies of tenants that have one.
+pub(crate) type Policies = BTreeMap<Name, Arc<TenantPolicy>>;
+
+/// Reads the policies that a configuration names.
+pub(crate) fn policies(config: &Config) -> Result<Policies, EdgeError> {
+    let mut policies = Policies::new();
+    for tenant in config.tenant_list() {
+        let Some(path) = &tenant.policy else { continue };
+        let wrong = |why: String| config.wrong(&config.policy_key(&tenant.name), &path.display().to_string(), why);
+        policies.insert(tenant.name.clone(), Arc::new(TenantPolicy::read(path).map_err(wrong)?));
+    }
+    Ok(policies)
+}
 
 /// A policy, as it is applied here.
 #[derive(Debug)]
@@ -21,16 +39,16 @@ pub(crate) struct TenantPolicy {
 }
 
 impl TenantPolicy {
-    /// Reads a policy's file.
-    pub(crate) fn read(path: &Path) -> Result<TenantPolicy, EdgeError> {
+    /// Reads a policy's file, or says what is wrong with it.
+    fn read(path: &Path) -> Result<TenantPolicy, String> {
         let name = path.display().to_string();
-        let unreadable = |why: String| EdgeError::Policy(format!("{name}: {why}"));
+        let unreadable = |why: String| format!("{name}: {why}");
         let length = std::fs::metadata(path).map_err(|error| unreadable(format!("it cannot be read: {error}")))?.len();
         if length > POLICY_BYTES_MAX as u64 {
             return Err(unreadable(format!("it has {length} bytes, a policy has at most {POLICY_BYTES_MAX}")));
         }
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(format!("it cannot be read: {error}")))?;
-        let whole = Policy::read(&name, &text).map_err(|error| EdgeError::Policy(error.to_string()))?;
+        let whole = Policy::read(&name, &text).map_err(|error| error.to_string())?;
         let of_artifacts = Policy { signers: Signers::Any.into(), ..whole.clone() };
         Ok(TenantPolicy { whole, of_artifacts })
     }

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::Config;
 use crate::error::EdgeError;
 use crate::limits::MEMORY_BYTES_MAX;
+use crate::policy::{Policies, policies};
 use crate::reaper::Reaper;
 use crate::store::DiskStore;
 use crate::tls::Tls;
@@ -25,6 +26,7 @@ use crate::turns::answers_clients;
 pub struct Prepared {
     pub(crate) config: Config,
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) policies: Policies,
     pub(crate) listen: TcpListener,
     pub(crate) secure: Option<TcpListener>,
     pub(crate) admin: TcpListener,
@@ -43,8 +45,9 @@ pub struct Prepared {
 pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
     config.check()?;
     let system = |error: &dyn std::fmt::Display| EdgeError::System(error.to_string());
-    let tls = config.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new);
-    let collector = config.traces.as_ref().map(Collector::new).transpose()?;
+    let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(|error| error.of(&config))?.map(Arc::new);
+    let policies = policies(&config)?;
+    let collector = config.traces.as_ref().map(|traces| Collector::new(&config, traces)).transpose()?;
     let plain = listen(config.listen, "listen").await?;
     let secure = match &config.tls {
         Some(tls) => Some(listen(tls.listen, "tls.listen").await?),
@@ -60,7 +63,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
     let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots + Reaper::SLOTS) });
     let pool = pool.map_err(|error| system(&error))?;
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    Ok(Prepared { config, tls, listen: plain, secure, admin, store, scratch, pool, collector, processors })
+    Ok(Prepared { config, tls, policies, listen: plain, secure, admin, store, scratch, pool, collector, processors })
 }
 
 /// A socket that any executor can wait for.

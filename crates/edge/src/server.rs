@@ -29,7 +29,7 @@ use crate::history;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX};
 use crate::logs::ServerLog;
 use crate::name::Name;
-use crate::policy::TenantPolicy;
+use crate::policy::{Policies, policies};
 use crate::prepared::{Prepared, prepare};
 use crate::reaper::{Loaded, Reaper};
 use crate::request_id::RequestIds;
@@ -103,14 +103,6 @@ impl Access {
         };
         self.tenants.values().filter(|tenant| !same(tenant)).map(|tenant| tenant.name.clone()).collect()
     }
-}
-
-/// The policies of tenants that have one.
-type Policies = BTreeMap<Name, Arc<TenantPolicy>>;
-
-fn policies(configs: &[TenantConfig]) -> Result<Policies, EdgeError> {
-    let named = configs.iter().filter_map(|config| Some((&config.name, config.policy.as_ref()?)));
-    named.map(|(name, path)| Ok((name.clone(), Arc::new(TenantPolicy::read(path)?)))).collect()
 }
 
 impl Shared {
@@ -288,7 +280,7 @@ fn door(listener: &std::net::TcpListener, room: &Arc<Semaphore>) -> Result<Door,
 }
 
 fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
-    let Prepared { config, store, scratch, pool, collector, processors, .. } = prepared;
+    let Prepared { config, policies, store, scratch, pool, collector, processors, .. } = prepared;
     let tenants = config.tenant_list();
     let log = ServerLog::start(config.access_log).map_err(|error| EdgeError::System(error.to_string()))?;
     Ok(Shared {
@@ -304,7 +296,7 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         deploys: Semaphore::new(DEPLOYS_MAX),
         loads: Semaphore::new(processors),
         processors,
-        access: ArcSwap::from_pointee(Access::new(&tenants, policies(&tenants)?, None)),
+        access: ArcSwap::from_pointee(Access::new(&tenants, policies, None)),
         turns: Arc::new(
             Turns::start(processors, &Handle::current()).map_err(|error| EdgeError::System(error.to_string()))?,
         ),
@@ -394,9 +386,9 @@ impl Server {
     /// If it does not hold; then nothing changes.
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, EdgeError> {
         config.check()?;
-        let certificates = config.tls.as_ref().map(tls::prepare).transpose()?;
+        let certificates = config.tls.as_ref().map(tls::prepare).transpose().map_err(|error| error.of(config))?;
         let tenants = config.tenant_list();
-        let policies = policies(&tenants)?;
+        let policies = policies(config)?;
         let judged = self.shared.access.load().tenants_of_changed(&policies);
         let access = Access::new(&tenants, policies, Some(&self.shared.access.load()));
         self.shared.access.store(Arc::new(access));

@@ -18,14 +18,15 @@ use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{CertificateConfig, TlsConfig};
+use crate::config::{CertificateConfig, Config, TlsConfig};
+use crate::error::EdgeError;
 use crate::limits::CERTIFICATE_BYTES_MAX;
 
 /// Certificates and keys cannot be used. The operator's to mend.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file cannot be read, or is none.
-    #[error("tls.certificates: {}: {message}", path.display())]
+    #[error("{}: {message}", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -33,7 +34,7 @@ pub enum TlsError {
         message: String,
     },
     /// A key is not that of its certificate.
-    #[error("tls.certificates: the key {} does not belong to the certificate {}: {message}", key.display(), certificate.display())]
+    #[error("the key {} does not belong to the certificate {}: {message}", key.display(), certificate.display())]
     Pair {
         /// The certificate.
         certificate: PathBuf,
@@ -45,6 +46,18 @@ pub enum TlsError {
     /// What rustls cannot do.
     #[error("TLS cannot be started: {0}")]
     Rustls(#[from] rustls::Error),
+}
+
+impl TlsError {
+    /// The same, with its place in the configuration.
+    pub(crate) fn of(self, config: &Config) -> EdgeError {
+        let file = match &self {
+            TlsError::File { path, .. } => path,
+            TlsError::Pair { certificate, .. } => certificate,
+            TlsError::Rustls(_) => return self.into(),
+        };
+        config.wrong("tls.certificates", &file.display().to_string(), &self).into()
+    }
 }
 
 /// The server's side of TLS, as it is now.

@@ -163,3 +163,26 @@ async fn a_policy_that_cannot_be_read_leaves_the_old() {
     reload().unwrap();
     until("it answers again", || get(edge.server.listen(), "hello", "/x").ends_with("fine\n")).await;
 }
+
+#[tokio::test]
+async fn what_a_configuration_names_and_cannot_be_used_is_told_with_its_line() {
+    let place = tempfile::tempdir().unwrap();
+    let tls =
+        "[tls]\nlisten = \"127.0.0.1:0\"\ncertificates = [\n  { certificate = \"none.pem\", key = \"none.key\" },\n]";
+    for (text, parts) in [
+        ("policy = \"none.toml\"", ["edge.toml:4: policy: none.toml: ", "cannot be read"]),
+        ("[tenants.a]\npolicy = \"none.toml\"", ["edge.toml:5: tenants.a.policy: none.toml: ", "cannot be read"]),
+        (tls, ["edge.toml:7: tls.certificates: none.pem: ", "cannot be read"]),
+        ("[traces]\nendpoint = \"here\"", ["edge.toml:5: traces.endpoint: found \"here\"", "expected a URL like"]),
+        (
+            "[traces]\nendpoint = \"https://a:1/\"\nca = \"none.pem\"",
+            ["edge.toml:6: traces.ca: none.pem: ", "No such file"],
+        ),
+    ] {
+        let text = format!("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\n{text}\n");
+        let mut config = selvedge_edge::Config::parse(&text, "edge.toml").unwrap();
+        config.state = place.path().to_owned();
+        let error = selvedge_edge::prepare(config).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(parts.iter().all(|part| error.contains(part)), "{text}{error}");
+    }
+}

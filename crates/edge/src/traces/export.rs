@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 
 use super::context::Hex;
 use super::{Counts, Finished};
-use crate::config::TracesConfig;
-use crate::dial::{Dial, Roots};
+use crate::config::{Config, TracesConfig};
+use crate::dial::{Dial, DialError, Roots};
 use crate::error::EdgeError;
 use crate::limits::{SPAN_BATCH_MAX, SPAN_SEND_TIMEOUT, SPAN_WAIT_MAX};
 
@@ -30,13 +30,19 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(config: &TracesConfig) -> Result<Exporter, EdgeError> {
-        let wrong = |why: String| EdgeError::Traces(format!("traces.endpoint: {:?}: {why}", config.endpoint));
-        let url: Uri = config.endpoint.parse().map_err(|error| wrong(format!("{error}")))?;
-        let roots = config.ca.clone().map_or(Roots::System, Roots::File);
-        let dial = Dial::new(&url, &roots).map_err(|error| wrong(error.to_string()))?;
+    pub(super) fn new(config: &Config, traces: &TracesConfig) -> Result<Exporter, EdgeError> {
+        let endpoint = &traces.endpoint;
+        let expected = "expected a URL like \"http://127.0.0.1:4318/v1/traces\"";
+        let no_url = || config.wrong("traces.endpoint", endpoint, format!("found {endpoint:?}, {expected}"));
+        let url: Uri = endpoint.parse().map_err(|_| no_url())?;
+        let roots = traces.ca.clone().map_or(Roots::System, Roots::File);
+        let ca = traces.ca.as_ref().map(|ca| ca.display().to_string()).unwrap_or_default();
+        let dial = Dial::new(&url, &roots).map_err(|error| match error {
+            DialError::Roots(why) => config.wrong("traces.ca", &ca, why),
+            _ => no_url(),
+        })?;
         let path = url.path_and_query().map_or("/", |path| path.as_str()).to_string();
-        Ok(Exporter { dial, path, service: config.service.clone(), counts: Arc::default() })
+        Ok(Exporter { dial, path, service: traces.service.clone(), counts: Arc::default() })
     }
 
     /// Host and port of the collector.

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use self::context::TraceContext;
 use self::export::Exporter;
-use crate::config::TracesConfig;
+use crate::config::{Config, TracesConfig};
 use crate::error::EdgeError;
 use crate::limits::SPAN_QUEUE_MAX;
 use crate::metrics::Outcome;
@@ -94,8 +94,8 @@ impl Collector {
     ///
     /// # Errors
     /// If its address is none, or there are no certificates to trust.
-    pub(crate) fn new(config: &TracesConfig) -> Result<Collector, EdgeError> {
-        Ok(Collector { exporter: Exporter::new(config)?, share: config.share })
+    pub(crate) fn new(config: &Config, traces: &TracesConfig) -> Result<Collector, EdgeError> {
+        Ok(Collector { exporter: Exporter::new(config, traces)?, share: traces.share })
     }
 
     /// Host and port.

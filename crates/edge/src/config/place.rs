@@ -1,0 +1,86 @@
+//! Where in a configuration's text something is, as its errors tell it: file, line, key.
+
+use std::sync::Arc;
+
+use super::ConfigError;
+
+/// A text that was read, and what errors call it.
+#[derive(Clone, Debug)]
+pub(super) struct Source(Arc<(String, String)>);
+
+impl Source {
+    pub(super) fn new(file: &str, text: &str) -> Source {
+        Source(Arc::new((file.to_string(), text.to_string())))
+    }
+
+    /// `FILE:LINE: ` of a key (`tenants.a.policy`, for example) that has this in its value. Nothing, if the text does not
+    /// say so: the command line has, or it is what holds when nobody says anything.
+    pub(super) fn place(&self, key: &str, value: &str) -> String {
+        let (file, text) = &*self.0;
+        line_of(text, key, value).map(|line| format!("{file}:{line}: ")).unwrap_or_default()
+    }
+}
+
+/// The line of a key with this in its value, wherever TOML lets it be.
+fn line_of(text: &str, key: &str, value: &str) -> Option<usize> {
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let (parent, table) = section.rsplit_once('.').unwrap_or(("", section));
+    let sets = |line: &str, wanted: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == wanted);
+    let within = |section: &str, wanted: &str, part: &str| {
+        line_in(text, section, |line| sets(line, wanted) && line.contains(part) && line.contains(value))
+    };
+    let line = within(section, name, "").or_else(|| within("", key, ""));
+    let line = line.or_else(|| within(parent, table, name).filter(|_| !table.is_empty()));
+    // One of several in an array.
+    line.or_else(|| line_in(text, section, |line| line.contains(&format!("{value:?}"))))
+}
+
+/// What TOML's reader has found, with its place.
+pub(super) fn wrong(text: &str, file: &str, error: &toml::de::Error) -> ConfigError {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = &text[..text.floor_char_boundary(at)];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !key.is_empty() && !key.starts_with('#'));
+    let place = format!("{file}:{}:{}: ", before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
+    let key = key.map(|key| format!("{}{key}: ", section(before))).unwrap_or_default();
+    ConfigError::Wrong { place, key, message: error.message().to_string() }
+}
+
+/// The table that a place is in, and a dot.
+fn section(before: &str) -> String {
+    let header = before.lines().rev().find(|line| line.trim_start().starts_with('['));
+    let name = header.map(|line| line.trim().trim_matches(['[', ']']).to_string());
+    name.map(|name| name + ".").unwrap_or_default()
+}
+
+/// An error in a table of limits, which knows its key and no place: the key's line is looked up, or else the table's.
+pub(super) fn in_section(text: &str, file: &str, section: &str, error: &toml::de::Error) -> ConfigError {
+    let shown = error.to_string();
+    // An unknown key is named first, one with a wrong value last.
+    let of_value = shown.rsplit_once("in `").map(|(_, rest)| rest);
+    let key = of_value.or_else(|| Some(error.message().split_once('`')?.1)).and_then(|rest| rest.split('`').next());
+    let key = key.unwrap_or_default();
+    let (parent, table) = section.rsplit_once('.').unwrap_or(("", section));
+    let line = line_in(text, section, |line| line.starts_with(key));
+    let line = line.or_else(|| line_in(text, parent, |line| line.starts_with(table) && line.contains(key)));
+    let line = line.or_else(|| line_in(text, section, |line| line.starts_with('[')));
+    let place = format!("{file}:{}: ", line.unwrap_or(1));
+    let key = if of_value.is_some() { format!("{section}.{key}: ") } else { format!("{section}: ") };
+    ConfigError::Wrong { place, key, message: error.message().to_string() }
+}
+
+/// The first such line of a table, its header among them, counted from 1.
+fn line_in(text: &str, section: &str, wanted: impl Fn(&str) -> bool) -> Option<usize> {
+    let header = |line: &str| line.trim().trim_start_matches('[').split(']').next().map(|name| name.trim().to_string());
+    let mut inside = section.is_empty();
+    for (at, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with('[') {
+            inside = header(line).is_some_and(|name| name == section);
+        }
+        if inside && wanted(line.trim_start()) {
+            return Some(at + 1);
+        }
+    }
+    None
+}
