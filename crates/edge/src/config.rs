@@ -16,26 +16,31 @@
 //! endpoint = "http://127.0.0.1:4318/v1/traces"
 //!
 //! [tenants.acme]
-//! tokens = ["sha256:…"]
+//! tokens = ["sha256:…", { hash = "sha256:…", may = "read", sites = ["hello"] }]
 //! limits = { wall = "5s", instances = 20 }
 //! ```
 //!
 //! An error says file, line, key, what was found and what was expected.
 
 mod place;
+mod quantity;
+mod token;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
 use self::place::{Source, in_section, wrong};
-use crate::limits::{CERTIFICATES_MAX, MEMORY_BYTES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
+pub use self::quantity::{ByteCount, TimeSpan};
+pub(crate) use self::quantity::{at_least_one, count};
+pub(crate) use self::token::ScopedToken;
+pub use self::token::{May, Scope, TokenConfig, TokenHash};
+use crate::limits::{CERTIFICATES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
 use crate::name::Name;
 use crate::schema::{Address, WeightNumber};
 
@@ -139,8 +144,8 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Tenant {
-    /// Hashes of the tokens that act for it; made by `printf %s TOKEN | sha256sum`.
-    tokens: Vec<TokenHash>,
+    /// Hashes of the tokens that act for it, made by `printf %s TOKEN | sha256sum`, and what they may if not all.
+    tokens: Vec<TokenConfig>,
     /// What it has of the processors beside others.
     #[schemars(with = "WeightNumber")]
     weight: Weight,
@@ -156,8 +161,8 @@ struct Tenant {
 pub struct TenantConfig {
     /// Its name.
     pub name: Name,
-    /// Hashes of the tokens that act for it.
-    pub tokens: Vec<TokenHash>,
+    /// The tokens that act for it.
+    pub tokens: Vec<TokenConfig>,
     /// What it has of the processors beside others.
     pub weight: Weight,
     /// The file that says what its modules may ask for.
@@ -175,18 +180,6 @@ impl Default for Weight {
         Weight(1)
     }
 }
-
-/// The SHA-256 of a token, written `sha256:` and 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TokenHash(pub [u8; 32]);
-
-/// A number of bytes, written with its unit: `"64MiB"`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct ByteCount(pub u64);
-
-/// A time, written with its unit: `"300ms"`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct TimeSpan(pub Duration);
 
 /// A configuration cannot be used. The operator's to mend.
 #[derive(Debug, Error)]
@@ -309,7 +302,7 @@ impl Config {
         let mut owners = BTreeMap::new();
         for (name, tenant) in &self.tenants {
             for token in &tenant.tokens {
-                if let Some(other) = owners.insert(token.0, name).filter(|other| *other != name) {
+                if let Some(other) = owners.insert(token.hash.0, name).filter(|other| *other != name) {
                     let message = format!("found a token that tenants.{other} has, too; expected one for each tenant");
                     return Err(self.wrong(&format!("tenants.{name}.tokens"), "", message));
                 }
@@ -379,56 +372,6 @@ impl Config {
     }
 }
 
-/// A whole number, at least this.
-struct Count(u32);
-
-impl de::Visitor<'_> for Count {
-    type Value = u32;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "a whole number from {} up", self.0)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<u32, E> {
-        let count = u32::try_from(number).ok().filter(|count| *count >= self.0);
-        count.ok_or_else(|| E::custom(format!("found {number}, expected a whole number from {} up", self.0)))
-    }
-}
-
-/// A number of what there may be none of.
-pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    deserializer.deserialize_u32(Count(0))
-}
-
-/// A number of what there must be one of.
-pub(crate) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    deserializer.deserialize_u32(Count(1))
-}
-
-/// A text; `expected` is said of what is none.
-struct Text(&'static str);
-
-impl de::Visitor<'_> for Text {
-    type Value = String;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_string())
-    }
-}
-
-impl<'de> Deserialize<'de> for TokenHash {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TokenHash, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let bytes = text.strip_prefix("sha256:").and_then(from_hex);
-        let expected = "expected \"sha256:\" and 64 hexadecimal digits; made by: printf %s TOKEN | sha256sum";
-        bytes.map(TokenHash).ok_or_else(|| de::Error::custom(format!("found {text:?}, {expected}")))
-    }
-}
-
 pub(crate) fn from_hex(digits: &str) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     if digits.len() != 64 || !digits.is_ascii() {
@@ -438,13 +381,6 @@ pub(crate) fn from_hex(digits: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(&digits[at..at + 2], 16).ok()?;
     }
     Some(bytes)
-}
-
-/// A number and its unit.
-fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (_, factor) = units.iter().find(|(unit, _)| *unit == text[end..].trim())?;
-    text[..end].parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
@@ -461,45 +397,10 @@ impl<'de> Deserialize<'de> for Weight {
     }
 }
 
-impl<'de> Deserialize<'de> for ByteCount {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByteCount, D::Error> {
-        const UNITS: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-        const EXPECTED: &str = "a size up to 4GiB like \"64MiB\" (B, KiB, MiB, GiB)";
-        let text = deserializer.deserialize_str(Text(EXPECTED))?;
-        let bytes = quantity(&text, UNITS).filter(|bytes| *bytes <= MEMORY_BYTES_MAX);
-        bytes.map(ByteCount).ok_or_else(|| de::Error::custom(format!("found {text:?}, expected {EXPECTED}")))
-    }
-}
-
-impl<'de> Deserialize<'de> for TimeSpan {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TimeSpan, D::Error> {
-        const UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-        const EXPECTED: &str = "a time from 1ms to 24h like \"300ms\" (ms, s, m, h)";
-        let text = deserializer.deserialize_str(Text(EXPECTED))?;
-        let ms = quantity(&text, UNITS).filter(|ms| (1..=24 * 3_600_000).contains(ms));
-        let span = ms.map(|ms| TimeSpan(Duration::from_millis(ms)));
-        span.ok_or_else(|| de::Error::custom(format!("found {text:?}, expected {EXPECTED}")))
-    }
-}
-
-impl fmt::Display for ByteCount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        match units.iter().find(|(unit, _)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
-            Some((unit, name)) => write!(f, "{} {name}", self.0 / unit),
-            None => write!(f, "{} bytes", self.0),
-        }
-    }
-}
-
-impl fmt::Display for TimeSpan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     const SAME_TOKEN: &str = "[tenants.a]
@@ -551,6 +452,16 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
             ("limits.wall = \"x\"", &["edge.toml:1: limits.wall: found \"x\""]),
             ("[limits]\nwal = \"1s\"", &["edge.toml:2", "unknown field `wal`", "`wall`"]),
             ("[tenants.a]\ntokens = [\"x\"]", &["edge.toml:2:", "tenants.a.tokens: ", "found \"x\"", "sha256:"]),
+            (
+                "[tenants.a]\ntokens = [{ hash = \"x\" }]",
+                &["edge.toml:2:", "tenants.a.tokens: ", "found \"x\"", "sha256:"],
+            ),
+            (
+                "[tenants.a]\ntokens = [5]",
+                &["edge.toml:2:", "tenants.a.tokens: ", "integer `5`, expected a token's hash, or {"],
+            ),
+            ("[tenants.a]\ntokens = [{ may = \"all\" }]", &["edge.toml:2:", "tenants.a.tokens: ", "`all`", "`read`"]),
+            ("[tenants.a]\ntokens = [{ sites = [] }]", &["edge.toml:2:", "tenants.a.tokens: ", "missing field `hash`"]),
             ("[tenants.a]\nweight = 0", &["edge.toml:2:", "tenants.a.weight: ", "found 0", "1 to 1000"]),
             ("[tenants.A]", &["edge.toml:1", "\"A\" cannot be a name"]),
             ("slots = 0", &["edge.toml:1:9: slots: found 0, expected a whole number from 1 up"]),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 
-use crate::config::{ByteCount, Config, TimeSpan, TokenHash};
+use crate::config::{ByteCount, Config, ScopedToken, TimeSpan, TokenConfig, TokenHash};
 use crate::limits::WEIGHT_MAX;
 use crate::name::Name;
 
@@ -42,6 +42,17 @@ schema_of!(TokenHash, "TokenHash", { "type": "string", "pattern": "^sha256:[0-9a
 schema_of!(ByteCount, "ByteCount", { "type": "string", "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)$", "examples": ["64MiB"] });
 schema_of!(TimeSpan, "TimeSpan", { "type": "string", "pattern": "^[0-9]+ *(ms|s|m|h)$", "examples": ["300ms"] });
 
+impl JsonSchema for TokenConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "Token".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (scoped, hash) = (generator.subschema_for::<ScopedToken>(), generator.subschema_for::<TokenHash>());
+        json_schema!({ "anyOf": [scoped, hash] })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -59,7 +70,7 @@ mod tests {
         let choices = ["anyOf", "allOf"].iter().find_map(|key| schema[*key].as_array());
         let schema = choices.and_then(|all| all.iter().find(|choice| choice["$ref"].is_string())).unwrap_or(schema);
         match schema["$ref"].as_str() {
-            Some(name) => document.pointer(&name[1..]).unwrap(),
+            Some(name) => resolved(document, document.pointer(&name[1..]).unwrap()),
             None => schema,
         }
     }
@@ -88,6 +99,7 @@ mod tests {
             (&["traces"], "[traces]\nnone-such = 1".to_string()),
             (&["limits"], "[limits]\nnone-such = 1".to_string()),
             (&["tenants", "*"], "[tenants.a]\nnone-such = 1".to_string()),
+            (&["tenants", "*", "tokens", "[]"], "[tenants.a]\ntokens = [{ none-such = 1 }]".to_string()),
             (&["tenants", "*", "limits"], "[tenants.a]\nlimits = { none-such = 1 }".to_string()),
         ] {
             let mistake = Config::parse(&text, "edge.toml").expect_err(&text).to_string();

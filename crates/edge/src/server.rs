@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::admin::AdminAnswer;
 use crate::admission::Gate;
-use crate::config::{Config, TenantConfig, TokenHash};
+use crate::config::{Config, Scope, TenantConfig, TokenConfig, TokenHash};
 use crate::connection::{self, Answer, Door, Peer, accept};
 use crate::deploy::{self, Compile};
 use crate::error::EdgeError;
@@ -74,7 +74,14 @@ pub(crate) struct Shared {
 pub(crate) struct Access {
     pub(crate) tenants: BTreeMap<Name, Arc<Tenant>>,
     /// Empty if none is asked for.
-    pub(crate) tokens: Vec<(TokenHash, Name)>,
+    pub(crate) tokens: Vec<Token>,
+}
+
+/// For whom a token acts, and what it may.
+pub(crate) struct Token {
+    pub(crate) hash: TokenHash,
+    pub(crate) tenant: Name,
+    pub(crate) scope: Arc<Scope>,
 }
 
 impl Access {
@@ -91,8 +98,14 @@ impl Access {
             (config.name.clone(), tenant)
         };
         let tenants = configs.iter().map(&mut tenant).collect();
-        let token = |config: &TenantConfig| config.tokens.iter().map(|t| (*t, config.name.clone())).collect::<Vec<_>>();
-        Access { tenants, tokens: configs.iter().flat_map(token).collect() }
+        let of = |tenant: &Name, TokenConfig { hash, scope }: TokenConfig| Token {
+            hash,
+            tenant: tenant.clone(),
+            scope: Arc::new(scope),
+        };
+        let tokens =
+            configs.iter().flat_map(|config| config.tokens.iter().map(|token| of(&config.name, token.clone())));
+        Access { tenants, tokens: tokens.collect() }
     }
 
     /// The tenants whose policy will be another one.

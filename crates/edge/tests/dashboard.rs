@@ -149,6 +149,39 @@ async fn a_token_opens_a_session_that_ends_and_shows_one_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_may_no_more_than_its_token() {
+    let Edge { server, client: _nobody, state: _state } = edge(common::SCOPED_TOKENS).await;
+    let admin = server.admin();
+    let alpha = Client::new(&format!("http://{admin}"), Some("a".into())).unwrap();
+    for site in ["one", "two"] {
+        deploy(&alpha, site, guest("hello")).await;
+        deploy(&alpha, site, guest("hello")).await;
+    }
+    let local = "Host: localhost\r\n";
+    let log_in = |token: &str| {
+        let answer = ask(admin, "POST /login", local, &format!("token={token}"));
+        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+        format!("{local}Cookie: {}\r\n", cookie.split(';').next().unwrap())
+    };
+    let (all, looks, of_one) = (log_in("a"), log_in("b"), log_in("c"));
+    let is = |status: &str, answer: String| assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    let page = ask(admin, "GET /sites/two", &looks, "");
+    assert!(!page.contains("Switch to 1") && !page.contains("/try") && page.contains("version 2"), "{page}");
+    assert!(ask(admin, "GET /sites/two", &all, "").contains("Switch to 1"));
+    let form = format!("form={}&version=1&site=two&text=x", form_token(&page));
+    for path in ["POST /sites/two/rollback", "POST /sites/two/ask", "POST /try", "GET /try"] {
+        is("403", ask(admin, path, &looks, &form));
+    }
+    let overview = ask(admin, "GET /", &of_one, "");
+    assert!(overview.contains("/sites/one") && !overview.contains("two"), "{overview}");
+    let form = format!("form={}&version=1&site=two&text=x", form_token(&ask(admin, "GET /sites/one", &of_one, "")));
+    let others = ["GET /sites/two", "GET /sites/two/events", "POST /sites/two/rollback", "POST /try"];
+    others.iter().for_each(|path| is("403", ask(admin, path, &of_one, &form)));
+    is("303", ask(admin, "POST /sites/one/rollback", &of_one, &form));
+    assert!(ask(admin, "POST /logout", &looks, &format!("form={}", form_token(&page))).contains("location: /login"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_script_a_text_is_deployed_and_asked() {
     let Edge { server, client: _client, state: _state } = edge(common::CONFIG).await;
     let page = ask(server.admin(), "GET /try", "Host: localhost\r\n", "");

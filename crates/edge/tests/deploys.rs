@@ -294,3 +294,38 @@ async fn what_no_site_needs_is_removed_while_it_serves() {
     common::until("its blobs removed", || blobs() == 2).await;
     assert!(get(server.listen(), "hello", "/x").ends_with("fine\n"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_does_no_more_than_its_scope_says() {
+    let Edge { server, client: _nobody, state: _state } = edge(common::SCOPED_TOKENS).await;
+    let with = |token: &str| Client::new(&format!("http://{}", server.admin()), Some(token.into())).unwrap();
+    let (all, looks, of_one) = (with("a"), with("b"), with("c"));
+    deploy(&all, "one", says("one")).await;
+    deploy(&all, "two", says("two")).await;
+    let (one, two) = (name("one"), name("two"));
+    let refused = |outcome: Result<(), ClientError>, why: &str| match outcome {
+        Err(ClientError::Refused { status: 403, message }) => assert!(message.contains(why), "{message}"),
+        other => panic!("{other:?}"),
+    };
+    // Who only looks sees all, and changes nothing.
+    assert_eq!(looks.sites().await.unwrap().len(), 2);
+    assert_eq!(looks.versions(&one).await.unwrap().active, 1);
+    looks.logs(&one, false, drop).await.unwrap();
+    assert!(looks.metrics().await.unwrap().contains("site=\"two\""));
+    refused(looks.deploy(&one, &[], says("new"), drop).await, "may look");
+    refused(looks.rollback(&one, Some(1)).await.map(drop), "may look");
+    refused(looks.canary(&one, 1, 5).await.map(drop), "may look");
+    refused(looks.delete(&one).await, "may look");
+    // Who is there for one site does all with it, and neither sees nor changes another.
+    assert!(matches!(deploy(&of_one, "one", says("new")).await, Progress::Deployed { version: 2, .. }));
+    assert_eq!(of_one.rollback(&one, None).await.unwrap().active, 1);
+    let seen: Vec<_> = of_one.sites().await.unwrap().into_iter().map(|site| site.site).collect();
+    assert_eq!(seen, [one]);
+    assert_eq!(of_one.top().await.unwrap().sites.len(), 1);
+    assert!(!of_one.metrics().await.unwrap().contains("site=\"two\""));
+    refused(of_one.versions(&two).await.map(drop), "other sites than two");
+    refused(of_one.logs(&two, false, drop).await, "other sites than two");
+    refused(of_one.deploy(&name("three"), &[], says("three"), drop).await, "other sites than three");
+    refused(of_one.delete(&two).await, "other sites than two");
+    assert!(get(server.listen(), "two", "/").ends_with("\ntwo\n"));
+}

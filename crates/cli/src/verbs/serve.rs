@@ -66,7 +66,10 @@ A configuration, every key with its default:
   queue = 100
   requests_per_second = 1000   # no limit if not given
   [tenants.acme]               # without tenants no tokens are asked for
-  tokens = [\"sha256:...\"]      # printf %s TOKEN | sha256sum
+  tokens = [
+    \"sha256:...\",              # printf %s TOKEN | sha256sum
+    { hash = \"sha256:...\", may = \"read\", sites = [\"hello\"] },
+  ]                            # may: deploy if not given; sites: all
   weight = 2                   # share of the processors; 1 if not given
   policy = \"acme.toml\"         # instead of the one above
   limits = { wall = \"5s\" }")]

@@ -5,37 +5,57 @@
 //! another origin without asking first, which is never granted, and it cannot name this server otherwise than by
 //! an address or `localhost` without being found out (DNS rebinding).
 
+use std::sync::Arc;
+
 use hyper::HeaderMap;
 use hyper::header;
 use sha2::{Digest, Sha256};
 
 use super::reply::Failure;
-use crate::config::TokenHash;
+use crate::config::Scope;
 use crate::connection::Peer;
 use crate::name::{Host, Name};
-use crate::server::Access;
+use crate::server::{Access, Token};
 
 /// Every client sends it; its value does not matter.
 pub(crate) const CLIENT_HEADER: &str = "x-selvedge";
 
-/// For whom a request acts. One that `only_reads` may lack our header: whoever is not to read the answer cannot, and
+/// Refuses a token that only looks.
+pub(super) fn may_change(scope: &Scope) -> Result<(), Failure> {
+    let only_looks = || Failure::forbidden("this token may look, and change nothing (may = \"read\")");
+    scope.may_change().then_some(()).ok_or_else(only_looks)
+}
+
+/// Refuses a token that is for other sites.
+pub(super) fn is_for(scope: &Scope, site: &Name) -> Result<(), Failure> {
+    let others = || Failure::forbidden(format!("this token is for other sites than {site}"));
+    scope.is_for(site).then_some(()).ok_or_else(others)
+}
+
+/// For whom a request acts, and what it may. One that `only_reads` may lack our header: whoever is not to read the answer cannot, and
 /// Prometheus sends no headers that it does not know.
-pub(super) fn tenant(access: &Access, peer: &Peer, headers: &HeaderMap, only_reads: bool) -> Result<Name, Failure> {
+pub(super) fn tenant(
+    access: &Access,
+    peer: &Peer,
+    headers: &HeaderMap,
+    only_reads: bool,
+) -> Result<(Name, Arc<Scope>), Failure> {
     if access.tokens.is_empty() {
-        return local(access, peer, headers, only_reads);
+        return Ok((local(access, peer, headers, only_reads)?, Arc::default()));
     }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
         Failure::unauthorized("this server asks for a token: set SELVEDGE_TOKEN, or send Authorization: Bearer TOKEN")
     })?;
-    Ok(known(access, token)?.1.clone())
+    let Token { tenant, scope, .. } = known(access, token)?;
+    Ok((tenant.clone(), scope.clone()))
 }
 
 /// A token that is one of the configured, and whom it acts for.
-pub(super) fn known<'a>(access: &'a Access, token: &str) -> Result<&'a (TokenHash, Name), Failure> {
+pub(super) fn known<'a>(access: &'a Access, token: &str) -> Result<&'a Token, Failure> {
     let hash: [u8; 32] = Sha256::digest(token.trim()).into();
     // Whoever measures how long the comparison takes learns of a hash, not of a token.
-    let found = access.tokens.iter().find(|(known, _)| known.0 == hash);
+    let found = access.tokens.iter().find(|known| known.hash.0 == hash);
     found.ok_or_else(|| Failure::unauthorized("the token is not one of this server's"))
 }
 

@@ -35,6 +35,7 @@ pub(crate) use self::dashboard::COOKIE;
 use self::dashboard::Dashboard;
 use self::reply::{Failure, ReplyBody, json, typed};
 pub(crate) use self::site::SIGNATURE_HEADER;
+use crate::config::Scope;
 use crate::connection::{Answer, Peer};
 use crate::exposition::{Exposition, Family};
 use crate::metrics::Counted;
@@ -129,6 +130,7 @@ impl Answer for AdminAnswer {
 /// A request of an operator who may make it.
 struct Asked {
     tenant: Arc<Tenant>,
+    scope: Arc<Scope>,
     query: BTreeMap<String, Vec<String>>,
     request: Request<Incoming>,
 }
@@ -142,12 +144,15 @@ async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -
     }
     let access = server.access.load_full();
     let only_reads = request.method() == Method::GET && request.uri().path() == "/metrics";
-    let name = access::tenant(&access, peer, request.headers(), only_reads)?;
+    let (name, scope) = access::tenant(&access, peer, request.headers(), only_reads)?;
+    if request.method() != Method::GET {
+        access::may_change(&scope)?;
+    }
     let tenant = access.tenants.get(&name).cloned().ok_or_else(|| Failure::forbidden("the tenant is gone"))?;
     let query = query(request.uri().query().unwrap_or_default())?;
     let path = request.uri().path().to_string();
     let method = request.method().clone();
-    let asked = Asked { tenant, query, request };
+    let asked = Asked { tenant, scope, query, request };
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match (&method, &parts[..]) {
         (&Method::GET, ["v1", "sites"]) => site::list(server, &asked).await,
@@ -188,7 +193,15 @@ impl Asked {
 
     fn key(&self, site: &str) -> Result<SiteKey, Failure> {
         let site = Name::new(site).map_err(|error| Failure::bad(error.to_string()))?;
+        access::is_for(&self.scope, &site)?;
         Ok(SiteKey { tenant: self.tenant.name.clone(), site })
+    }
+
+    /// The tenant's sites that it is for.
+    fn sites(&self, server: &Shared) -> Vec<Arc<Site>> {
+        let mut sites = server.sites_of(&self.tenant.name);
+        sites.retain(|site| self.scope.is_for(&site.key.site));
+        sites
     }
 
     /// A site that is there.
@@ -216,7 +229,7 @@ fn activity(server: &Shared, asked: &Asked) -> Activity {
         waiting: site.counters.waiting.load(Ordering::Relaxed),
         counted: site.counters.counted(),
     };
-    let sites = server.sites_of(&asked.tenant.name).into_iter().map(of).collect();
+    let sites = asked.sites(server).into_iter().map(of).collect();
     Activity { live: gate.live(), waiting: gate.waiting(), sites }
 }
 
@@ -226,7 +239,7 @@ fn metrics(server: &Shared, asked: &Asked) -> String {
     let gate = asked.tenant.gate.load();
     exposition.sample(&TENANT_LIVE, &tenant, gate.live().into());
     exposition.sample(&TENANT_WAITING, &tenant, gate.waiting().into());
-    for site in server.sites_of(&asked.tenant.name) {
+    for site in asked.sites(server) {
         let labels = format!("{tenant},site=\"{}\"", site.key.site);
         site.counters.prometheus(&labels, &site.log.speakers(), &mut exposition);
         for deployment in site.serving().iter().flat_map(|serving| serving.all()) {

@@ -36,7 +36,8 @@ const READER: RequestId = RequestId::known("log");
 pub(super) async fn list(server: &Arc<Shared>, asked: &Asked) -> Result<Response<ReplyBody>, Failure> {
     let (store, tenant) = (server.clone(), asked.tenant.name.clone());
     let records = blocking(move || Ok(store.store.sites()?)).await?;
-    let own = records.into_iter().filter(|record| record.key.tenant == tenant);
+    let own = |record: &SiteRecord| record.key.tenant == tenant && asked.scope.is_for(&record.key.site);
+    let own = records.into_iter().filter(own);
     let info = own.map(|record| SiteInfo {
         site: record.key.site,
         hosts: record.hosts,

@@ -36,6 +36,18 @@ pub(crate) const TWO_TENANTS: &str = r#"
     tokens = ["sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"]
 "#;
 
+/// A tenant with three tokens: "a" may do all, "b" only looks, "c" is for the site `one`.
+pub(crate) const SCOPED_TOKENS: &str = r#"
+    listen = "127.0.0.1:0"
+    admin = "127.0.0.1:0"
+    [tenants.alpha]
+    tokens = [
+        "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+        { hash = "sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d", may = "read" },
+        { hash = "sha256:2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6", sites = ["one"] },
+    ]
+"#;
+
 /// The compiler, in this process.
 pub(crate) struct InProcess;
 

@@ -31,6 +31,7 @@ use self::headers::{asset, page, redirect};
 use self::pages::{Ask, Frame, SitePage};
 pub(crate) use self::session::COOKIE;
 use self::session::{Sessions, Stranger, Visitor, same_origin};
+use super::access;
 use super::reply::{Failure, ReplyBody};
 use crate::connection::Peer;
 use crate::deploy;
@@ -102,6 +103,10 @@ impl Visit<'_> {
             Err(Stranger::Unknown) => return Err(Failure::unauthorized("you are not logged in any more")),
             Err(Stranger::Refused(failure)) => return Err(failure),
         };
+        // Whoever only looks may leave, and do nothing else.
+        if method == Method::POST && parts != ["logout"] || parts == ["try"] {
+            access::may_change(&visitor.scope)?;
+        }
         match (&method, &parts[..]) {
             (&Method::GET, [""]) => Ok(self.overview(&visitor)),
             (&Method::GET, ["events"]) => events::overview(self, visitor),
@@ -120,6 +125,7 @@ impl Visit<'_> {
         Frame {
             tenant: visitor.tenant.name.to_string(),
             logged_in: !visitor.session.is_empty(),
+            may_change: visitor.scope.may_change(),
             form: self.dashboard.sessions.form_token(&visitor.session),
         }
     }
@@ -138,6 +144,7 @@ impl Visit<'_> {
 
     fn site(&self, visitor: &Visitor, site: &str) -> Result<Arc<Site>, Failure> {
         let site = Name::new(site).map_err(|error| Failure::bad(error.to_string()))?;
+        access::is_for(&visitor.scope, &site)?;
         let found = self.server.site(&SiteKey { tenant: visitor.tenant.name.clone(), site: site.clone() });
         found.ok_or_else(|| EdgeError::NoSite(site.to_string()).into())
     }

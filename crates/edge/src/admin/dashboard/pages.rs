@@ -25,6 +25,7 @@ const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 pub(super) struct Frame {
     pub(super) tenant: String,
     pub(super) logged_in: bool,
+    pub(super) may_change: bool,
     /// What forms must carry.
     pub(super) form: String,
 }
@@ -110,7 +111,9 @@ pub(super) fn sites(server: &Shared, visitor: &Visitor, admin: &str) -> SitesPar
         };
         (format!("site-{}", site.key.site), rendered(&row))
     };
-    let rows = server.sites_of(&visitor.tenant.name).into_iter().map(row).collect();
+    let mut sites = server.sites_of(&visitor.tenant.name);
+    sites.retain(|site| visitor.scope.is_for(&site.key.site));
+    let rows = sites.into_iter().map(row).collect();
     let gate = visitor.tenant.gate.load();
     let tiles = rendered(&ActivityPart { tiles: Tiles::of(&all, (gate.live(), gate.waiting())) });
     SitesPart { tiles, rows, admin: admin.to_string() }

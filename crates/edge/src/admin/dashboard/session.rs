@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::admin::access;
 use crate::admin::reply::Failure;
-use crate::config::TokenHash;
+use crate::config::{Scope, TokenHash};
 use crate::connection::Peer;
 use crate::limits::{SESSION_MAX, SESSIONS_MAX};
 use crate::server::Access;
@@ -43,6 +43,7 @@ struct Session {
 #[derive(Clone)]
 pub(super) struct Visitor {
     pub(super) tenant: Arc<Tenant>,
+    pub(super) scope: Arc<Scope>,
     /// The cookie's value; empty where there are no tokens.
     pub(super) session: String,
 }
@@ -65,18 +66,19 @@ impl Sessions {
     }
 
     pub(super) fn visitor(&self, access: &Access, peer: &Peer, headers: &HeaderMap) -> Result<Visitor, Stranger> {
-        let (name, session) = if access.tokens.is_empty() {
+        let (name, scope, session) = if access.tokens.is_empty() {
             access::from_here(peer, headers).map_err(Stranger::Refused)?;
             let name = access.tenants.keys().next().cloned();
-            (name.ok_or_else(|| Stranger::Refused(Failure::forbidden("no tenant is configured")))?, String::new())
+            let name = name.ok_or_else(|| Stranger::Refused(Failure::forbidden("no tenant is configured")))?;
+            (name, Arc::default(), String::new())
         } else {
             let id = cookie(headers).ok_or(Stranger::Unknown)?;
             let token = self.token(id).ok_or(Stranger::Unknown)?;
-            let known = access.tokens.iter().find(|(known, _)| *known == token);
-            (known.ok_or(Stranger::Unknown)?.1.clone(), id.to_string())
+            let known = access.tokens.iter().find(|known| known.hash == token).ok_or(Stranger::Unknown)?;
+            (known.tenant.clone(), known.scope.clone(), id.to_string())
         };
         let tenant = access.tenants.get(&name).cloned();
-        Ok(Visitor { tenant: tenant.ok_or(Stranger::Unknown)?, session })
+        Ok(Visitor { tenant: tenant.ok_or(Stranger::Unknown)?, scope, session })
     }
 
     fn token(&self, id: &str) -> Option<TokenHash> {
@@ -86,7 +88,7 @@ impl Sessions {
 
     /// A session for whoever gave a token; the cookie to set.
     pub(super) fn log_in(&self, access: &Access, token: &str, secure: bool) -> Result<HeaderValue, Failure> {
-        let token = access::known(access, token)?.0;
+        let token = access::known(access, token)?.hash;
         let id = hex(&random());
         let mut open = self.lock();
         open.retain(|_, session| session.began.elapsed() < SESSION_MAX);

@@ -18,7 +18,7 @@ use super::session::Visitor;
 use super::{Visit, headers};
 use crate::admin::reply::{Failure, ReplyBody};
 use crate::admin::site::{begin_deploy, told_in_lines, upload};
-use crate::admin::{Asked, query};
+use crate::admin::{Asked, access, query};
 use crate::config::ByteCount;
 use crate::connection;
 use crate::deploy::{self, Order, Progress, Uploaded};
@@ -73,7 +73,7 @@ async fn deploy_body(
     let given = visit.headers.get(FORM_HEADER).and_then(|value| value.to_str().ok());
     visit.dashboard.sessions.check_form(&visitor.session, given.unwrap_or_default())?;
     let query = query(request.uri().query().unwrap_or_default())?;
-    let asked = Asked { tenant: visitor.tenant.clone(), query, request };
+    let asked = Asked { tenant: visitor.tenant.clone(), scope: visitor.scope.clone(), query, request };
     let key = asked.key(asked.all("site").first().map_or("", String::as_str))?;
     let bytes_max = (DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX);
     let uploaded = upload(visit.server, &visit.headers, asked.request.into_body(), bytes_max).await?;
@@ -95,6 +95,7 @@ async fn deploy_form(
         return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a text here has at most {most}")));
     }
     let site = Name::new(name).map_err(|error| Failure::bad(error.to_string()))?;
+    access::is_for(&visitor.scope, &site)?;
     let site = visit.server.site_or_new(&SiteKey { tenant: visitor.tenant.name.clone(), site }, &visitor.tenant);
     let mut file = tempfile::NamedTempFile::new_in(&visit.server.scratch).map_err(deploy::disk)?;
     file.write_all(text.as_bytes()).map_err(deploy::disk)?;
