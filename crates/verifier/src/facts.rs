@@ -136,7 +136,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-fn pages(records: &[FunctionRecord], text_bytes: usize) -> Vec<usize> {
+pub(crate) fn pages(records: &[FunctionRecord], text_bytes: usize) -> Vec<usize> {
     let before = |page| records.partition_point(|record| (record.text_offset as usize) < page * PAGE_BYTES);
     (0..=text_bytes / PAGE_BYTES + 1).map(before).collect()
 }

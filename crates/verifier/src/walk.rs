@@ -5,6 +5,9 @@
 //! another block begins, whose state then takes part. Lowest first, which in our compiler's order of
 //! blocks is nearly always the only time.
 
+#[cfg(test)]
+#[path = "../tests/hunt/mod.rs"]
+mod hunt;
 pub mod straight;
 
 use std::cmp::Reverse;
