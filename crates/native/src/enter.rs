@@ -228,6 +228,12 @@ impl Arena {
         self.control().signal().take()
     }
 
+    /// Whether the guest code that runs is asked to end: it does as soon as the host function that it is in returns.
+    #[inline]
+    pub fn is_to_end(&self) -> bool {
+        self.control().signal().requested()
+    }
+
     /// Nobody watches over a call any longer: what was asked on account of its time is void.
     pub fn end_watch(&self) {
         self.control().signal().take_watch();

@@ -3,6 +3,11 @@
 //! Everything comes from a guest: indices of segments and tables as the artifact's code states them,
 //! addresses and lengths as the guest computed them. All are 64 bits wide here, so a sum is checked once
 //! and fits or does not. Nothing is written unless all of it may be.
+//!
+//! What may take long is done in pieces. When guest code is asked to end meanwhile, the rest is left undone: it does not
+//! go on, so that nobody misses it.
+
+use std::ops::Range;
 
 use selvedge_contract::abi::{Builtin, FuncRefBits};
 use selvedge_contract::trap::TrapCode;
@@ -38,6 +43,16 @@ const FAILED: u64 = u64::MAX;
 
 const MEMORY: Refusal = Refusal::Trap(TrapCode::MemoryOutOfBounds);
 const TABLE: Refusal = Refusal::Trap(TrapCode::TableOutOfBounds);
+
+/// Bytes of memory, and elements of tables, that are written between two looks at what is asked for: some hundred
+/// microseconds' work, also where each page is touched for the first time.
+const PIECE_BYTES: u64 = 1 << 20;
+const PIECE_ELEMENTS: u64 = 1 << 13;
+
+/// Ranges that make up one from 0, in order.
+fn pieces(len: u64, piece: u64) -> impl DoubleEndedIterator<Item = Range<u64>> {
+    (0..len.div_ceil(piece)).map(move |nth| nth * piece..len.min((nth + 1).saturating_mul(piece)))
+}
 
 /// Serves a host call that names a builtin.
 pub(crate) fn serve(core: &mut Core, slot: SlotId, index: u32, values: &mut [RawValue]) -> HostVerdict {
@@ -84,7 +99,7 @@ fn dispatch(core: &mut Core, slot: SlotId, builtin: Builtin, values: &mut [RawVa
 }
 
 /// `len` elements from `at`, if a table of this size has them.
-fn elements(at: u64, len: u64, size: u64) -> Outcome<std::ops::Range<u64>> {
+fn elements(at: u64, len: u64, size: u64) -> Outcome<Range<u64>> {
     let end = at.checked_add(len).filter(|end| *end <= size).ok_or(TABLE)?;
     Ok(at..end)
 }
@@ -105,17 +120,43 @@ impl Core {
 
     fn guest_memory_copy(&mut self, slot: SlotId, to: (u32, u64), from: (u32, u64), len: u64) -> Outcome<()> {
         let (target, source) = (self.guest_memory(slot, to.0)?, self.guest_memory(slot, from.0)?);
-        let to = (target.slot, target.defined, to.1);
-        let from = (source.slot, source.defined, from.1);
-        self.arena.memory_copy(to, from, len).ok_or(MEMORY)
+        range(to.1, len, self.memory(target).len()).ok_or(MEMORY)?;
+        range(from.1, len, self.memory(source).len()).ok_or(MEMORY)?;
+        let copy = |core: &mut Core, piece: Range<u64>| {
+            let to = (target.slot, target.defined, to.1 + piece.start);
+            let from = (source.slot, source.defined, from.1 + piece.start);
+            core.arena.memory_copy(to, from, piece.end - piece.start).ok_or(MEMORY)
+        };
+        // What is to be copied yet is not written over.
+        if to.1 > from.1 {
+            self.in_pieces(pieces(len, PIECE_BYTES).rev(), copy)
+        } else {
+            self.in_pieces(pieces(len, PIECE_BYTES), copy)
+        }
+    }
+
+    /// Does so for one piece after the other, until guest code is asked to end.
+    fn in_pieces(
+        &mut self,
+        pieces: impl Iterator<Item = Range<u64>>,
+        mut work: impl FnMut(&mut Core, Range<u64>) -> Outcome<()>,
+    ) -> Outcome<()> {
+        for piece in pieces {
+            work(self, piece)?;
+            if self.arena.is_to_end() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn guest_memory_fill(&mut self, slot: SlotId, memory: u32, to: u64, byte: u8, len: u64) -> Outcome<()> {
         let at = self.guest_memory(slot, memory)?;
-        let bytes = self.memory_mut(at);
-        let to = range(to, len, bytes.len()).ok_or(MEMORY)?;
-        bytes[to].fill(byte);
-        Ok(())
+        let to = range(to, len, self.memory(at).len()).ok_or(MEMORY)?;
+        self.in_pieces(pieces(len, PIECE_BYTES), |core, piece| {
+            core.memory_mut(at)[to.clone()][piece.start as usize..piece.end as usize].fill(byte);
+            Ok(())
+        })
     }
 
     /// As [`Core::memory_init`]; a segment that was placed or dropped is empty.
@@ -164,7 +205,14 @@ impl Core {
     fn guest_table_fill(&mut self, slot: SlotId, table: u32, to: u64, bits: u64, len: u64) -> Outcome<()> {
         let at = self.guest_table(slot, table)?;
         let range = elements(to, len, self.table_size(at))?;
-        self.table_fill(at, range, bits).ok_or(Refusal::Damaged)
+        self.fill_elements(at, range, bits)
+    }
+
+    fn fill_elements(&mut self, at: Place, range: Range<u64>, bits: u64) -> Outcome<()> {
+        self.in_pieces(pieces(range.end - range.start, PIECE_ELEMENTS), |core, piece| {
+            let piece = range.start + piece.start..range.start + piece.end;
+            core.table_fill(at, piece, bits).ok_or(Refusal::Damaged)
+        })
     }
 
     fn guest_table_grow(&mut self, slot: SlotId, table: u32, bits: u64, delta: u64) -> Outcome<u64> {
@@ -175,7 +223,7 @@ impl Core {
         let Some(old) = self.table_grow(at, delta) else { return Ok(FAILED) };
         // New elements are null as they are.
         if bits != 0 {
-            self.table_fill(at, old..old + delta, bits).ok_or(Refusal::Damaged)?;
+            self.fill_elements(at, old..old + delta, bits)?;
         }
         Ok(old)
     }
@@ -188,13 +236,15 @@ impl Core {
             return Err(Refusal::Damaged);
         }
         let backwards = target == source && to.start > from.start;
-        for step in 0..len {
-            let offset = if backwards { len - 1 - step } else { step };
-            let bits = self.table_get(source, from.start + offset);
-            let at = to.start + offset;
-            self.table_fill(target, at..at + 1, bits).ok_or(Refusal::Damaged)?;
-        }
-        Ok(())
+        self.in_pieces(pieces(len, PIECE_ELEMENTS), |core, piece| {
+            for step in piece {
+                let offset = if backwards { len - 1 - step } else { step };
+                let bits = core.table_get(source, from.start + offset);
+                let at = to.start + offset;
+                core.table_fill(target, at..at + 1, bits).ok_or(Refusal::Damaged)?;
+            }
+            Ok(())
+        })
     }
 
     /// As [`Core::table_init`]; a segment that was placed or dropped is empty.

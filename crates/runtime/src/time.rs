@@ -43,7 +43,7 @@ pub struct TimeLimits {
     pub wall: Option<Duration>,
     /// How long a call made by [`crate::TypedFunc::call_async`] runs at once. Then it gives way, wherever it is: its
     /// future is pending, after waking its task, and goes on when it is polled again. So a spinning guest leaves an
-    /// executor free for others.
+    /// executor free for others. An operation on much memory is finished first.
     pub slice: Option<Duration>,
 }
 
