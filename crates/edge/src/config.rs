@@ -69,6 +69,8 @@ pub struct Config {
     pub slots: u32,
     /// Say each request on stderr.
     pub access_log: bool,
+    /// How the log on stderr is written.
+    pub log_format: LogFormat,
     /// Where spans of requests are sent, if they are.
     pub traces: Option<TracesConfig>,
     /// Policy of tenants that have none of their own.
@@ -81,6 +83,17 @@ pub struct Config {
     /// What it was read from.
     #[serde(skip)]
     source: Option<Source>,
+}
+
+/// How a log is written.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// A JSON object each line, for programs.
+    Json,
 }
 
 /// TLS: where, and with which certificates.
@@ -214,6 +227,7 @@ impl Default for Config {
             state: PathBuf::from("selvedge-state"),
             slots: SLOTS_DEFAULT,
             access_log: false,
+            log_format: LogFormat::default(),
             traces: None,
             policy: None,
             limits: toml::Table::new(),
@@ -308,12 +322,13 @@ impl Config {
                 }
             }
         }
-        match self.tenants.len() {
-            count @ 2.. if self.open() => {
-                let message = format!("found {count} and no token; expected tokens: nobody could say for whom he acts");
-                Err(self.wrong("tenants", "", message))
+        match self.tenants.keys().nth(1).filter(|_| self.open()) {
+            Some(second) => {
+                let message =
+                    "found no token, and another tenant without; expected tokens: nobody could say for whom he acts";
+                Err(self.wrong(&format!("tenants.{second}"), "", message))
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -435,6 +450,7 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
                 "listen = \"localhost:80\"",
                 &["edge.toml:1:", "listen: ", "found \"localhost:80\"", "\"127.0.0.1:8080\""],
             ),
+            ("log_format = \"xml\"", &["edge.toml:1:14: log_format: ", "`xml`", "`text`"]),
             ("listn = \"a\"", &["edge.toml:1:1", "unknown field `listn`", "`listen`"]),
             (
                 "# 5 s\n[limits]\nmemory = \"64 MB\"",
@@ -474,7 +490,10 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
                 &["edge.toml:1: admin: found 0.0.0.0:1,", "no tenant has a token", "expected 127.0.0.1"],
             ),
             ("admin = \"0.0.0.0:1\"\n[tenants.a]", &["edge.toml:1: admin: found 0.0.0.0:1,", "no tenant has a token"]),
-            ("[tenants.a]\n[tenants.b]", &["tenants: found 2 and no token; expected tokens"]),
+            (
+                "[tenants.a]\n[tenants.b]",
+                &["edge.toml:2: tenants.b: found no token, and another tenant", "expected tokens"],
+            ),
             (SAME_TOKEN, &["edge.toml:4: tenants.b.tokens: found a token that tenants.a has, too; expected one"]),
             ("listen = \"127.0.0.1:8081\"", &["admin: found 127.0.0.1:8081, which `listen` is, too; expected another"]),
             ("admin = \"127.0.0.1:8080\"", &["edge.toml:1: admin: found 127.0.0.1:8080, which `listen` is"]),

@@ -13,7 +13,7 @@ use selvedge_wasi::OutputStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::config::ByteCount;
+use crate::config::{ByteCount, LogFormat};
 use crate::limits::{
     LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND_MAX, LOG_QUEUE_LINES_MAX, LOG_RING_BYTES_MAX, LOG_WRITE_BYTES_MAX,
     MESSAGE_BYTES_MAX,
@@ -46,6 +46,15 @@ pub enum Event {
         status: u16,
         /// How long it took, in microseconds.
         micros: u64,
+        /// The CPU time of its instance, in microseconds.
+        #[serde(default)]
+        cpu_micros: u64,
+        /// Bytes of the response's body.
+        #[serde(default)]
+        bytes: u64,
+        /// The version that was to answer it, if one was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<u32>,
         /// The name of what went wrong, if something did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
@@ -79,8 +88,10 @@ impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let request = &self.request;
         match &self.event {
-            Event::Request { line, status, micros, error: None } => write!(f, "{request} {line} {status} {micros}us"),
-            Event::Request { line, status, micros, error: Some(name) } => {
+            Event::Request { line, status, micros, error: None, .. } => {
+                write!(f, "{request} {line} {status} {micros}us")
+            }
+            Event::Request { line, status, micros, error: Some(name), .. } => {
                 write!(f, "{request} {line} {status} {micros}us {name}")
             }
             Event::Guest { line } => write!(f, "{request} | {line}"),
@@ -168,7 +179,7 @@ impl SiteLog {
         if left_out > 0 {
             server.line(format!("{site} said {left_out} lines more, which are in the site's log as far as it reaches"));
         }
-        server.line(format!("{site} {entry}"));
+        server.entry(site, entry);
     }
 
     /// What was added from number `from` on, the number to go on with, and how many are gone.
@@ -299,17 +310,48 @@ pub(crate) fn message(text: &str) -> String {
     text[..end].chars().filter(|c| *c == '\n' || !c.is_control()).collect()
 }
 
+/// A line of the server's log, as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    site: &'a str,
+    #[serde(flatten)]
+    entry: &'a Entry,
+}
+
+/// What the server says for itself, as JSON.
+#[derive(Serialize)]
+struct Remark<'a> {
+    time_ms: u64,
+    event: &'static str,
+    message: &'a str,
+}
+
+impl LogFormat {
+    fn remark(self, message: String) -> String {
+        let remark = || Remark { time_ms: now_ms(), event: "server", message: &message };
+        if self == LogFormat::Json { serde_json::to_string(&remark()).unwrap_or_default() } else { message }
+    }
+
+    fn entry(self, site: &str, entry: &Entry) -> String {
+        match self {
+            LogFormat::Text => format!("{site} {entry}"),
+            LogFormat::Json => serde_json::to_string(&Line { site, entry }).unwrap_or_default(),
+        }
+    }
+}
+
 /// The server's own log. A line for which there is no room is dropped and counted.
 #[derive(Clone)]
 pub(crate) struct ServerLog {
     lines: Option<SyncSender<String>>,
     dropped: Arc<AtomicU64>,
     requests: bool,
+    format: LogFormat,
 }
 
 impl ServerLog {
     /// Begins to write to stderr; `requests` says whether each request is a line.
-    pub(crate) fn start(requests: bool) -> io::Result<ServerLog> {
+    pub(crate) fn start(requests: bool, format: LogFormat) -> io::Result<ServerLog> {
         let (lines, written) = sync_channel::<String>(LOG_QUEUE_LINES_MAX);
         let dropped = Arc::<AtomicU64>::default();
         let lost = dropped.clone();
@@ -318,7 +360,8 @@ impl ServerLog {
                 let mut text = String::new();
                 let count = lost.swap(0, Ordering::Relaxed);
                 if count > 0 {
-                    text = format!("{count} lines of this log were dropped: it was not read in time\n");
+                    text = format.remark(format!("{count} lines of this log were dropped: it was not read in time"))
+                        + "\n";
                 }
                 for line in std::iter::once(first).chain(written.try_iter()) {
                     text.extend([&line, "\n"]);
@@ -331,17 +374,27 @@ impl ServerLog {
             }
         };
         std::thread::Builder::new().name("log".into()).spawn(write)?;
-        Ok(ServerLog { lines: Some(lines), dropped, requests })
+        Ok(ServerLog { lines: Some(lines), dropped, requests, format })
     }
 
     /// One that keeps silent.
     #[cfg(test)]
     pub(crate) fn silent() -> ServerLog {
-        ServerLog { lines: None, dropped: Arc::default(), requests: false }
+        ServerLog { lines: None, dropped: Arc::default(), requests: false, format: LogFormat::Text }
     }
 
+    /// Says something for the server itself.
     pub(crate) fn line(&self, line: String) {
+        self.write(|format| format.remark(line));
+    }
+
+    fn entry(&self, site: &str, entry: &Entry) {
+        self.write(|format| format.entry(site, entry));
+    }
+
+    fn write(&self, line: impl FnOnce(LogFormat) -> String) {
         let Some(lines) = &self.lines else { return };
+        let line = line(self.format);
         if let Err(TrySendError::Full(_)) = lines.try_send(line) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -361,6 +414,31 @@ mod tests {
 
     fn log() -> Arc<SiteLog> {
         Arc::new(SiteLog::new("a/b".into(), ServerLog::silent()))
+    }
+
+    fn request() -> Event {
+        let (cpu_micros, bytes, version) = (2, 3, Some(4));
+        Event::Request { line: "GET /".into(), status: 200, micros: 1, cpu_micros, bytes, version, error: None }
+    }
+
+    #[test]
+    fn programs_that_read_the_servers_log_get_an_object_for_each_line() {
+        let (lines, said) = sync_channel(10);
+        let server = ServerLog { lines: Some(lines), dropped: Arc::default(), requests: true, format: LogFormat::Json };
+        let site = SiteLog::new("a/b".into(), server.clone());
+        site.add(ID, Event::Guest { line: "two\nlines \"quoted\"".into() });
+        site.add(ID, request());
+        server.line("for itself".into());
+        let said: Vec<serde_json::Value> = said.try_iter().map(|line| serde_json::from_str(&line).unwrap()).collect();
+        let of = |at: usize, key: &str| said[at][key].to_string();
+        assert_eq!(
+            (of(0, "site"), of(0, "request"), of(0, "event")),
+            ("\"a/b\"".into(), "\"r\"".into(), "\"guest\"".into())
+        );
+        assert_eq!(said[0]["line"], "two\nlines \"quoted\"");
+        assert_eq!((of(1, "status"), of(1, "cpu_micros"), of(1, "version")), ("200".into(), "2".into(), "4".into()));
+        assert_eq!((of(2, "event"), of(2, "message")), ("\"server\"".into(), "\"for itself\"".into()));
+        assert!(said.iter().all(|line| line["time_ms"].is_u64()));
     }
 
     fn lines(log: &SiteLog) -> Vec<String> {
@@ -389,14 +467,14 @@ mod tests {
     #[test]
     fn a_site_that_says_much_is_cut_short_in_the_servers_log_and_not_in_its_own() {
         let (lines, said) = sync_channel(10_000);
-        let server = ServerLog { lines: Some(lines), dropped: Arc::default(), requests: true };
+        let server = ServerLog { lines: Some(lines), dropped: Arc::default(), requests: true, format: LogFormat::Text };
         let loud = SiteLog::new("a/loud".into(), server.clone());
         let quiet = SiteLog::new("a/quiet".into(), server);
         for _ in 0..1_000 {
             loud.add(ID, Event::Guest { line: "x".into() });
         }
         quiet.add(ID, Event::Guest { line: "y".into() });
-        loud.add(ID, Event::Request { line: "GET /".into(), status: 200, micros: 1, error: None });
+        loud.add(ID, request());
         assert_eq!(loud.next(), 1_001);
         let said: Vec<String> = said.try_iter().collect();
         // A second's worth, and what came while this was running.

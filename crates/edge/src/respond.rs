@@ -217,8 +217,10 @@ impl Ticket {
             let message = format!("{refusal}{backtrace}");
             site.log.add(self.id, Event::Failure { name: refusal.name().to_string(), message });
         }
-        let (line, status, micros) = (std::mem::take(&mut self.line), self.status, took.as_micros() as u64);
-        site.log.add(self.id, Event::Request { line, status, micros, error: name.map(str::to_string) });
+        let (line, error) = (std::mem::take(&mut self.line), name.map(str::to_string));
+        let (micros, cpu_micros) = (took.as_micros() as u64, used.cpu.as_micros() as u64);
+        let version = self.deployment.as_ref().map(|deployment| deployment.version);
+        site.log.add(self.id, Event::Request { line, status, micros, cpu_micros, bytes, version, error });
     }
 }
 

@@ -295,7 +295,8 @@ fn door(listener: &std::net::TcpListener, room: &Arc<Semaphore>) -> Result<Door,
 fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
     let Prepared { config, policies, store, scratch, pool, collector, processors, .. } = prepared;
     let tenants = config.tenant_list();
-    let log = ServerLog::start(config.access_log).map_err(|error| EdgeError::System(error.to_string()))?;
+    let log = ServerLog::start(config.access_log, config.log_format);
+    let log = log.map_err(|error| EdgeError::System(error.to_string()))?;
     Ok(Shared {
         pool,
         slots: Arc::new(Semaphore::new(config.slots as usize)),
@@ -418,7 +419,7 @@ impl Server {
         if let (Some(tls), Some(certificates)) = (&self.tls, certificates) {
             tls.replace(certificates);
         }
-        let Config { listen, admin, state, slots, access_log, traces, .. } = &self.config;
+        let Config { listen, admin, state, slots, access_log, log_format, traces, .. } = &self.config;
         let secure = |config: &Config| config.tls.as_ref().map(|tls| tls.listen);
         let fixed = [
             ("listen", *listen == config.listen),
@@ -429,6 +430,7 @@ impl Server {
             ("state", *state == config.state),
             ("slots", *slots == config.slots),
             ("access_log", *access_log == config.access_log),
+            ("log_format", *log_format == config.log_format),
         ];
         Ok(fixed.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect())
     }

@@ -45,6 +45,7 @@ A configuration, every key with its default:
   state = \"selvedge-state\"
   slots = 1000                 # instances at once
   access_log = false           # each request on stderr
+  log_format = \"text\"          # or json, an object each line
   policy = \"policy.toml\"       # what modules may ask for; any if not given
   [tls]                        # no TLS if not given
   listen = \"0.0.0.0:8443\"

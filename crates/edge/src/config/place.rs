@@ -31,8 +31,9 @@ fn line_of(text: &str, key: &str, value: &str) -> Option<usize> {
     };
     let line = within(section, name, "").or_else(|| within("", key, ""));
     let line = line.or_else(|| within(parent, table, name).filter(|_| !table.is_empty()));
-    // One of several in an array.
-    line.or_else(|| line_in(text, section, |line| line.contains(&format!("{value:?}"))))
+    // One of several in an array, or a whole table.
+    let line = line.or_else(|| line_in(text, section, |line| line.contains(&format!("{value:?}"))));
+    line.or_else(|| line_in(text, key, |line| line.starts_with('[') && line.contains(value)))
 }
 
 /// What TOML's reader has found, with its place.

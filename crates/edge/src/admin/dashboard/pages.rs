@@ -197,7 +197,7 @@ pub(super) fn log(entries: &[Arc<Entry>]) -> String {
             Event::Failure { name, message } => {
                 ("failure", format!("{name}: {}", message.lines().next().unwrap_or_default()))
             }
-            Event::Request { line, status, micros, error } => {
+            Event::Request { line, status, micros, error, .. } => {
                 let kind = if error.is_some() { "failure" } else { "request" };
                 (kind, format!("{line} {status} {}", duration(*micros as f64)))
             }
