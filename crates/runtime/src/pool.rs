@@ -182,7 +182,8 @@ struct Common {
     /// How many wait for a slot.
     waiting: AtomicU32,
     freed: Condvar,
-    freed_lock: Mutex<()>,
+    /// How often a slot was freed while somebody waited.
+    times_freed: Mutex<u64>,
 }
 
 /// Longest wait for a slot.
@@ -407,14 +408,18 @@ impl Shared {
         pre: &InstancePre<T>,
         until: Instant,
     ) -> Result<Box<Core>, InstantiateError> {
-        let mut lock = self.common.freed_lock.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
+            let seen = *self.common.times_freed();
             let left = until.saturating_duration_since(Instant::now());
+            // Without the lock: with an instance that gives way may go what frees others, which takes it.
             match self.find_or_set_up(pre) {
                 Err(InstantiateError::Native(NativeError::PoolExhausted { .. })) if !left.is_zero() => {}
                 done => return done,
             }
-            lock = self.common.freed.wait_timeout(lock, left).unwrap_or_else(PoisonError::into_inner).0;
+            let times = self.common.times_freed();
+            if *times == seen {
+                drop(self.common.freed.wait_timeout(times, left));
+            }
         }
     }
 }
@@ -433,11 +438,15 @@ impl Common {
         profiles.insert(pre, profile);
     }
 
+    fn times_freed(&self) -> MutexGuard<'_, u64> {
+        self.times_freed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells whoever waits that a slot may be had.
     #[inline]
     fn slot_freed(&self) {
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            let _lock = self.freed_lock.lock().unwrap_or_else(PoisonError::into_inner);
+            *self.times_freed() += 1;
             self.freed.notify_all();
         }
     }
