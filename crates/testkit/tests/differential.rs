@@ -1,4 +1,5 @@
-//! Seeded modules behave on Selvedge, in both memory layouts, as they do on an interpreter.
+//! Seeded modules behave on Selvedge, in both memory layouts, as they do on an interpreter: in new stores, and where others
+//! have lived and ended before.
 //!
 //! `SELVEDGE_SEED=N` replays one module, `SELVEDGE_CASES=N` runs so many. Modules that differ are kept under
 //! the target directory; the message says where.

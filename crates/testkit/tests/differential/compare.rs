@@ -2,10 +2,11 @@
 
 use std::ops::RangeInclusive;
 
+use selvedge_runtime::Recycling;
 use selvedge_testkit::{layout_name, layouts};
 
 use super::generate::Random;
-use super::ours::Ours;
+use super::ours::{OurModule, Ours};
 use super::peer::{Peer, PeerModule};
 use super::value::{Ending, Type, Value, all_same, same, same_ending};
 
@@ -53,7 +54,16 @@ pub(crate) fn wasmi_errs(wasm: &[u8]) -> bool {
     wasm.windows(2).any(|pair| COMPARISONS.contains(&pair[0]) && SELECTS.contains(&pair[1]))
 }
 
-/// Runs a module on both engines, each layout against the peer; `seed` chooses random arguments.
+/// In new stores, or in one slot that is recycled: so often that its pages are marked in the end.
+const HOMES: [(Option<Recycling>, usize); 4] = [
+    (None, ROUNDS.len()),
+    (Some(Recycling::Track), 4 * ROUNDS.len()),
+    (Some(Recycling::Scan), ROUNDS.len()),
+    (Some(Recycling::Discard), ROUNDS.len()),
+];
+
+/// Runs a module on both engines, each layout against the peer; `seed` chooses random arguments, and where our instances
+/// live.
 ///
 /// # Errors
 /// The first difference, in words.
@@ -63,10 +73,12 @@ pub(crate) fn compare(wasm: &[u8], seed: u64) -> Result<Compared, String> {
     for layout in layouts() {
         let layout_name = layout_name(layout);
         let ours = selvedge_testkit::module(wasm, layout).map_err(|e| format!("{layout_name}: refused: {e:#}"))?;
-        for round in ROUNDS {
+        let (recycling, rounds) = HOMES[(seed % HOMES.len() as u64) as usize];
+        let ours = OurModule::new(&ours, recycling).map_err(|e| format!("{layout_name}: {e}"))?;
+        for round in ROUNDS.into_iter().cycle().take(rounds) {
             let mut random = Random::new(seed ^ 0x5e1f);
             let found = one_round(&ours, &peer, round, &mut random, &mut compared);
-            found.map_err(|difference| format!("{layout_name}, arguments {round:?}: {difference}"))?;
+            found.map_err(|difference| format!("{layout_name}, {recycling:?}, arguments {round:?}: {difference}"))?;
         }
     }
     Ok(compared)
@@ -74,7 +86,7 @@ pub(crate) fn compare(wasm: &[u8], seed: u64) -> Result<Compared, String> {
 
 /// Calls every function in fresh instances, in order, state carried from one call to the next.
 fn one_round(
-    ours: &selvedge_runtime::Module,
+    ours: &OurModule,
     peer: &PeerModule,
     round: Arguments,
     random: &mut Random,

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   generate   seed ─► module
-//!   ours       the module on Selvedge, in either memory layout ┐
-//!   peer       the module on wasmi, an interpreter             ┘─► compare, call by call
+//!   ours       the module on Selvedge, in either memory layout,
+//!              in new stores or in a slot that is recycled      ┐
+//!   peer       the module on wasmi, an interpreter              ┘─► compare, call by call
 //! ```
 //!
 //! Compared are how instantiation and every call end (results, or the kind of trap) and afterwards all

@@ -1,10 +1,44 @@
 //! A module on Selvedge.
 
 use selvedge_runtime::{
-    CallError, Func, Instance, InstantiateError, Item, Limits, Linker, Module, Store, TrapCode, Val, ValType,
+    CallError, Func, Instance, InstancePre, InstantiateError, Item, Limits, Linker, Module, Pool, PoolLimits,
+    Recycling, Store, TrapCode, Val, ValType,
 };
 
 use super::value::{Ending, TrapKind, Type, Value};
+
+/// A module that is about to be instantiated several times: in stores of their own, or one after the other in the one
+/// slot of a pool.
+pub(crate) struct OurModule {
+    pre: InstancePre<()>,
+    pool: Option<Pool>,
+}
+
+impl OurModule {
+    /// `recycling` is how the slot is used again.
+    ///
+    /// # Errors
+    /// If the module imports anything, or there is no such pool.
+    pub(crate) fn new(module: &Module, recycling: Option<Recycling>) -> Result<OurModule, String> {
+        let pre = Linker::new().prepare(module).map_err(|e| e.to_string())?;
+        let limits = |recycling| PoolLimits { recycling, store: limits(), ..PoolLimits::fitting(1, module) };
+        let pool = recycling.map(|recycling| Pool::new(limits(recycling))).transpose().map_err(|e| e.to_string())?;
+        Ok(OurModule { pre, pool })
+    }
+
+    fn instantiate(&self) -> Result<(Store<()>, Instance), InstantiateError> {
+        if let Some(pool) = &self.pool {
+            return pool.instantiate(&self.pre, ());
+        }
+        let mut store = Store::new((), limits())?;
+        let instance = self.pre.instantiate(&mut store)?;
+        Ok((store, instance))
+    }
+}
+
+fn limits() -> Limits {
+    Limits { stack_bytes: 4 << 20, ..Limits::default() }
+}
 
 /// An instance with the store it lives in.
 pub(crate) struct Ours {
@@ -16,13 +50,10 @@ pub(crate) struct Ours {
 
 impl Ours {
     /// Instantiates a module; how it ended if it did not succeed.
-    pub(crate) fn new(module: &Module) -> Result<Ours, Ending> {
-        let failed = |e: &dyn std::fmt::Display| Ending::Failed(e.to_string());
-        let limits = Limits { stack_bytes: 4 << 20, ..Limits::default() };
-        let mut store = Store::new((), limits).map_err(|e| failed(&e))?;
-        let instance = Linker::new().instantiate(&mut store, module).map_err(|e| match e {
+    pub(crate) fn new(module: &OurModule) -> Result<Ours, Ending> {
+        let (store, instance) = module.instantiate().map_err(|e| match e {
             InstantiateError::Start(error) => ending(&error),
-            other => failed(&other),
+            other => Ending::Failed(other.to_string()),
         })?;
         let exports = instance.exports(&store);
         let functions = exports.filter_map(|(name, item)| match item {
