@@ -66,6 +66,8 @@ pub(crate) struct Pages {
     uses_left: AtomicU32,
 }
 
+/// What is marked, opened or given back by one system call: pages that were touched take half a microsecond each.
+const PIECE_BYTES: u64 = 256 << 10;
 /// Pages that are marked in the time that one scan takes longer than resetting what is hot.
 const PAGES_PER_SCAN: u64 = 64;
 /// Uses of a slot that are not worth marking it, however small it is: each run of pages is a call of its own.
@@ -306,23 +308,30 @@ fn next_best(best: Recycling) -> Recycling {
 
 /// Marks a range: any access faults, and what was there is gone.
 pub(crate) fn guard(range: Range<u64>) -> bool {
-    range.is_empty() || kernel::may_mark() && advise(range, GUARD_INSTALL)
+    range.is_empty() || kernel::may_mark() && advise_in_pieces(range, GUARD_INSTALL)
 }
 
 /// Takes the marks from a range: zero, or the mapped file, is there.
 pub(crate) fn unguard(range: Range<u64>) -> bool {
-    range.is_empty() || kernel::may_mark() && advise(range, GUARD_REMOVE)
+    range.is_empty() || kernel::may_mark() && advise_in_pieces(range, GUARD_REMOVE)
 }
 
 /// Gives a range's pages back to the kernel: zero, or the mapped file, is there. Marks stay.
 pub(crate) fn discard(range: Range<u64>) -> bool {
-    advise(range, libc::MADV_DONTNEED)
+    advise_in_pieces(range, libc::MADV_DONTNEED)
 }
 
 /// Keeps the kernel from backing a range with huge pages where it would do so unasked: each would be resident as a whole,
 /// and written as a whole when a byte is. A kernel that has none refuses, and needs no advice.
 pub(crate) fn small(range: Range<u64>) -> bool {
     advise(range, libc::MADV_NOHUGEPAGE)
+}
+
+/// [`advise`], with time for others in between. Where the kernel is not preempted at any place, as server kernels often are
+/// not, whoever wakes up on the same processor waits until it has done what it does for many pages at once.
+fn advise_in_pieces(range: Range<u64>, advice: i32) -> bool {
+    let mut starts = range.clone().step_by(PIECE_BYTES as usize);
+    starts.all(|start| advise(start..range.end.min(start + PIECE_BYTES), advice))
 }
 
 /// `madvise(2)` on pages of our own slots. Async-signal-safe.
