@@ -25,6 +25,9 @@ const SHORT_NS: u32 = 20_000;
 /// For so long a version's programs take turns from their beginning after one has used up a slice: many may have come to
 /// do the same.
 const SUSPECT: Duration = Duration::from_secs(10);
+/// The same after one that seems to have: for about as long as it takes until its first turn tells. What comes meanwhile,
+/// on other connections perhaps, would have its first slice here, and all who are answered here would wait for each.
+const DOUBT: Duration = Duration::from_millis(5);
 
 /// For how long a version's programs usually compute.
 pub(crate) struct Usual {
@@ -52,7 +55,16 @@ impl Usual {
 
     /// One has used up a slice.
     pub(super) fn suspect(&self, now: Instant) {
-        let until = now.saturating_duration_since(self.made) + SUSPECT;
+        self.suspect_until(now + SUSPECT);
+    }
+
+    /// One has used up a slice, or the kernel let others go first meanwhile.
+    fn doubt(&self, now: Instant) {
+        self.suspect_until(now + DOUBT);
+    }
+
+    fn suspect_until(&self, until: Instant) {
+        let until = until.saturating_duration_since(self.made);
         self.suspect_until_ns.fetch_max(until.as_nanos() as u64, Ordering::Relaxed);
     }
 
@@ -171,6 +183,7 @@ impl Fair {
         self.computed += if seems_long { Duration::ZERO } else { took };
         self.tenant.share.add_unpaid(took.min(SLICE));
         if seems_long && began < self.ends {
+            self.usual.doubt(Instant::now());
             self.stand_in_line(context.waker());
             return self.poll_away(context);
         }
@@ -262,7 +275,8 @@ mod tests {
     use crate::guest::Used;
 
     fn ended() -> Ending {
-        Ending { result: Ok(()), memory_refused: false, used: Used { cpu: Duration::from_nanos(1), memory_bytes: 0 } }
+        let used = Used { cpu: Duration::from_nanos(1), memory_bytes: 0 };
+        Ending { result: Ok(()), memory_refused: false, used }
     }
 
     fn compute(time: Duration) {
@@ -357,13 +371,38 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn one_that_seems_long_is_doubted_before_its_turn_tells() {
+        let bed = Bed::new();
+        let (before, gate) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+        assert!(!bed.usual.is_long(before));
+        let open = gate.clone();
+        let mut guest = bed.guest(poll_fn(move |context| {
+            compute(SLICE);
+            if !in_turn() {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            while !open.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            Poll::Ready(ended())
+        }));
+        assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut guest).poll(context).is_pending())).await);
+        assert!(bed.usual.is_long(before));
+        gate.store(true, Ordering::Release);
+        assert!(guest.await.result.is_ok());
+    }
+
     #[test]
     fn one_slice_is_suspect_for_a_while_and_what_is_usual_counts_from_then_on() {
         let (usual, start) = (Usual::default(), Instant::now());
         usual.suspect(start);
         assert!(usual.is_long(start) && usual.is_long(start + SUSPECT - Duration::from_secs(1)));
         let later = start + SUSPECT;
-        assert!(!usual.is_long(later));
+        // A doubt is soon over, and takes nothing from what is known.
+        usual.doubt(later - DOUBT);
+        assert!(usual.is_long(later - DOUBT) && !usual.is_long(later));
         // That one is much longer than the others says nothing of the next.
         usual.note(Duration::from_secs(10));
         assert!(!usual.is_long(later));

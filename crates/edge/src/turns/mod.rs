@@ -28,7 +28,7 @@ pub(crate) use self::lines::Share;
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -107,12 +107,19 @@ impl Turns {
 
     /// The same; steady threads have turns after so long.
     fn start_with(turns: usize, patience: Duration, executor: &Handle) -> io::Result<Turns> {
-        let progress = Progress::new(turns, patience);
+        let clocks: Arc<[OnceLock<CpuClock>]> = (0..turns).map(|_| OnceLock::new()).collect();
+        let read = clocks.clone();
+        // Of one whose clock is not known it counts only for how long it has its turn.
+        let used = move |number: usize| read[number].get().and_then(|clock| clock.now()).unwrap_or_default();
+        let progress = Progress::new(turns, patience, Box::new(used));
         let state = Mutex::new(State { lines: Lines::new(), gone: Vec::new(), progress, is_over: false });
         let this = Turns(Arc::new(Shared { state, last: Condvar::new(), steady: Condvar::new() }));
         for kind in (0..turns).flat_map(|number| [Kind::Last(number), Kind::Steady]) {
-            let (shared, executor) = (this.0.clone(), executor.clone());
+            let (shared, executor, clocks) = (this.0.clone(), executor.clone(), clocks.clone());
             let run = move || {
+                if let (Kind::Last(number), Some(clock)) = (kind, CpuClock::of_this_thread()) {
+                    let _ = clocks[number].set(clock);
+                }
                 // As above, where it is refused it is only slower.
                 let _ = set_urgency(TURN_STRETCH, kind.nicer());
                 let _entered = executor.enter();

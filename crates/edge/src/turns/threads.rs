@@ -1,16 +1,23 @@
 //! On which threads turns are had: two kinds, as many of each.
 //!
-//! Those that go *last* have what nobody else wants of the processors (nice 15). A thread that answers clients never
-//! waits for one: the kernel lets whoever wakes up go first only if it has had less than its share lately, and beside such
-//! a thread everybody has. But on processors that are busy they get next to nothing. So there are *steady* ones, which
-//! get a quarter beside one other; they have turns when those that go last do not come forward ([`Progress`]).
+//! Those that go *last* have what nobody else wants of the processors (nice 19). A thread that answers clients hardly
+//! ever waits for one. The kernel lets whoever wakes up go first, and go on, only if it has had less than its share; one
+//! that has had more waits, up to a millisecond, until the other has made up for it. Beside a thread that goes last that
+//! is seldom: it makes up for a millisecond of somebody else's in 15 microseconds of its own. But on processors that are
+//! busy they get next to nothing. So there are *steady* ones, which get a quarter beside one other; they have turns when
+//! those that go last do not come forward ([`Progress`]). That these are long in their turns alone does not mean
+//! that: to recycle much memory takes long, and to wait for a processor is what they are for.
 
 use std::time::{Duration, Instant};
 
-/// A turn is a slice long: one that has lasted longer than this is on a thread that the kernel hardly lets run.
+/// A turn is a slice long: one that has lasted longer than this may be on a thread that the kernel hardly lets run.
 pub(super) const PATIENCE: Duration = Duration::from_millis(5);
-/// For so many times as long the steady threads go on alone, before it is tried again.
-const RELIEF: u32 = 200;
+/// Then it is, if it had less than this part of a processor.
+const PART_MIN: u32 = 8;
+/// For so many times as long the steady threads go on alone, before it is tried again, and for twice as long each time that was
+/// in vain. Most of what keeps a processor busy is over soon.
+const RELIEF_MIN: u32 = 10;
+const RELIEF_MAX: u32 = 320;
 /// For so long after there was something to do the steady threads look by themselves; then they wait to be told.
 const WATCH: Duration = Duration::from_secs(1);
 
@@ -26,8 +33,8 @@ impl Kind {
     /// What is added to the nice value.
     pub(super) fn nicer(self) -> u8 {
         match self {
-            // A thirtieth beside one other: a turn that is stuck ends within some thirty milliseconds.
-            Kind::Last(_) => 15,
+            // A seventieth beside one other: a turn that is stuck ends within some seventy milliseconds.
+            Kind::Last(_) => 19,
             // Who is answered slowly asks more seldom.
             Kind::Steady => 5,
         }
@@ -49,30 +56,58 @@ pub(super) struct Told {
     pub(super) steady: bool,
 }
 
+/// What each of the threads that go last has used of the processors so far, by its number.
+pub(super) type Used = Box<dyn Fn(usize) -> Duration + Send>;
+
 /// Whether those that go last come forward.
 pub(super) struct Progress {
     patience: Duration,
-    /// Since when each of them has its turn.
-    turns: Vec<Option<Instant>>,
-    /// Since when there is something to do and none has come.
+    used: Used,
+    /// Which of them have a turn.
+    turns: Vec<Option<Turn>>,
+    /// Since when one of them could have a turn and has not come.
     asked: Option<Instant>,
     last_asked: Option<Instant>,
     steady_until: Option<Instant>,
+    /// How long that was, last time; 0 if those that go last have come forward since.
+    relief: u32,
     /// Whether a steady thread looks by itself.
     is_watched: bool,
 }
 
+/// One that is under way.
+#[derive(Clone, Copy)]
+struct Turn {
+    since: Instant,
+    /// What its thread had used at its beginning.
+    used: Duration,
+}
+
 impl Progress {
-    pub(super) fn new(threads: usize, patience: Duration) -> Progress {
+    pub(super) fn new(threads: usize, patience: Duration, used: Used) -> Progress {
         let turns = vec![None; threads];
-        Progress { patience, turns, asked: None, last_asked: None, steady_until: None, is_watched: false }
+        let (asked, last_asked, steady_until) = (None, None, None);
+        Progress { patience, used, turns, asked, last_asked, steady_until, relief: 0, is_watched: false }
     }
 
     /// Whether turns are to be had on the steady threads.
     fn is_stuck(&self, now: Instant) -> bool {
-        let stuck = |since: &Instant| now.saturating_duration_since(*since) > self.patience;
         let is_relieved = self.steady_until.is_some_and(|until| now < until);
-        is_relieved || self.asked.iter().chain(self.turns.iter().flatten()).any(stuck)
+        is_relieved || self.asked.is_some_and(|since| self.is_long(since, now)) || self.is_any_starved(now)
+    }
+
+    fn is_long(&self, since: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(since) > self.patience
+    }
+
+    fn is_any_starved(&self, now: Instant) -> bool {
+        self.turns.iter().enumerate().any(|(number, turn)| turn.is_some_and(|turn| self.is_starved(number, turn, now)))
+    }
+
+    /// Whether a turn has lasted for long, and its thread had next to nothing of a processor.
+    fn is_starved(&self, number: usize, turn: Turn, now: Instant) -> bool {
+        let had = || (self.used)(number).saturating_sub(turn.used);
+        self.is_long(turn.since, now) && had() < now.saturating_duration_since(turn.since) / PART_MIN
     }
 
     /// There is something to do: which threads are to be told, those that go last, the steady ones, or both.
@@ -80,7 +115,9 @@ impl Progress {
         if self.is_stuck(now) {
             return Told { last: false, steady: true };
         }
-        self.asked.get_or_insert(now);
+        if self.turns.iter().any(Option::is_none) {
+            self.asked.get_or_insert(now);
+        }
         self.last_asked = Some(now);
         Told { last: true, steady: !self.is_watched }
     }
@@ -89,8 +126,9 @@ impl Progress {
     pub(super) fn may(&mut self, kind: Kind, now: Instant) -> May {
         let is_stuck = self.is_stuck(now);
         if let Kind::Last(_) = kind {
-            self.came_forward(self.asked, now);
-            self.asked = None;
+            if self.asked.take().is_some_and(|since| self.is_long(since, now)) {
+                self.relieve(now);
+            }
             let relief = self.steady_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
             return if is_stuck { May::Wait(Some(relief.max(self.patience))) } else { May::HaveTurns };
         }
@@ -104,27 +142,33 @@ impl Progress {
 
     pub(super) fn begins(&mut self, kind: Kind, now: Instant) {
         if let Kind::Last(number) = kind {
-            self.turns[number] = Some(now);
+            self.turns[number] = Some(Turn { since: now, used: (self.used)(number) });
         }
     }
 
     pub(super) fn ends(&mut self, kind: Kind, now: Instant) {
         if let Kind::Last(number) = kind {
-            let began = self.turns[number].take();
-            self.came_forward(began, now);
+            let turn = self.turns[number].take();
+            if turn.is_some_and(|turn| self.is_starved(number, turn, now)) {
+                self.relieve(now);
+            } else {
+                self.relief = 0;
+            }
         }
     }
 
-    /// One that goes last is here, after so long.
-    fn came_forward(&mut self, since: Option<Instant>, now: Instant) {
-        if since.is_some_and(|since| now.saturating_duration_since(since) > self.patience) {
-            self.steady_until = Some(now + RELIEF * self.patience);
-        }
+    /// One that goes last is here, and only now.
+    fn relieve(&mut self, now: Instant) {
+        self.relief = (2 * self.relief).clamp(RELIEF_MIN, RELIEF_MAX);
+        self.steady_until = Some(now + self.relief * self.patience);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     const START_MS: u64 = 10_000;
@@ -133,11 +177,16 @@ mod tests {
     struct Bed {
         start: Instant,
         progress: Progress,
+        /// What each that goes last has used, in milliseconds.
+        used_ms: Arc<AtomicU64>,
     }
 
     impl Bed {
         fn new() -> Bed {
-            Bed { start: Instant::now(), progress: Progress::new(2, PATIENCE) }
+            let used_ms = Arc::<AtomicU64>::default();
+            let used = used_ms.clone();
+            let used = Box::new(move |_| Duration::from_millis(used.load(Ordering::Relaxed)));
+            Bed { start: Instant::now(), progress: Progress::new(2, PATIENCE, used), used_ms }
         }
 
         fn at(&self, milliseconds: u64) -> Instant {
@@ -195,12 +244,46 @@ mod tests {
         bed.begins(Kind::Steady, 6);
         bed.ends(Kind::Steady, 40);
         bed.ends(ONE, 50);
-        assert_eq!((bed.may(ONE, 60), bed.ask(60)), (wait(990), (false, true)));
-        assert_eq!(bed.may(Kind::Steady, 1_049), May::HaveTurns);
+        assert_eq!((bed.may(ONE, 60), bed.ask(60)), (wait(40), (false, true)));
+        assert_eq!(bed.may(Kind::Steady, 99), May::HaveTurns);
         // Then it is tried again.
-        assert_eq!(bed.may(Kind::Steady, 1_050), May::Wait(None));
-        assert_eq!(bed.ask(1_050), (true, true));
-        bed.begins(ONE, 1_050);
+        assert_eq!(bed.may(Kind::Steady, 100), wait(5));
+        assert_eq!(bed.ask(100), (true, false));
+        bed.begins(ONE, 100);
+    }
+
+    #[test]
+    fn relief_is_longer_each_time_that_it_was_in_vain() {
+        let mut bed = Bed::new();
+        let mut starved = |at: u64, lasts: u64| {
+            bed.begins(ONE, at);
+            bed.ends(ONE, at + lasts);
+            bed.progress.steady_until.map(|until| (until - bed.start).as_millis() as u64)
+        };
+        let mut at = 0;
+        for relief in [50, 100, 200, 400, 800, 1_600, 1_600] {
+            assert_eq!(starved(at, 10), Some(at + 10 + relief));
+            at += 10 + relief;
+        }
+        assert_eq!(starved(at, 5), Some(at));
+        assert_eq!(starved(at + 5, 10), Some(at + 65));
+    }
+
+    #[test]
+    fn whoever_is_long_in_a_turn_and_computes_needs_no_relief() {
+        let mut bed = Bed::new();
+        bed.ask(0);
+        // With both at work nobody is waited for.
+        [ONE, OTHER].into_iter().for_each(|kind| bed.begins(kind, 0));
+        bed.ask(1);
+        for at in 1..=100 {
+            bed.used_ms.store(at, Ordering::Relaxed);
+            assert_ne!(bed.may(Kind::Steady, 8 * at), May::HaveTurns, "after {at} of {} ms", 8 * at);
+        }
+        // From here on it gets nothing.
+        assert_eq!(bed.may(Kind::Steady, 801), May::HaveTurns);
+        bed.ends(ONE, 801);
+        assert_eq!(bed.ask(801), (false, true));
     }
 
     #[test]
@@ -211,8 +294,8 @@ mod tests {
         bed.begins(Kind::Steady, 6);
         // The other, who waits to be told, is told: whoever looked has a turn.
         assert_eq!(bed.ask(6), (false, true));
-        assert_eq!(bed.may(ONE, 30), wait(1_000));
-        assert_eq!(bed.may(ONE, 1_029), wait(5));
-        bed.begins(ONE, 1_030);
+        assert_eq!(bed.may(ONE, 30), wait(50));
+        assert_eq!(bed.may(ONE, 79), wait(5));
+        bed.begins(ONE, 80);
     }
 }
