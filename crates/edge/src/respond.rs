@@ -22,7 +22,7 @@ use crate::connection::CutOff;
 use crate::exchange::{Exchange, Fault, Head, Standing};
 use crate::guest::{Ending, Used};
 use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
-use crate::logs::{self, Event};
+use crate::logs::Event;
 use crate::metrics::Outcome;
 use crate::name::Host;
 use crate::refusal::Refusal;
@@ -101,17 +101,15 @@ impl Running {
             Standing::Silent => Err(Refusal::NoResponse),
             Standing::Answered => Ok(()),
         };
+        let explanation = ending.explanation.unwrap_or_default();
         match ending.result {
             Ok(()) | Err(CallError::Exit(0)) => answered,
             Err(CallError::WallTimeExceeded(_)) => Err(Refusal::WallTime(self.limits.wall)),
             Err(CallError::CpuTimeExceeded(_)) => Err(Refusal::CpuTime(self.limits.cpu)),
             Err(_) if ending.memory_refused => Err(Refusal::Memory(self.limits.memory)),
             Err(CallError::Exit(code)) => Err(Refusal::Exit(code)),
-            Err(CallError::Trap(trap)) => {
-                let backtrace = logs::message(&trap.backtrace.to_string());
-                Err(Refusal::Trap { code: trap.code, backtrace })
-            }
-            Err(other) => Err(Refusal::Internal(logs::message(&other.to_string()))),
+            Err(CallError::Trap(trap)) => Err(Refusal::Trap { code: trap.code, backtrace: explanation }),
+            Err(_) => Err(Refusal::Internal(explanation)),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::admission::Admission;
 use crate::connection::Peer;
 use crate::exchange::Exchange;
 use crate::limits::SiteLimits;
-use crate::logs::GuestLog;
+use crate::logs::{self, GuestLog};
 use crate::name::Host;
 use crate::request_id::RequestId;
 
@@ -79,6 +79,30 @@ pub(crate) struct Ending {
     /// Whether it asked for more memory than it may have.
     pub(crate) memory_refused: bool,
     pub(crate) used: Used,
+    /// What more there is to say of a failure, to people, once that was looked up.
+    pub(crate) explanation: Option<String>,
+}
+
+impl Ending {
+    /// Whether there is anything to look up.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        let is_plain = match &self.result {
+            Ok(()) | Err(CallError::Exit(_) | CallError::CpuTimeExceeded(_) | CallError::WallTimeExceeded(_)) => true,
+            Err(_) => self.memory_refused,
+        };
+        !is_plain && self.explanation.is_none()
+    }
+
+    /// Looks up names and lines of code. That may take long: how much there is to read the program's maker decides.
+    pub(crate) fn explained(mut self) -> Ending {
+        if self.is_unexplained() {
+            self.explanation = self.result.as_ref().err().map(|error| match error {
+                CallError::Trap(trap) => logs::message(&trap.backtrace.to_string()),
+                other => logs::message(&other.to_string()),
+            });
+        }
+        self
+    }
 }
 
 /// What an instance has used.

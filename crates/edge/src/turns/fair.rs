@@ -1,6 +1,6 @@
 //! A guest that takes turns when it computes for long.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::pin::Pin;
@@ -84,8 +84,8 @@ pub(crate) struct Fair {
     turns: Arc<Turns>,
     tenant: Arc<Tenant>,
     usual: Arc<Usual>,
-    /// When its time is over: to be told so it needs no turn.
-    ends: Instant,
+    /// When its time is over: to be told so it needs no turn. None when it has failed and that is to be explained.
+    ends: Option<Instant>,
     /// When it was made, until it is polled: clocks are looked at seldom.
     began: Option<Instant>,
     /// What it has computed so far.
@@ -151,7 +151,7 @@ impl Fair {
             needs_turn: usual.is_long(time.start),
             called: None,
             turns: turns.clone(),
-            ends: time.end,
+            ends: Some(time.end),
             tenant: tenant.clone(),
             usual: usual.clone(),
             began: Some(time.start),
@@ -163,6 +163,10 @@ impl Fair {
     pub(crate) fn may_be_short(&self) -> bool {
         let shown = |called: &Arc<Called>| called.has_shown.load(Ordering::Acquire);
         matches!(self.place, Place::Away(..)) && !self.called.as_ref().is_some_and(shown)
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends.is_some_and(|ends| Instant::now() >= ends)
     }
 
     /// Goes on without a turn.
@@ -182,12 +186,16 @@ impl Fair {
         let seems_long = poll.is_pending() && took >= LONG;
         self.computed += if seems_long { Duration::ZERO } else { took };
         self.tenant.share.add_unpaid(took.min(SLICE));
-        if seems_long && began < self.ends {
-            self.usual.doubt(Instant::now());
-            self.stand_in_line(context.waker());
-            return self.poll_away(context);
+        match poll {
+            // To explain it takes longer than most programs do, and may take very long.
+            Poll::Ready(ending) if ending.is_unexplained() => {
+                (self.place, self.ends) = (Place::Here(Box::pin(ready(ending))), None);
+            }
+            Poll::Pending if seems_long && !self.is_over() => self.usual.doubt(Instant::now()),
+            done => return done,
         }
-        poll
+        self.stand_in_line(context.waker());
+        self.poll_away(context)
     }
 
     /// Goes on in turns; whoever was not called has nothing to do there.
@@ -205,8 +213,8 @@ impl Fair {
     fn poll_away(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         let Place::Away(number, away) = &mut self.place else { return Poll::Pending };
         let Poll::Ready(back) = Pin::new(away).poll(context) else {
-            let is_over = Instant::now() >= self.ends;
-            let Some(job) = is_over.then(|| self.turns.leave(&self.tenant, *number)).flatten() else {
+            let number = *number;
+            let Some(job) = self.is_over().then(|| self.turns.leave(&self.tenant, number)).flatten() else {
                 return Poll::Pending;
             };
             (self.place, self.computed) = (Place::Here(job.guest), self.computed + job.took);
@@ -235,7 +243,7 @@ impl Future for Fair {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Ending> {
         let this = self.get_mut();
         if matches!(this.place, Place::Here(_)) {
-            if !this.needs_turn || Instant::now() >= this.ends {
+            if !this.needs_turn || this.is_over() {
                 return this.poll_here(context);
             }
             if this.called.as_ref().is_some_and(|called| !called.is_for(context.waker())) {
@@ -268,6 +276,7 @@ mod tests {
     use std::future::poll_fn;
     use std::sync::Mutex;
 
+    use selvedge_runtime::{Backtrace, CallError, Trap, TrapCode};
     use tokio::runtime::Handle;
 
     use super::super::tests::tenant;
@@ -276,7 +285,7 @@ mod tests {
 
     fn ended() -> Ending {
         let used = Used { cpu: Duration::from_nanos(1), memory_bytes: 0 };
-        Ending { result: Ok(()), memory_refused: false, used }
+        Ending { result: Ok(()), memory_refused: false, used, explanation: None }
     }
 
     fn compute(time: Duration) {
@@ -392,6 +401,33 @@ mod tests {
         assert!(bed.usual.is_long(before));
         gate.store(true, Ordering::Release);
         assert!(guest.await.result.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_more_there_is_to_say_of_a_failure_is_looked_up_in_a_turn() {
+        for time in [Duration::from_secs(3_600), Duration::ZERO] {
+            let bed = Bed::new();
+            let (turns, tenant, gate) = (bed.turns.clone(), bed.tenant.clone(), Arc::new(AtomicBool::new(false)));
+            let open = gate.clone();
+            // Somebody else has the only turn.
+            let mut other = Bed { turns, tenant, usual: Arc::default() }.and_long().guest(poll_fn(move |_| {
+                while !open.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
+                Poll::Ready(ended())
+            }));
+            let trap = CallError::Trap(Trap { code: TrapCode::Unreachable, backtrace: Backtrace::default() });
+            let now = Instant::now();
+            let fails = Box::pin(ready(Ending { result: Err(trap), ..ended() }));
+            let mut fails = Fair::new(fails, &bed.turns, (&bed.tenant, &bed.usual), now..now + time);
+            for guest in [&mut other, &mut fails] {
+                assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut *guest).poll(context).is_pending())).await);
+            }
+            gate.store(true, Ordering::Release);
+            let ending = fails.await;
+            assert!(matches!(ending.result, Err(CallError::Trap(_))) && ending.explanation.is_some());
+            assert!(other.await.result.is_ok() && bed.is_idle());
+        }
     }
 
     #[test]

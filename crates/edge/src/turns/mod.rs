@@ -8,6 +8,7 @@
 //!
 //! ```text
 //!   slice ─► ended, or waits for its client: nothing more                              fair.rs
+//!         ├► failed ──► as below: its backtrace is looked up in its turn
 //!         └► used up ─► line of its tenant (lines.rs) ─► slice ─► ended, or waits: back to fair.rs
 //!                                └──────────────────────── used up ◄─┘
 //! ```
@@ -237,7 +238,8 @@ impl Job {
         let waker = Waker::from(self.called.clone());
         self.called.forget();
         // A panic is the server's mistake: it is its owner's to go on with, who has a task to lose.
-        let polled = catch_unwind(AssertUnwindSafe(|| self.guest.as_mut().poll(&mut Context::from_waker(&waker))));
+        let mut poll = || self.guest.as_mut().poll(&mut Context::from_waker(&waker)).map(Ending::explained);
+        let polled = catch_unwind(AssertUnwindSafe(&mut poll));
         let took = CpuClock::this_thread().saturating_sub(began);
         self.took += took;
         if took >= LONG {

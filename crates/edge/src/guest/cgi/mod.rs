@@ -93,7 +93,7 @@ async fn run(mut admitted: Admitted, start: TypedFunc<(), ()>) -> Ending {
     let store = &mut admitted.store;
     let result = start.call_async(store, ()).await;
     let used = Used { cpu: store.cpu_time(), memory_bytes: store.memory_bytes() };
-    Ending { result, memory_refused: store.memory_limit_reached(), used }
+    Ending { result, memory_refused: store.memory_limit_reached(), used, explanation: None }
 }
 
 /// What the program sees of the world.
