@@ -1,7 +1,8 @@
-/* A tenant that means no good, for `bench edge`: spins, allocates, logs or traps, as its path says. */
+/* A tenant that means no good, for `bench edge`: spins, allocates, logs, traps or wants sockets, as its path says. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wasi/api.h>
 
 static void allocate(void) {
     for (;;) {
@@ -15,6 +16,12 @@ static void log_without_end(void) {
     for (int line = 0; line < 20000; line++) fprintf(stderr, "line %d of a log that nobody wants to read\n", line);
 }
 
+/* Programs are given none, and cannot make any: each attempt is refused. */
+static void open_sockets(void) {
+    __wasi_fd_t opened;
+    for (unsigned attempt = 0;; attempt++) (void)__wasi_sock_accept(attempt % 64, 0, &opened);
+}
+
 int main(void) {
     const char *path = getenv("PATH_INFO");
     if (!path) return 1;
@@ -22,6 +29,7 @@ int main(void) {
     if (!strcmp(path, "/allocate")) allocate();
     if (!strcmp(path, "/log")) log_without_end();
     if (!strcmp(path, "/trap")) __builtin_trap();
+    if (!strcmp(path, "/sockets")) open_sockets();
     puts("Content-Type: text/plain\n\nquiet");
     return 0;
 }
