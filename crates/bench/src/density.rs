@@ -150,9 +150,7 @@ impl Crowd {
             }
             slots = slots.min(wanted - self.parked.len() as u32);
         }
-        Ok(((self.parked.len() as u32) < wanted).then(|| {
-            "47 bits of address space are used up: nothing can be raised; dense memories need less of it".to_owned()
-        }))
+        Ok(((self.parked.len() as u32) < wanted).then(no_more_space))
     }
 
     /// Parks so many in the last pool; says what the kernel refused.
@@ -199,6 +197,18 @@ impl Crowd {
             }
         }
         Ok(start.elapsed())
+    }
+}
+
+/// Why there is no more address space.
+fn no_more_space() -> String {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let own = limits.lines().find_map(|line| line.strip_prefix("Max address space")?.split_whitespace().next());
+    match own {
+        Some(bytes) if bytes != "unlimited" => {
+            format!("the process may have {bytes} bytes of address space: the operator can raise its limit (ulimit -v)")
+        }
+        _ => "47 bits of address space are used up: nothing can be raised; dense memories need less of it".to_owned(),
     }
 }
 

@@ -159,12 +159,16 @@ pub(crate) fn hot(
             }
         }
     }
-    let [ours, peer] = samples;
+    both_ends(report, name, &samples, turns * TURN);
+    Ok(())
+}
+
+/// The middle and the slow end of samples of ours and the peer's.
+pub(crate) fn both_ends(report: &mut Report, name: &str, [ours, peer]: &[Vec<f64>; 2], runs: usize) {
     for (percent, suffix) in [(50, ""), (99, "/p99")] {
         let of = |samples: &[f64]| Some(percentile(samples.to_vec(), percent));
-        report.add(Figure::new(format!("{name}{suffix}"), of(&ours), of(&peer), "ns", turns * TURN));
+        report.add(Figure::new(format!("{name}{suffix}"), of(ours), of(peer), "ns", runs));
     }
-    Ok(())
 }
 
 /// How long threads cycle for one sample.
@@ -238,13 +242,16 @@ pub(crate) fn throughput(pool: &dyn Cycles, threads: usize, time: Duration) -> R
 /// Cycles through many instances, cold in the processor's caches.
 fn rotation(report: &mut Report, pools: &[Box<dyn Cycles>; 2], turns: usize) -> Result<()> {
     let mut samples = [Vec::new(), Vec::new()];
-    for _ in 0..turns {
+    for turn in 0..=turns {
         for (pool, samples) in pools.iter().zip(&mut samples) {
-            samples.extend(pool.rotate(ROTATION, TURN)?);
+            let times = pool.rotate(ROTATION, TURN)?;
+            // The first turn warms up: it marks the pages of all slots.
+            if turn > 0 {
+                samples.extend(times);
+            }
         }
     }
-    let [ours, peer] = samples.map(|samples| Some(percentile(samples, 50)));
-    report.add(Figure::new("rotation_256".into(), ours, peer, "ns", turns * TURN));
+    both_ends(report, "rotation_256", &samples, turns * TURN);
     Ok(())
 }
 

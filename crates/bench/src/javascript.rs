@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use selvedge_contract::limits::HOST_PAGE_BYTES;
 
 use crate::Options;
-use crate::instances::{Call, Cycles, TURN, hot, percentile, two_threads};
+use crate::instances::{Call, Cycles, TURN, both_ends, hot, percentile, two_threads};
 use crate::programs::workspace;
 use crate::report::{Figure, Report};
 use crate::{ours, peer, snapshot};
@@ -53,9 +53,9 @@ fn instance_alone(report: &mut Report, pools: &[Box<dyn Cycles>; 2], turns: usiz
             }
         }
     }
-    let [ours, peer] = samples.map(|parts| parts.map(|samples| percentile(samples, 50)));
-    report.add(Figure::new("javascript/instance".into(), Some(ours[0]), Some(peer[0]), "ns", turns * TURN));
-    report.add(Figure::new("javascript/guest".into(), Some(ours[1]), Some(peer[1]), "ns", turns * TURN));
+    let [[our_instance, our_guest], [peers_instance, peers_guest]] = samples;
+    both_ends(report, "javascript/instance", &[our_instance, peers_instance], turns * TURN);
+    both_ends(report, "javascript/guest", &[our_guest, peers_guest], turns * TURN);
     Ok(())
 }
 

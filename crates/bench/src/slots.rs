@@ -6,8 +6,8 @@ use wasm_encoder::{ConstExpr, DataSection, Section};
 
 use crate::Options;
 use crate::engine::Settings;
-use crate::instances::{Call, TRIVIAL, hot, percentile};
-use crate::report::{Figure, Report};
+use crate::instances::{Call, TRIVIAL, both_ends, hot};
+use crate::report::Report;
 use crate::{ours, peer};
 
 /// Bytes of the large image.
@@ -73,8 +73,7 @@ fn first(report: &mut Report, name: &str, wasm: &[u8], settings: Settings) -> Re
             samples.extend(pool.fill(FRESH)?);
         }
     }
-    let [ours, peer] = samples.map(|samples| Some(percentile(samples, 50)));
-    report.add(Figure::new(name.into(), ours, peer, "ns", POOLS * FRESH));
+    both_ends(report, name, &samples, POOLS * FRESH);
     Ok(())
 }
 
@@ -90,7 +89,6 @@ fn taken_over(report: &mut Report, name: &str, wasm: &[Vec<u8>; 2], settings: Se
             }
         }
     }
-    let [ours, peer] = samples.map(|samples| Some(percentile(samples, 50)));
-    report.add(Figure::new(name.into(), ours, peer, "ns", turns * TAKEN_OVER));
+    both_ends(report, name, &samples, turns * TAKEN_OVER);
     Ok(())
 }
