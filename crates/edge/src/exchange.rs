@@ -8,9 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use hyper::body::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
 use crate::limits::RESPONSE_BUFFER_BYTES;
+
+/// Names a limit that was reached, though the request goes on.
+pub(crate) const LIMIT: HeaderName = HeaderName::from_static("x-selvedge-limit");
+/// The one on a request's log.
+pub(crate) const LOG_LIMIT: HeaderValue = HeaderValue::from_static("log_limit");
 
 /// Why an exchange cannot go on, though the guest might.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,8 +67,20 @@ struct State {
     fault: Option<Fault>,
     /// What came instead of a head.
     unfinished: Option<String>,
+    /// Whether the guest's log is cut.
+    log_cut: bool,
     /// The guest, waiting for room.
     writer: Option<Waker>,
+}
+
+impl State {
+    fn take_head(&mut self) -> Option<Head> {
+        let mut head = self.head.take()?;
+        if self.log_cut {
+            head.headers.insert(LIMIT, LOG_LIMIT);
+        }
+        Some(head)
+    }
 }
 
 impl Exchange {
@@ -79,6 +97,16 @@ impl Exchange {
     /// What went wrong.
     pub(crate) fn fault(&self) -> Option<Fault> {
         self.lock().fault.clone()
+    }
+
+    /// The guest has logged more than it may. The response says so, if its head is not sent yet.
+    pub(crate) fn cut_log(&self) {
+        self.lock().log_cut = true;
+    }
+
+    /// Whether it has.
+    pub(crate) fn log_is_cut(&self) -> bool {
+        self.lock().log_cut
     }
 
     /// The guest's head is complete.
@@ -111,13 +139,13 @@ impl Exchange {
 
     /// The head, once.
     pub(crate) fn take_head(&self) -> Option<Head> {
-        self.lock().head.take()
+        self.lock().take_head()
     }
 
     /// The head and all of the body of a guest that has ended, once.
     pub(crate) fn take_whole(&self) -> Option<(Head, Bytes)> {
         let mut state = self.lock();
-        let head = state.head.take()?;
+        let head = state.take_head()?;
         Some((head, std::mem::take(&mut state.body).into()))
     }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::config::{ByteCount, LogFormat};
+use crate::exchange::Exchange;
 use crate::limits::{
     LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND_MAX, LOG_QUEUE_LINES_MAX, LOG_RING_BYTES_MAX, LOG_WRITE_BYTES_MAX,
     MESSAGE_BYTES_MAX,
@@ -226,11 +227,13 @@ pub(crate) struct GuestLog {
     left: u64,
     bytes_max: ByteCount,
     dropped: u64,
+    /// Told when it is cut.
+    exchange: Exchange,
 }
 
 impl GuestLog {
-    pub(crate) fn new(site: Arc<SiteLog>, request: RequestId, bytes_max: ByteCount) -> GuestLog {
-        GuestLog { site, request, line: Vec::new(), left: bytes_max.0, bytes_max, dropped: 0 }
+    pub(crate) fn new(site: Arc<SiteLog>, request: RequestId, bytes_max: ByteCount, exchange: Exchange) -> GuestLog {
+        GuestLog { site, request, line: Vec::new(), left: bytes_max.0, bytes_max, dropped: 0, exchange }
     }
 
     fn end_line(&mut self) {
@@ -270,7 +273,10 @@ impl OutputStream for GuestLog {
         let taken = bytes.len().min(self.left as usize);
         self.take(&bytes[..taken]);
         self.left -= taken as u64;
-        self.dropped += (bytes.len() - taken) as u64;
+        if taken < bytes.len() {
+            self.dropped += (bytes.len() - taken) as u64;
+            self.exchange.cut_log();
+        }
         Ok(bytes.len())
     }
 }
@@ -447,19 +453,20 @@ mod tests {
 
     #[test]
     fn a_guests_lines_are_cut_bounded_and_harmless() {
-        let log = log();
-        let mut guest = GuestLog::new(log.clone(), ID, ByteCount(30));
+        let (log, exchanges) = (log(), [Exchange::default(), Exchange::default()]);
+        let mut guest = GuestLog::new(log.clone(), ID, ByteCount(30), exchanges[0].clone());
         for part in ["one\ntw", "o\n\x1b[31mred\r\n", "and then much more than that\n"] {
             assert_eq!(guest.write(part.as_bytes()).unwrap(), part.len());
         }
         drop(guest);
         let dropped = "r ! log_limit: 17 bytes beyond the site's limit of 30 bytes for a request's log are dropped";
         assert_eq!(lines(&log), ["r | one", "r | two", "r | \\u{1b}[31mred", "r | and then muc", dropped]);
-        let mut guest = GuestLog::new(log.clone(), RequestId::known("s"), ByteCount(1 << 20));
+        let mut guest = GuestLog::new(log.clone(), RequestId::known("s"), ByteCount(1 << 20), exchanges[1].clone());
         assert_eq!(guest.write(&[b'x'; LOG_LINE_BYTES_MAX + 1]).unwrap(), LOG_LINE_BYTES_MAX + 1);
         drop(guest);
         assert_eq!(lines(&log)[6], "s | x");
-        let _other = GuestLog::new(log.clone(), ID, ByteCount(1));
+        assert_eq!(exchanges.map(|exchange| exchange.log_is_cut()), [true, false]);
+        let _other = GuestLog::new(log.clone(), ID, ByteCount(1), Exchange::default());
         let Speakers { live, ended, cut } = log.speakers();
         assert_eq!((live, ended, cut), (1, 2, 1));
     }

@@ -19,7 +19,7 @@ use selvedge_runtime::CallError;
 
 use crate::bundle::{Given, Sending};
 use crate::connection::CutOff;
-use crate::exchange::{Exchange, Fault, Head, Standing};
+use crate::exchange::{Exchange, Fault, Head, LIMIT, LOG_LIMIT, Standing};
 use crate::guest::{Ending, Used};
 use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
 use crate::logs::Event;
@@ -188,11 +188,6 @@ impl Ticket {
         self.traced.iter_mut().for_each(|traced| traced.waited = since.elapsed());
     }
 
-    /// What its instance has used.
-    pub(crate) fn add_used(&mut self, used: Used) {
-        self.used = used;
-    }
-
     /// A body that is complete.
     fn whole_body(&self, bytes: Bytes) -> ResponseBody {
         ResponseBody { rest: bytes, piece_bytes_max: self.piece_bytes_max, later: Later::Nothing }
@@ -331,6 +326,18 @@ pub(crate) fn file(mut ticket: Ticket, given: Given, under_way: Arc<()>) -> Resp
         }
     };
     (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    response
+}
+
+/// The answer where a guest has failed.
+pub(crate) fn failed(mut ticket: Ticket, running: Running, refusal: &Refusal) -> Response<ResponseBody> {
+    ticket.used = running.used();
+    let log_is_cut = running.exchange.log_is_cut();
+    drop(running);
+    let mut response = refused(ticket, refusal);
+    if log_is_cut {
+        response.headers_mut().insert(LIMIT, LOG_LIMIT);
+    }
     response
 }
 

@@ -40,11 +40,7 @@ pub(crate) async fn serve(
             respond::streaming(ticket, running, server.under_way.clone())
         }
         Ok(Answered::File(given)) => respond::file(ticket, given, server.under_way.clone()),
-        Ok(Answered::Guest(running, Progress::Ended(Err(refusal)))) => {
-            ticket.add_used(running.used());
-            drop(running);
-            respond::refused(ticket, &refusal)
-        }
+        Ok(Answered::Guest(running, Progress::Ended(Err(refusal)))) => respond::failed(ticket, running, &refusal),
         Err(refusal) => respond::refused(ticket, &refusal),
     })
 }
@@ -93,7 +89,7 @@ async fn answer(
         limits: gate.limits,
         now,
         exchange: exchange.clone(),
-        log: GuestLog::new(site.log.clone(), ticket.id, gate.limits.log),
+        log: GuestLog::new(site.log.clone(), ticket.id, gate.limits.log, exchange.clone()),
         admission,
     };
     let guest = acquire(server, program, call)?;

@@ -110,7 +110,7 @@ fn first_guest(
     let peer = Peer::new((Ipv4Addr::LOCALHOST, 0).into(), 0, false, Arc::default());
     let host = Host::new("localhost").expect("it is a name");
     let origin = Origin { request_id: CHECK, peer: &peer, host: &host, prefix_bytes: 0 };
-    let log = GuestLog::new(site.log.clone(), CHECK, limits.log);
+    let log = GuestLog::new(site.log.clone(), CHECK, limits.log, exchange.clone());
     let exchange = exchange.clone();
     let call = Call { parts: &mut parts, body: None, origin, limits, now, exchange, log, admission };
     program.start(&server.pool, call).map_err(unfit)
