@@ -1,4 +1,4 @@
-;; Writes 64 KiB lines to stderr, a hundred times.
+;; Writes 64 KiB lines to stderr, a hundred times; then, if the path begins with "/t", it traps.
 (module
     (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
@@ -27,4 +27,5 @@
             (call $write (i32.const 2) (i32.const 65536) (i32.const 65536))
             (local.set $n (i32.sub (local.get $n) (i32.const 1)))
             (br_if $again (local.get $n)))
+        (if (i32.eq (call $asked) (i32.const 0x74)) (then (unreachable)))
         (call $fine)))
