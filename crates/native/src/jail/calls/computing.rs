@@ -3,7 +3,27 @@
 use super::{Rules, Test};
 use crate::jail::JailError;
 
-/// Calls that can do no harm with any arguments.
+/// What any program does that computes, with one thread. None of it can do harm with any arguments.
+pub(super) const BASIC: &[i64] = &[
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_brk,
+    libc::SYS_futex,
+    libc::SYS_clock_gettime,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_getpid,
+    libc::SYS_gettid,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// The same of one with threads, that reads and writes what is open.
 const PLAIN: &[i64] = &[
     libc::SYS_read,
     libc::SYS_readv,
@@ -15,10 +35,6 @@ const PLAIN: &[i64] = &[
     libc::SYS_lseek,
     libc::SYS_poll,
     libc::SYS_ppoll,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_brk,
-    libc::SYS_futex,
     libc::SYS_set_robust_list,
     libc::SYS_get_robust_list,
     libc::SYS_set_tid_address,
@@ -28,20 +44,8 @@ const PLAIN: &[i64] = &[
     libc::SYS_sched_getaffinity,
     libc::SYS_nanosleep,
     libc::SYS_clock_nanosleep,
-    libc::SYS_clock_gettime,
     libc::SYS_clock_getres,
-    libc::SYS_gettimeofday,
-    libc::SYS_getrandom,
     libc::SYS_getrusage,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack,
-    libc::SYS_restart_syscall,
-    libc::SYS_getpid,
-    libc::SYS_gettid,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
 ];
 
 /// Opening and looking at files; landlock says which.
@@ -88,6 +92,7 @@ const CLONE_KIND: u64 = libc::CLONE_THREAD as u64
     | libc::CLONE_PTRACE as u64;
 
 pub(super) fn allow(rules: &mut Rules, reads: bool, writes: bool) -> Result<(), JailError> {
+    rules.plain(BASIC);
     rules.plain(PLAIN);
     if reads || writes {
         rules.plain(READING);

@@ -28,23 +28,6 @@ const PLAIN: &[i64] = &[
     libc::SYS_newfstatat,
     libc::SYS_fstat,
     libc::SYS_lseek,
-    // The rest is what a program with one thread does that computes.
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_brk,
-    libc::SYS_futex,
-    libc::SYS_clock_gettime,
-    libc::SYS_gettimeofday,
-    libc::SYS_getrandom,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_sigaltstack,
-    libc::SYS_restart_syscall,
-    libc::SYS_getpid,
-    libc::SYS_gettid,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
 ];
 
 const FAMILIES: [i32; 2] = [libc::AF_INET, libc::AF_INET6];
@@ -55,6 +38,7 @@ const TYPE_BITS: u64 = 0xf;
 const OPTIONS: [(i32, i32); 2] = [(libc::SOL_IP, libc::IP_RECVERR), (libc::SOL_IPV6, libc::IPV6_RECVERR)];
 
 pub(super) fn allow(rules: &mut Rules) -> Result<(), JailError> {
+    rules.plain(computing::BASIC);
     rules.plain(PLAIN);
     computing::memory(rules)?;
     computing::own_signals(rules)?;
