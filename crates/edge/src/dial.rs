@@ -88,7 +88,7 @@ impl Dial {
         Ok(Dial { host, port: authority.port_u16().unwrap_or(port), tls, dialer: None })
     }
 
-    /// The same, by another process, which knows where to.
+    /// The same, by another process, which decides where to.
     pub(crate) fn through(self, dialer: Arc<Dialer>) -> Dial {
         Dial { dialer: Some(dialer), ..self }
     }
@@ -121,7 +121,9 @@ impl Dial {
         let stream = match self.dialer.clone() {
             None => TcpStream::connect(self.authority()).await?,
             Some(dialer) => {
-                let dialed = tokio::task::spawn_blocking(move || dialer.dial()).await.map_err(io::Error::other)?;
+                let authority = self.authority();
+                let dial = move || dialer.dial(&authority, CONNECT_TIMEOUT);
+                let dialed = tokio::task::spawn_blocking(dial).await.map_err(io::Error::other)?;
                 TcpStream::from_std(dialed?)?
             }
         };

@@ -6,20 +6,18 @@
 //!
 //! The broker is jailed itself: it reads its own program and the libraries that it is linked with, and runs nothing else.
 
-use std::io::{IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
-};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, socketpair};
 use thiserror::Error;
 
+use super::handing::{receive, send};
 use super::paths::{self, Grants};
 use super::{Confined, ConfinedError, JailError, Lack, Layer, limits, privileges};
 
@@ -88,7 +86,8 @@ impl Broker {
 
     fn ask(&self, input: &[u8], output_bytes_max: usize) -> std::io::Result<Vec<u8>> {
         let (mut ours, theirs) = UnixStream::pair()?;
-        hand_over(&self.socket, theirs)?;
+        send(&self.socket, b"w", Some(theirs.as_fd()), SendFlags::empty())?;
+        drop(theirs);
         // Who reads no more may have answered already.
         let asked = ours.write_all(input).and_then(|()| ours.shutdown(Shutdown::Write));
         let mut answer = Vec::new();
@@ -97,36 +96,13 @@ impl Broker {
     }
 }
 
-/// Sends a descriptor to whoever has the other end of a socket.
-fn hand_over(socket: impl AsFd, descriptor: impl AsFd) -> std::io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor.as_fd()];
-    assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)), "there is room for one descriptor");
-    sendmsg(socket, &[IoSlice::new(b"w")], &mut control, SendFlags::NOSIGNAL)?;
-    Ok(())
-}
-
 /// The next descriptor that was sent; `None` when there is nobody left who could send.
-fn handed_over(socket: impl AsFd) -> std::io::Result<Option<OwnedFd>> {
+fn handed_over(socket: impl AsFd) -> Result<Option<OwnedFd>, Errno> {
     loop {
-        let mut byte = [0];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = recvmsg(&socket, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC);
-        let received = match received {
-            Err(rustix::io::Errno::INTR) => continue,
-            received => received?,
-        };
-        if received.bytes == 0 {
-            return Ok(None);
-        }
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(mut descriptors) = message
-                && let Some(descriptor) = descriptors.next()
-            {
-                return Ok(Some(descriptor));
-            }
+        match receive(&socket, &mut [0])? {
+            (0, None) => return Ok(None),
+            (_, None) => {}
+            (_, descriptor) => return Ok(descriptor),
         }
     }
 }

@@ -7,6 +7,10 @@ use super::{JailError, Layer};
 
 /// Files open at once, where none but the standard streams are needed.
 const FILES_MAX: u64 = 64;
+/// Files that a dialer has open at once, and that may be on their way to it or from it.
+const DIALER_FILES_MAX: u64 = 256;
+/// Files that another thread has open at once which connects: who asks, the connection, questions for a name.
+const DIAL_FILES_MAX: u64 = 8;
 /// The main thread's stack; those of other threads are memory.
 const STACK_BYTES_MAX: u64 = 8 << 20;
 /// Address space that is not writable memory: text, reservations of the allocator for each thread. It bounds page
@@ -54,9 +58,9 @@ pub(super) fn serving(open_files_max: u64) -> Vec<Cap> {
     ]
 }
 
-/// Of a process that connects to others.
-pub(super) fn dialing() -> Vec<Cap> {
-    serving(FILES_MAX)
+/// Of a process that connects to others, on so many threads.
+pub(super) fn dialing(threads: usize) -> Vec<Cap> {
+    serving(DIALER_FILES_MAX + DIAL_FILES_MAX * (threads as u64 - 1))
 }
 
 /// Checks that no other thread would stay outside.

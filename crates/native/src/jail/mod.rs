@@ -6,7 +6,7 @@
 //!          └────stdout: answer, exit status──────┘
 //!
 //!   Broker::run (a server in its ServerJail) ──socket──► serve_broker (outside it) ──► Confined::run, as above
-//!   Dialer::dial (the same server)           ──socket──► serve_dialer (outside it) ──► one address
+//!   Dialer::dial (the same server)           ──socket──► serve_dialer (outside it) ──► others
 //! ```
 //!
 //! After [`Jail::enter`] the process, its threads and all it may ever start
@@ -36,9 +36,11 @@ mod allocator;
 mod broker;
 mod calls;
 mod confined;
+mod connect;
 mod dialer;
 mod dialer_jail;
 mod error;
+mod handing;
 mod layers;
 mod limits;
 mod paths;
@@ -55,7 +57,8 @@ use self::paths::Grants;
 pub use allocator::{Allocator, is_short as memory_is_short};
 pub use broker::{Broker, BrokerError, serve_broker};
 pub use confined::{Answer, COMPILE_CHILD, Confined, ConfinedError, serve};
-pub use dialer::{Dialer, serve_dialer};
+pub use connect::connect;
+pub use dialer::{ASK_BYTES_MAX, Dialer, serve_dialer};
 pub use dialer_jail::DialerJail;
 pub use error::{JailError, Lack};
 pub use layers::Layer;

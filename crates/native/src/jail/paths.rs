@@ -26,7 +26,22 @@ pub(super) struct Grants {
     /// Read and run as a program.
     pub(super) execute: Vec<PathBuf>,
     /// Ports of any machine that are connected to by TCP.
-    pub(super) connect: Vec<u16>,
+    pub(super) connect: Ports,
+}
+
+/// Ports.
+#[derive(Clone, Debug)]
+pub(super) enum Ports {
+    /// These, and no others.
+    These(Vec<u16>),
+    /// All there are.
+    Any,
+}
+
+impl Default for Ports {
+    fn default() -> Ports {
+        Ports::These(Vec::new())
+    }
 }
 
 impl Grants {
@@ -46,22 +61,22 @@ pub(super) fn restrict(grants: &Grants, layers: &[Layer]) -> Result<Option<Lack>
     if ![Layer::Files, Layer::Network, Layer::Scope].iter().any(|layer| layers.contains(layer)) {
         return Ok(None);
     }
-    let Some(mut ruleset) = ruleset(layers)? else { return Ok(Some(Lack::Landlock)) };
+    let Some(mut ruleset) = ruleset(layers, &grants.connect)? else { return Ok(Some(Lack::Landlock)) };
     if layers.contains(&Layer::Files) {
         for (path, access) in grants.all() {
             ruleset = grant(ruleset, path, access)?;
         }
     }
-    if layers.contains(&Layer::Network) {
-        let ports = grants.connect.iter().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
+    if let (true, Ports::These(ports)) = (layers.contains(&Layer::Network), &grants.connect) {
+        let ports = ports.iter().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
         ruleset = ruleset.add_rules(ports).map_err(refused)?;
     }
     let status = ruleset.restrict_self().map_err(refused)?;
     Ok(matches!(status.landlock, LandlockStatus::NotEnabled | LandlockStatus::NotImplemented).then_some(Lack::Landlock))
 }
 
-/// Rules that forbid all; `None` if this kernel has no landlock.
-fn ruleset(layers: &[Layer]) -> Result<Option<RulesetCreated>, JailError> {
+/// Rules that forbid all, but to connect if that goes to any port; `None` if this kernel has no landlock.
+fn ruleset(layers: &[Layer], connect: &Ports) -> Result<Option<RulesetCreated>, JailError> {
     let mut rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     if layers.contains(&Layer::Files) {
         rules = match rules.handle_access(AccessFs::from_all(NEEDED)) {
@@ -76,7 +91,11 @@ fn ruleset(layers: &[Layer]) -> Result<Option<RulesetCreated>, JailError> {
         rules = rules.handle_access(AccessFs::from_all(WANTED)).map_err(refused)?;
     }
     if layers.contains(&Layer::Network) {
-        rules = rules.handle_access(AccessNet::from_all(WANTED)).map_err(refused)?;
+        let forbidden = match connect {
+            Ports::These(_) => AccessNet::from_all(WANTED),
+            Ports::Any => AccessNet::from_all(WANTED) & !AccessNet::ConnectTcp,
+        };
+        rules = rules.handle_access(forbidden).map_err(refused)?;
     }
     if layers.contains(&Layer::Scope) {
         rules = rules.scope(Scope::from_all(WANTED)).map_err(refused)?;

@@ -271,7 +271,7 @@ pub(crate) fn hold(bytes: usize) {
 
 pub(crate) fn open_many(granted: &Path) -> Result<(), Error> {
     let open = || File::open(granted.join("inside"));
-    std::iter::repeat_with(open).take(100).collect::<Result<Vec<_>, _>>().map(drop)
+    std::iter::repeat_with(open).take(400).collect::<Result<Vec<_>, _>>().map(drop)
 }
 
 pub(crate) fn make_executable() -> Result<(), Error> {

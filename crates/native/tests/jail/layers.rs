@@ -12,7 +12,7 @@ use libtest_mimic::Trial;
 use selvedge_native::jail::Layer;
 
 use crate::deeds::{self, DENIED, End, NOT_PERMITTED, Prison, bare, hold, open_many, parent, reserve, writer};
-use crate::dialing::dialer;
+use crate::dialing::{any_port, dialer};
 use crate::serving::server;
 
 /// Before the name of a test of this table, and of the half that is run.
@@ -62,6 +62,11 @@ const TABLE: &[Alone] = &[
     Alone { name: "dialer_calls", layer: Layer::Calls, jail: dialer, act: |_| Command::new("/bin/true").status().map(drop), end: NOT_PERMITTED },
     Alone { name: "dialer_open_files", layer: Layer::OpenFiles, jail: dialer, act: open_many, end: End::Says("Too many open files") },
     Alone { name: "dialer_core_dumps", layer: Layer::CoreDumps, jail: dialer, act: |_| may_have(libc::RLIMIT_CORE, 0), end: End::Says("at most 0") },
+    Alone { name: "any_port_dialer_files", layer: Layer::Files, jail: any_port, act: |at| File::open(at.join("../outside")).map(drop), end: DENIED },
+    Alone { name: "any_port_dialer_network", layer: Layer::Network, jail: any_port, act: |_| TcpListener::bind("127.0.0.1:0").map(drop), end: DENIED },
+    Alone { name: "any_port_dialer_scope", layer: Layer::Scope, jail: any_port, act: |_| deeds::call(libc::SYS_kill, [parent(), 0, 0, 0, 0, 0]), end: NOT_PERMITTED },
+    Alone { name: "any_port_dialer_calls", layer: Layer::Calls, jail: any_port, act: |_| Command::new("/bin/true").status().map(drop), end: NOT_PERMITTED },
+    Alone { name: "any_port_dialer_open_files", layer: Layer::OpenFiles, jail: any_port, act: open_many, end: End::Says("Too many open files") },
 ];
 
 pub(crate) fn trials() -> impl Iterator<Item = Trial> {

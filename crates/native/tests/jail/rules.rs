@@ -7,7 +7,7 @@ use std::path::Path;
 use libtest_mimic::Trial;
 
 use crate::deeds::{self, End, Prison, bare, call, parent, runner};
-use crate::dialing::dialer;
+use crate::dialing::{any_port, dialer};
 use crate::serving::server;
 
 /// Before the name of a test of this table.
@@ -68,6 +68,10 @@ const TABLE: &[Rule] = &[
     Rule { name: "dialer_memory_that_is_executable", jail: dialer, number: libc::SYS_mmap, arguments: || [0, 4096, READ_EXEC, MAP, NO_FILE, 0] },
     Rule { name: "dialer_memory_made_executable", jail: dialer, number: libc::SYS_mprotect, arguments: || [0, 0, READ_EXEC, 0, 0, 0] },
     Rule { name: "dialer_advice_that_is_not_listed", jail: dialer, number: libc::SYS_madvise, arguments: || [0, 0, 1_000, 0, 0, 0] },
+    Rule { name: "any_port_dialer_namespace", jail: any_port, number: libc::SYS_clone, arguments: || [(libc::CLONE_FS | libc::CLONE_NEWNS) as usize, 0, 0, 0, 0, 0] },
+    Rule { name: "any_port_dialer_process_control", jail: any_port, number: libc::SYS_prctl, arguments: || [libc::PR_SET_DUMPABLE as usize, 1, 0, 0, 0, 0] },
+    Rule { name: "any_port_dialer_socket_of_another_family", jail: any_port, number: libc::SYS_socket, arguments: || [libc::AF_NETLINK as usize, libc::SOCK_RAW as usize, 0, 0, 0, 0] },
+    Rule { name: "any_port_dialer_socket_of_this_machine", jail: any_port, number: libc::SYS_socket, arguments: || [libc::AF_UNIX as usize, libc::SOCK_STREAM as usize, 0, 0, 0, 0] },
 ];
 
 pub(crate) fn trials() -> impl Iterator<Item = Trial> {

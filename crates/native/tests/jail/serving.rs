@@ -1,7 +1,7 @@
 //! What a jailed server can still do, and what it cannot.
 
 use std::fs::File;
-use std::io::{Error, Read, Write};
+use std::io::{Error, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use selvedge_native::jail::{Broker, ServerJail};
+use selvedge_native::jail::{Broker, Dialer, ServerJail};
 use selvedge_native::{ArtifactFile, set_urgency};
 
 use crate::deeds::{self, DENIED, Deed, End, NOT_PERMITTED, Prison, call, exec, map, parent};
@@ -30,6 +30,9 @@ static BEFORE: OnceLock<(TcpListener, TcpStream)> = OnceLock::new();
 
 static BROKER: OnceLock<Broker> = OnceLock::new();
 
+/// With a listener that it connects to.
+static DIALER: OnceLock<(Dialer, TcpListener)> = OnceLock::new();
+
 /// What a deed needs before the jail.
 pub(crate) fn prepare(deed: &str) {
     if deed == "server_answers_clients" {
@@ -40,6 +43,11 @@ pub(crate) fn prepare(deed: &str) {
     if deed == "server_asks_its_broker" {
         let broker = crate::broker::broker("reverses").map_err(|failed| failed.message().map(str::to_string));
         assert!(BROKER.set(broker.expect("it starts")).is_ok(), "it is set once");
+    }
+    if deed == "server_asks_its_dialer" {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("it listens");
+        let dialer = crate::dialer::dialer("several").map_err(|failed| failed.message().map(str::to_string));
+        assert!(DIALER.set((dialer.expect("it starts"), listener)).is_ok(), "it is set once");
     }
 }
 
@@ -52,6 +60,7 @@ pub(crate) const TABLE: &[Deed] = &[
     Deed { name: "server_writes_where_it_was_granted", jail: server, act: write, end: Says("done") },
     Deed { name: "server_says_how_long_it_computes_at_a_time", jail: server, act: |_| set_urgency(Duration::from_micros(100), 1), end: Says("done") },
     Deed { name: "server_asks_its_broker", jail: server, act: |_| ask_broker(), end: Says("done") },
+    Deed { name: "server_asks_its_dialer", jail: server, act: |_| ask_dialer(), end: Says("done") },
     // Files.
     Deed { name: "server_reads_no_other_file", jail: server, act: |_| File::open("/etc/passwd").map(drop), end: DENIED },
     Deed { name: "server_reads_nothing_by_way_of_a_link", jail: server, act: |at| File::open(at.join("link")).map(drop), end: DENIED },
@@ -108,6 +117,18 @@ fn answer_clients() -> Result<(), Error> {
 fn ask_broker() -> Result<(), Error> {
     let answer = BROKER.get().expect("it was started before the jail").run(b"abc", 100).map_err(Error::other)?;
     if answer == b"cba" { Ok(()) } else { Err(Error::other("it came back garbled")) }
+}
+
+/// On several threads at once, and without an answer in time.
+fn ask_dialer() -> Result<(), Error> {
+    let (dialer, listener) = DIALER.get().expect("it was started before the jail");
+    let dial = || dialer.dial(&format!("to {}", listener.local_addr()?), Duration::from_secs(60)).map(drop);
+    std::thread::scope(|scope| {
+        let threads = [(); 3].map(|()| scope.spawn(dial));
+        threads.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))
+    })?;
+    let late = dialer.dial(&format!("slowly {}", listener.local_addr()?), Duration::ZERO).map(drop);
+    if late.is_err_and(|error| error.kind() == ErrorKind::TimedOut) { Ok(()) } else { Err(Error::other("in no time?")) }
 }
 
 fn write(at: &Path) -> Result<(), Error> {

@@ -23,7 +23,10 @@ pub(super) const BASIC: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
-/// The same of one with threads, that reads and writes what is open.
+/// What starting a thread takes besides `clone`.
+const STARTING: &[i64] = &[libc::SYS_set_robust_list, libc::SYS_rseq, libc::SYS_sched_getaffinity];
+
+/// The same of one that reads and writes what is open.
 const PLAIN: &[i64] = &[
     libc::SYS_read,
     libc::SYS_readv,
@@ -35,13 +38,10 @@ const PLAIN: &[i64] = &[
     libc::SYS_lseek,
     libc::SYS_poll,
     libc::SYS_ppoll,
-    libc::SYS_set_robust_list,
     libc::SYS_get_robust_list,
     libc::SYS_set_tid_address,
-    libc::SYS_rseq,
     libc::SYS_membarrier,
     libc::SYS_sched_yield,
-    libc::SYS_sched_getaffinity,
     libc::SYS_nanosleep,
     libc::SYS_clock_nanosleep,
     libc::SYS_clock_getres,
@@ -102,12 +102,18 @@ pub(super) fn allow(rules: &mut Rules, reads: bool, writes: bool) -> Result<(), 
     }
     memory(rules)?;
     own_signals(rules)?;
-    rules.limited(libc::SYS_clone, &[Test::Bits(0, CLONE_KIND, libc::CLONE_THREAD as u64)])?;
+    threads(rules)?;
     // Limits can be asked for, not set.
     rules.limited(libc::SYS_prlimit64, &[Test::Is(0, 0), Test::Is(2, 0)])?;
-    // Names of threads and of memory, for people; C libraries give the latter.
-    rules.one_of(libc::SYS_prctl, 0, &[libc::PR_SET_NAME as u64, PR_SET_VMA])?;
     rules.one_of(libc::SYS_fcntl, 1, &[libc::F_GETFD as u64])
+}
+
+/// Threads of this process, and nothing else that `clone` makes.
+pub(super) fn threads(rules: &mut Rules) -> Result<(), JailError> {
+    rules.plain(STARTING);
+    rules.limited(libc::SYS_clone, &[Test::Bits(0, CLONE_KIND, libc::CLONE_THREAD as u64)])?;
+    // Names of threads and of memory, for people; C libraries give the latter.
+    rules.one_of(libc::SYS_prctl, 0, &[libc::PR_SET_NAME as u64, PR_SET_VMA])
 }
 
 /// Memory that is private and never executable.

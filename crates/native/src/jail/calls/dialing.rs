@@ -1,5 +1,5 @@
 //! What connecting takes, to an address that is found by its name: sockets of the Internet, the files that names are found
-//! by, memory. No threads, no sockets that take clients, none of other families.
+//! by, memory. Threads only where it is told so; no sockets that take clients, none of other families.
 //!
 //! What a C library tries beside that, it goes on without: a daemon that knows names (by a Unix socket), and which addresses
 //! this machine has (netlink).
@@ -26,6 +26,7 @@ const PLAIN: &[i64] = &[
     // Files; landlock says which.
     libc::SYS_openat,
     libc::SYS_newfstatat,
+    libc::SYS_statx,
     libc::SYS_fstat,
     libc::SYS_lseek,
 ];
@@ -37,9 +38,12 @@ const TYPE_BITS: u64 = 0xf;
 /// That a question which nobody hears is answered by an error.
 const OPTIONS: [(i32, i32); 2] = [(libc::SOL_IP, libc::IP_RECVERR), (libc::SOL_IPV6, libc::IPV6_RECVERR)];
 
-pub(super) fn allow(rules: &mut Rules) -> Result<(), JailError> {
+pub(super) fn allow(rules: &mut Rules, threads: bool) -> Result<(), JailError> {
     rules.plain(computing::BASIC);
     rules.plain(PLAIN);
+    if threads {
+        computing::threads(rules)?;
+    }
     computing::memory(rules)?;
     computing::own_signals(rules)?;
     for (family, kind) in FAMILIES.into_iter().flat_map(|family| TYPES.map(|kind| (family, kind))) {

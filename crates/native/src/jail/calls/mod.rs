@@ -32,8 +32,8 @@ pub(super) enum Profile {
     Runs,
     /// It runs guests for clients that come by sockets it has already, and keeps files.
     Serves,
-    /// It connects to others.
-    Dials,
+    /// It connects to others, on several threads or on one.
+    Dials { threads: bool },
 }
 
 /// Forbids every call but those of the profile.
@@ -43,7 +43,7 @@ pub(super) fn restrict(profile: Profile) -> Result<Option<Lack>, JailError> {
         Profile::Computes { reads, writes } => computing::allow(&mut rules, reads, writes)?,
         Profile::Runs => running::allow(&mut rules)?,
         Profile::Serves => serving::allow(&mut rules)?,
-        Profile::Dials => dialing::allow(&mut rules)?,
+        Profile::Dials { threads } => dialing::allow(&mut rules, threads)?,
     }
     // This one goes to the filter before, which answers for it.
     rules.plain(&[libc::SYS_clone3]);
