@@ -9,7 +9,6 @@ use crate::jail::JailError;
 
 const PLAIN: &[i64] = &[
     // With its client, and what is said on stderr when it ends.
-    libc::SYS_sendmsg,
     libc::SYS_recvmsg,
     libc::SYS_write,
     libc::SYS_close,
@@ -17,9 +16,7 @@ const PLAIN: &[i64] = &[
     libc::SYS_connect,
     libc::SYS_poll,
     libc::SYS_getsockname,
-    // Questions for an address, and answers; those that are long come as a stream.
-    libc::SYS_sendto,
-    libc::SYS_sendmmsg,
+    // Answers to questions for an address; those that are long come as a stream.
     libc::SYS_recvfrom,
     libc::SYS_read,
     libc::SYS_writev,
@@ -31,6 +28,10 @@ const PLAIN: &[i64] = &[
     libc::SYS_lseek,
 ];
 
+/// Questions for an address, and answers to its client, with the place of the flags among the arguments.
+const SENDING: [(i64, u8); 3] = [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
+/// Sending that connects, which landlock does not look at.
+const CONNECTS: u64 = libc::MSG_FASTOPEN as u64;
 const FAMILIES: [i32; 2] = [libc::AF_INET, libc::AF_INET6];
 const TYPES: [i32; 2] = [libc::SOCK_STREAM, libc::SOCK_DGRAM];
 /// Of a socket's type, what is no flag.
@@ -46,6 +47,9 @@ pub(super) fn allow(rules: &mut Rules, threads: bool) -> Result<(), JailError> {
     }
     computing::memory(rules)?;
     computing::own_signals(rules)?;
+    for (call, flags) in SENDING {
+        rules.limited(call, &[Test::Bits(flags, CONNECTS, 0)])?;
+    }
     for (family, kind) in FAMILIES.into_iter().flat_map(|family| TYPES.map(|kind| (family, kind))) {
         let (family, kind) = (Test::Is(0, family as u64), Test::Bits(1, TYPE_BITS, kind as u64));
         // The usual protocol of each: TCP and UDP.
