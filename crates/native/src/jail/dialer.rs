@@ -158,9 +158,10 @@ pub fn serve_dialer(
     std::thread::scope(|scope| {
         let mut held = complete.write().unwrap_or_else(PoisonError::into_inner);
         for _ in 1..jail.threads_max() {
-            let worker = || match *complete.read().unwrap_or_else(PoisonError::into_inner) {
-                true => serve(&connect),
-                false => {}
+            let worker = || {
+                if *complete.read().unwrap_or_else(PoisonError::into_inner) {
+                    serve(&connect)
+                }
             };
             let thread = std::thread::Builder::new().name("dialer".into()).stack_size(STACK_BYTES);
             let refused = |source| JailError::System { what: "start the threads", source };
