@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, socketpair};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, recv, shutdown, socketpair};
 use rustix::time::Timespec;
 
 use super::handing::{receive, send};
@@ -93,6 +93,8 @@ impl Dialer {
         // Then nobody has it who would not answer.
         drop(theirs);
         if !comes(&ours, patience)? {
+            // Closing would do, but for a child that is just being started and has a copy.
+            let _ = shutdown(&ours, Shutdown::Both);
             return Err(Error::new(ErrorKind::TimedOut, "no connection was made in time"));
         }
         answer(&ours)

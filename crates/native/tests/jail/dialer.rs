@@ -158,7 +158,8 @@ fn slow() -> std::result::Result<(), Failed> {
         // Each has one of its own.
         let mut made = quick.into_iter().map(joined).collect::<Result<Vec<_>>>()?;
         let mut taken = (0..20).map(|_| Ok(others.accept()?.1)).collect::<Result<Vec<_>>>()?;
-        (made.sort(), taken.sort());
+        made.sort();
+        taken.sort();
         ensure(made == taken, || format!("{made:?} {taken:?}"))?;
         waiting.iter_mut().try_for_each(|connection| connection.write_all(b"x"))?;
         Ok(slow.into_iter().try_for_each(|slow| joined(slow).map(drop))?)
