@@ -16,6 +16,19 @@ pub(crate) struct Grants {
     collector: Option<String>,
 }
 
+fn real(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("cannot grant {} to a jailed process", path.display()))
+}
+
+/// The directories of a file, where it is named and where it is: links are replaced, too.
+pub(crate) fn directories(file: &Path) -> Result<BTreeSet<PathBuf>> {
+    let directory = |file: &Path| {
+        let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+        real(directory.unwrap_or(Path::new(".")))
+    };
+    [directory(file), directory(&real(file)?)].into_iter().collect()
+}
+
 impl Grants {
     /// The directories of these files, since a file that is replaced is another one, and the state.
     pub(crate) fn new<'a>(
@@ -23,16 +36,9 @@ impl Grants {
         state: &Path,
         collector: Option<String>,
     ) -> Result<Grants> {
-        let real = |path: &Path| {
-            path.canonicalize().with_context(|| format!("cannot grant {} to the jailed server", path.display()))
-        };
         let mut read = BTreeSet::new();
         for file in files {
-            // Where it is named, and where it is: links are replaced, too.
-            for file in [file, &real(file)?] {
-                let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
-                read.insert(real(directory.unwrap_or(Path::new(".")))?);
-            }
+            read.extend(directories(file)?);
         }
         Ok(Grants { read, state: real(state)?, collector })
     }

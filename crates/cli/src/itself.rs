@@ -33,6 +33,9 @@ enum Verb {
     /// What a jailed `serve` with `[traces]` starts: connects to the collector for it
     #[command(name = jailed::DIALER)]
     CollectorDialer(jailed::DialerArgs),
+    /// What a jailed `serve` with a configuration starts: connects to the servers that programs may ask
+    #[command(name = jailed::OUTBOUND)]
+    OutboundDialer(jailed::OutboundArgs),
     /// What `compile --jailed --preinit` starts: initialises stdin to stdout, in the jail
     #[command(name = jailed::PREINIT_CHILD)]
     PreinitChild(verbs::compile::Args),
@@ -49,6 +52,7 @@ pub(crate) fn main() -> Result<ExitCode> {
         Verb::CompileChild(args) => verbs::compile::child(&args),
         Verb::CompileBroker(args) => jailed::broker(&args),
         Verb::CollectorDialer(args) => jailed::dialer(&args),
+        Verb::OutboundDialer(args) => jailed::outbound_dialer(&args),
         Verb::PreinitChild(args) => verbs::compile::preinit_child(&args),
     }
 }

@@ -1,5 +1,7 @@
 //! Compiling in the jail: this command starts itself again, as a child that has only its input and output.
 
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
@@ -8,9 +10,11 @@ use selvedge_compiler::CompileError;
 use selvedge_contract::limits::{
     ARTIFACT_BYTES_MAX, JAIL_CPU_SECONDS_DEFAULT, JAIL_MEMORY_BYTES_DEFAULT, JAIL_WALL_FACTOR, WASM_BYTES_MAX,
 };
-use selvedge_edge::limits::{COMPILE_TIMEOUT, MODULE_BYTES_MAX};
+use selvedge_edge::Dialing;
+use selvedge_edge::limits::{COMPILE_TIMEOUT, MODULE_BYTES_MAX, OUTBOUND_DIALS_MAX};
 use selvedge_native::jail::{self, Broker, COMPILE_CHILD, Confined, ConfinedError, Dialer, DialerJail, Jail};
 
+use crate::grants;
 use crate::options::{size, time};
 
 /// This program, also when its file was replaced since it was started.
@@ -20,6 +24,8 @@ const THIS: &str = "/proc/self/exe";
 pub(crate) const BROKER: &str = "@compile-broker";
 /// The verb that connects to a server's collector.
 pub(crate) const DIALER: &str = "@collector-dialer";
+/// The verb that connects to the servers that programs may ask.
+pub(crate) const OUTBOUND: &str = "@outbound-dialer";
 /// The verb that initialises artifacts.
 pub(crate) const PREINIT_CHILD: &str = "@preinit-child";
 
@@ -176,5 +182,32 @@ pub(crate) fn dialer(args: &DialerArgs) -> Result<ExitCode> {
     // Whoever asks, for whatever: there is one address.
     let connect = |_: &str| jail::connect(host, port, DIAL_TIMEOUT, |_| true);
     jail::serve_dialer(&DialerJail::new(&args.address), args.jail_gaps, connect)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the dialer for programs is told.
+#[derive(clap::Args)]
+pub(crate) struct OutboundArgs {
+    /// The configuration, which says where to connect
+    config: PathBuf,
+    /// Go on without what this kernel lacks of the jail
+    #[arg(long)]
+    jail_gaps: bool,
+}
+
+/// Starts what connects to the servers that programs may ask, for a process that will be jailed.
+pub(crate) fn start_outbound_dialer(config: &Path, gaps: bool) -> Result<Dialer> {
+    let mut command = Command::new(THIS);
+    command.arg(OUTBOUND).args(gaps.then_some("--jail-gaps")).arg("--").arg(config).stderr(Stdio::inherit());
+    Dialer::start(command).context("cannot start the process that connects to the servers which programs may ask")
+}
+
+/// The dialer for programs: connects to what the configuration lists until its client is gone.
+pub(crate) fn outbound_dialer(args: &OutboundArgs) -> Result<ExitCode> {
+    let dialing = Dialing::new(&args.config)?;
+    let threads = NonZeroUsize::new(OUTBOUND_DIALS_MAX).context("no thread is to connect")?;
+    let jail = DialerJail::to_any_port().threads(threads);
+    let jail = grants::directories(&args.config)?.into_iter().fold(jail, DialerJail::read);
+    jail::serve_dialer(&jail, args.jail_gaps, |ask| dialing.connect(ask))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -40,8 +40,9 @@ pub use self::quantity::{ByteCount, TimeSpan};
 pub(crate) use self::quantity::{at_least_one, count};
 pub(crate) use self::token::ScopedToken;
 pub use self::token::{May, Scope, TokenConfig, TokenHash};
-use crate::limits::{CERTIFICATES_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
+use crate::limits::{CERTIFICATES_MAX, OUTBOUND_DESTINATIONS_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
 use crate::name::Name;
+use crate::outbound::Destination;
 use crate::schema::{Address, WeightNumber};
 
 /// Largest file.
@@ -75,6 +76,10 @@ pub struct Config {
     pub traces: Option<TracesConfig>,
     /// Policy of tenants that have none of their own.
     policy: Option<PathBuf>,
+    /// Servers that programs may ask, of tenants that have no such list of their own. None if not given.
+    pub outbound: Vec<Destination>,
+    /// Certificates that vouch for those with https, in PEM; those of the machine if none is named.
+    pub outbound_ca: Option<PathBuf>,
     /// Limits of tenants that have none of their own.
     #[schemars(with = "SiteLimits")]
     limits: toml::Table,
@@ -164,6 +169,8 @@ struct Tenant {
     weight: Weight,
     /// What its modules may ask for, instead of what all may.
     policy: Option<PathBuf>,
+    /// Servers that its programs may ask, instead of those of all.
+    outbound: Option<Vec<Destination>>,
     /// Its limits, where they are not those of all.
     #[schemars(with = "SiteLimits")]
     limits: toml::Table,
@@ -180,6 +187,8 @@ pub struct TenantConfig {
     pub weight: Weight,
     /// The file that says what its modules may ask for.
     pub policy: Option<PathBuf>,
+    /// Servers that its programs may ask.
+    pub outbound: Vec<Destination>,
     /// What its sites may use.
     pub limits: SiteLimits,
 }
@@ -230,6 +239,8 @@ impl Default for Config {
             log_format: LogFormat::default(),
             traces: None,
             policy: None,
+            outbound: Vec::new(),
+            outbound_ca: None,
             limits: toml::Table::new(),
             tenants: BTreeMap::new(),
             source: None,
@@ -280,6 +291,7 @@ impl Config {
         }
         self.check_addresses()?;
         self.check_tokens()?;
+        self.check_outbound()?;
         if self.open() && !self.admin.ip().is_loopback() {
             let admin = self.admin.to_string();
             let message = format!(
@@ -332,6 +344,18 @@ impl Config {
         }
     }
 
+    /// Whether lists of servers have a length that can be gone through for each request.
+    fn check_outbound(&self) -> Result<(), ConfigError> {
+        for tenant in self.tenant_list() {
+            let found = tenant.outbound.len();
+            if found > OUTBOUND_DESTINATIONS_MAX {
+                let message = format!("found {found} servers, expected at most {OUTBOUND_DESTINATIONS_MAX}");
+                return Err(self.wrong(&self.outbound_key(&tenant.name), "", message));
+            }
+        }
+        Ok(())
+    }
+
     /// The key that names a tenant's policy.
     pub(crate) fn policy_key(&self, tenant: &Name) -> String {
         match self.tenants.get(tenant).is_some_and(|tenant| tenant.policy.is_some()) {
@@ -340,12 +364,26 @@ impl Config {
         }
     }
 
+    /// The key that names the servers which a tenant's programs may ask.
+    pub(crate) fn outbound_key(&self, tenant: &Name) -> String {
+        match self.tenants.get(tenant).is_some_and(|tenant| tenant.outbound.is_some()) {
+            true => format!("tenants.{tenant}.outbound"),
+            false => "outbound".into(),
+        }
+    }
+
+    /// Whether programs may ask any server, or could when the file has changed.
+    pub(crate) fn may_have_outbound(&self) -> bool {
+        self.source.is_some() || !self.outbound.is_empty()
+    }
+
     /// Files beside the configuration that are read with it.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let certificates = self.tls.iter().flat_map(|tls| &tls.certificates);
         let policies = self.tenants.values().map(|tenant| &tenant.policy).chain([&self.policy]);
         let policies = policies.filter_map(|policy| policy.as_deref());
-        certificates.flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()]).chain(policies)
+        let certificates = certificates.flat_map(|pair| [pair.certificate.as_path(), pair.key.as_path()]);
+        certificates.chain(policies).chain(self.outbound_ca.as_deref())
     }
 
     /// Whether operators connect by TLS.
@@ -368,15 +406,17 @@ impl Config {
         if self.tenants.is_empty() {
             let name = Name::new("default").expect("it has small letters only");
             let limits = limits(&toml::Table::new(), "limits")?;
-            let (tokens, weight, policy) = (Vec::new(), Weight::default(), self.policy.clone());
-            return Ok(vec![TenantConfig { name, tokens, weight, policy, limits }]);
+            let (policy, outbound) = (self.policy.clone(), self.outbound.clone());
+            let (tokens, weight) = (Vec::new(), Weight::default());
+            return Ok(vec![TenantConfig { name, tokens, weight, policy, outbound, limits }]);
         }
         limits(&toml::Table::new(), "limits")?;
         let tenant = |(name, tenant): (&Name, &Tenant)| {
             let limits = limits(&tenant.limits, &format!("tenants.{name}.limits"))?;
             let policy = tenant.policy.clone().or_else(|| self.policy.clone());
+            let outbound = tenant.outbound.as_ref().unwrap_or(&self.outbound).clone();
             let (tokens, weight) = (tenant.tokens.clone(), tenant.weight);
-            Ok(TenantConfig { name: name.clone(), tokens, weight, policy, limits })
+            Ok(TenantConfig { name: name.clone(), tokens, weight, policy, outbound, limits })
         };
         self.tenants.iter().map(tenant).collect()
     }

@@ -61,7 +61,7 @@ pub(crate) struct Dial {
     dialer: Option<Arc<Dialer>>,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
@@ -149,7 +149,7 @@ fn untrusted(error: &io::Error) -> String {
     }
 }
 
-fn client_config(roots: &Roots) -> Result<ClientConfig, DialError> {
+pub(crate) fn client_config(roots: &Roots) -> Result<ClientConfig, DialError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let versions = versions.map_err(|error| DialError::Roots(error.to_string()))?;

@@ -15,8 +15,28 @@ use crate::limits::RESPONSE_BUFFER_BYTES;
 
 /// Names a limit that was reached, though the request goes on.
 pub(crate) const LIMIT: HeaderName = HeaderName::from_static("x-selvedge-limit");
-/// The one on a request's log.
-pub(crate) const LOG_LIMIT: HeaderValue = HeaderValue::from_static("log_limit");
+
+/// Limits that a program has reached without an end of its request.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Reached {
+    /// It has logged more than it may.
+    pub(crate) log: bool,
+    /// It has asked a server that it may not.
+    pub(crate) outbound: bool,
+}
+
+impl Reached {
+    /// What the response says of them.
+    pub(crate) fn header(self) -> Option<HeaderValue> {
+        let names = match (self.log, self.outbound) {
+            (false, false) => return None,
+            (true, false) => "log_limit",
+            (false, true) => "outbound_limit",
+            (true, true) => "log_limit, outbound_limit",
+        };
+        Some(HeaderValue::from_static(names))
+    }
+}
 
 /// Why an exchange cannot go on, though the guest might.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -67,8 +87,7 @@ struct State {
     fault: Option<Fault>,
     /// What came instead of a head.
     unfinished: Option<String>,
-    /// Whether the guest's log is cut.
-    log_cut: bool,
+    reached: Reached,
     /// The guest, waiting for room.
     writer: Option<Waker>,
 }
@@ -76,8 +95,8 @@ struct State {
 impl State {
     fn take_head(&mut self) -> Option<Head> {
         let mut head = self.head.take()?;
-        if self.log_cut {
-            head.headers.insert(LIMIT, LOG_LIMIT);
+        if let Some(names) = self.reached.header() {
+            head.headers.insert(LIMIT, names);
         }
         Some(head)
     }
@@ -101,12 +120,17 @@ impl Exchange {
 
     /// The guest has logged more than it may. The response says so, if its head is not sent yet.
     pub(crate) fn cut_log(&self) {
-        self.lock().log_cut = true;
+        self.lock().reached.log = true;
     }
 
-    /// Whether it has.
-    pub(crate) fn log_is_cut(&self) -> bool {
-        self.lock().log_cut
+    /// The guest has asked a server that it may not. The response says so, likewise.
+    pub(crate) fn refuse_outbound(&self) {
+        self.lock().reached.outbound = true;
+    }
+
+    /// The limits that it has reached.
+    pub(crate) fn reached(&self) -> Reached {
+        self.lock().reached
     }
 
     /// The guest's head is complete.

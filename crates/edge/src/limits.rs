@@ -110,9 +110,36 @@ pub const SITES_MAX: usize = 10_000;
 /// Longest wait for the state of a server that has just ended.
 pub const STATE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Files that a jailed server has open at once: connections, an artifact for each version that answers, and the rest.
-pub const OPEN_FILES_MAX: usize = CONNECTIONS_MAX + ADMIN_CONNECTIONS_MAX + 2 * SITES_MAX + 1_000;
+pub const OPEN_FILES_MAX: usize =
+    CONNECTIONS_MAX + ADMIN_CONNECTIONS_MAX + OUTBOUND_CONNECTIONS_MAX + 2 * SITES_MAX + 1_000;
 /// Hosts of a site.
 pub const HOSTS_MAX: usize = 32;
+/// Servers on a tenant's list of those that its programs may ask.
+pub const OUTBOUND_DESTINATIONS_MAX: usize = 1_000;
+/// Connections to other servers at once, of all programs.
+pub const OUTBOUND_CONNECTIONS_MAX: usize = 2_000;
+/// Those of one tenant's; whoever wants one more waits.
+pub const OUTBOUND_CONNECTIONS_OF_TENANT_MAX: usize = 128;
+/// Of these, the ones that are being made, so that servers that do not answer hold up nobody else.
+pub const OUTBOUND_DIALS_OF_TENANT_MAX: usize = 4;
+/// Connections that are made at once by the process that does it for a jailed server.
+pub const OUTBOUND_DIALS_MAX: usize = 64;
+/// Time in which another server must take a connection, and again in which it must prove who it is.
+pub const OUTBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection waits for the next request.
+pub const OUTBOUND_IDLE_MAX: Duration = Duration::from_secs(10);
+/// Connections to one server that do.
+pub const OUTBOUND_IDLE_OF_SERVER_MAX: usize = 16;
+/// A URL that a program asks for.
+pub const OUTBOUND_URL_BYTES_MAX: usize = 8 << 10;
+/// Headers of a program's request, and of its answer.
+pub const OUTBOUND_HEAD_BYTES_MAX: usize = 64 << 10;
+/// The body of a program's request, which is copied.
+pub const OUTBOUND_BODY_BYTES_MAX: usize = 4 << 20;
+/// Answers that an instance has open at once.
+pub const OUTBOUND_ANSWERS_MAX: usize = 16;
+/// Lines in a site's log about what one request could not reach.
+pub const OUTBOUND_NOTES_MAX: u32 = 8;
 /// Spans on their way to the collector; more are dropped and counted.
 pub const SPAN_QUEUE_MAX: usize = 4_096;
 /// Spans that are sent at once.

@@ -465,7 +465,7 @@ mod tests {
         assert_eq!(guest.write(&[b'x'; LOG_LINE_BYTES_MAX + 1]).unwrap(), LOG_LINE_BYTES_MAX + 1);
         drop(guest);
         assert_eq!(lines(&log)[6], "s | x");
-        assert_eq!(exchanges.map(|exchange| exchange.log_is_cut()), [true, false]);
+        assert_eq!(exchanges.map(|exchange| exchange.reached().log), [true, false]);
         let _other = GuestLog::new(log.clone(), ID, ByteCount(1), Exchange::default());
         let Speakers { live, ended, cut } = log.speakers();
         assert_eq!((live, ended, cut), (1, 2, 1));

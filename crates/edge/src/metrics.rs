@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exposition::{Exposition, Family};
 use crate::guest::Used;
+use crate::guest::notes::Outcome as OutboundOutcome;
 
 static REQUESTS: Family = Family::counter("selvedge_requests_total", "Requests that were answered, by status.");
 static SECONDS: Family = Family::histogram("selvedge_request_seconds", "Time from a request's head to its end.");
@@ -21,6 +22,10 @@ static ERRORS: Family =
 static TRAPS: Family = Family::counter("selvedge_traps_total", "Instances that trapped, by the trap.");
 static REACHED: Family =
     Family::counter("selvedge_limits_reached_total", "Requests that reached a limit, by its key in the configuration.");
+static OUTBOUND: Family = Family::counter(
+    "selvedge_outbound_requests_total",
+    "Requests that programs made of other servers, by what became of them.",
+);
 static LIVE: Family = Family::gauge("selvedge_instances_live", "Instances that answer a request.");
 static PARKED: Family =
     Family::gauge("selvedge_instances_parked", "Of those, the ones that were stopped and wait, or have waited.");
@@ -31,8 +36,18 @@ static VERSION_REQUESTS: Family =
 static VERSION_MICROS: Family = Family::counter("selvedge_version_microseconds_total", "Time of these requests.");
 
 /// Limits of a tenant, by their keys in the configuration. What is refused because of one has its name, and `_limit`.
-const LIMITS: [&str; 9] =
-    ["cpu", "instances", "log", "memory", "queue", "request_body", "requests_per_second", "response_body", "wall"];
+const LIMITS: [&str; 10] = [
+    "cpu",
+    "instances",
+    "log",
+    "memory",
+    "outbound",
+    "queue",
+    "request_body",
+    "requests_per_second",
+    "response_body",
+    "wall",
+];
 
 /// Upper bounds of the histogram, in microseconds.
 const BUCKETS_US: [u64; 14] =
@@ -68,6 +83,10 @@ pub(crate) struct Counters {
     errors: Mutex<BTreeMap<&'static str, u64>>,
     /// In the order of all trap codes.
     traps: [AtomicU64; TrapCode::ALL.len()],
+    /// In the order of all outcomes.
+    outbound: [AtomicU64; OutboundOutcome::ALL.len()],
+    /// Requests whose program asked a server that it may not.
+    outbound_limit: AtomicU64,
     /// Requests that wait for an instance.
     pub(crate) waiting: AtomicU32,
     /// Instances that were stopped before their end, and are still there.
@@ -170,6 +189,16 @@ impl Counters {
         }
     }
 
+    /// Counts what became of a request that a program made of another server.
+    pub(crate) fn outbound(&self, outcome: OutboundOutcome) {
+        self.outbound[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request whose program asked a server that it may not.
+    pub(crate) fn outbound_limit_reached(&self) {
+        self.outbound_limit.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut totals = Totals { server_errors: of(&self.by_class[5]), ..Totals::default() };
@@ -228,8 +257,16 @@ impl Counters {
         }
         for limit in LIMITS {
             let refused = counted.errors.get(&format!("{limit}_limit")).copied().unwrap_or(0);
-            let reached = if limit == "log" { speakers.cut } else { refused };
+            let reached = match limit {
+                "log" => speakers.cut,
+                "outbound" => self.outbound_limit.load(Ordering::Relaxed),
+                _ => refused,
+            };
             out.sample(&REACHED, &format!("{labels},limit=\"{limit}\""), reached);
+        }
+        for outcome in OutboundOutcome::ALL {
+            let count = self.outbound[outcome as usize].load(Ordering::Relaxed);
+            out.sample(&OUTBOUND, &format!("{labels},outcome=\"{}\"", outcome.name()), count);
         }
         out.sample(&LIVE, labels, speakers.live.into());
         out.sample(&PARKED, labels, self.parked.load(Ordering::Relaxed).into());
@@ -291,6 +328,10 @@ mod tests {
     fn every_limit_that_can_be_configured_is_counted() {
         let schema: serde_json::Value = serde_json::from_str(&crate::schema::schema()).unwrap();
         let keys = schema["definitions"]["SiteLimits"]["properties"].as_object().unwrap().keys();
-        assert_eq!(keys.collect::<Vec<_>>(), LIMITS);
+        let mut keys: Vec<&str> = keys.map(String::as_str).collect();
+        // It is beside the other limits, since it is a list.
+        keys.extend(schema["definitions"]["Tenant"]["properties"].get("outbound").map(|_| "outbound"));
+        keys.sort_unstable();
+        assert_eq!(keys, LIMITS);
     }
 }

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::Config;
 use crate::error::EdgeError;
 use crate::limits::MEMORY_BYTES_MAX;
+use crate::outbound::Ways;
 use crate::policy::{Policies, policies};
 use crate::reaper::Reaper;
 use crate::store::DiskStore;
@@ -35,6 +36,7 @@ pub struct Prepared {
     pub(crate) scratch: PathBuf,
     pub(crate) pool: Pool,
     pub(crate) collector: Option<Collector>,
+    pub(crate) ways: Ways,
     pub(crate) processors: usize,
 }
 
@@ -48,6 +50,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
     let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(|error| error.of(&config))?.map(Arc::new);
     let policies = policies(&config)?;
     let collector = config.traces.as_ref().map(|traces| Collector::new(&config, traces)).transpose()?;
+    let ways = Ways::of(&config)?;
     let plain = listen(config.listen, "listen").await?;
     let secure = match &config.tls {
         Some(tls) => Some(listen(tls.listen, "tls.listen").await?),
@@ -63,7 +66,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
     let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots + Reaper::SLOTS) });
     let pool = pool.map_err(|error| system(&error))?;
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    Ok(Prepared { config, tls, policies, listen: plain, secure, admin, store, scratch, pool, collector, processors })
+    Ok(Prepared { config, tls, policies, listen: plain, secure, admin, store, scratch, pool, collector, ways, processors })
 }
 
 /// A socket that any executor can wait for.
@@ -83,6 +86,12 @@ impl Prepared {
     pub fn dial_by(self, dialer: Dialer) -> Prepared {
         let dialer = Arc::new(dialer);
         Prepared { collector: self.collector.map(|collector| collector.through(dialer)), ..self }
+    }
+
+    /// Lets another process, which does what [`crate::Dialing`] does, connect to the servers that programs may ask. In a
+    /// jail none can be reached else.
+    pub fn dial_outbound_by(self, dialer: Dialer) -> Prepared {
+        Prepared { ways: self.ways.through(dialer), ..self }
     }
 
     /// Threads that answer clients, as many as there are processors. They have little to do at a time, and the kernel is told so.

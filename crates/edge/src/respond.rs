@@ -19,7 +19,7 @@ use selvedge_runtime::CallError;
 
 use crate::bundle::{Given, Sending};
 use crate::connection::CutOff;
-use crate::exchange::{Exchange, Fault, Head, LIMIT, LOG_LIMIT, Standing};
+use crate::exchange::{Exchange, Fault, Head, LIMIT, Standing};
 use crate::guest::{Ending, Used};
 use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
 use crate::logs::Event;
@@ -332,11 +332,11 @@ pub(crate) fn file(mut ticket: Ticket, given: Given, under_way: Arc<()>) -> Resp
 /// The answer where a guest has failed.
 pub(crate) fn failed(mut ticket: Ticket, running: Running, refusal: &Refusal) -> Response<ResponseBody> {
     ticket.used = running.used();
-    let log_is_cut = running.exchange.log_is_cut();
+    let reached = running.exchange.reached();
     drop(running);
     let mut response = refused(ticket, refusal);
-    if log_is_cut {
-        response.headers_mut().insert(LIMIT, LOG_LIMIT);
+    if let Some(names) = reached.header() {
+        response.headers_mut().insert(LIMIT, names);
     }
     response
 }

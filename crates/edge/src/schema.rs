@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use crate::config::{ByteCount, Config, ScopedToken, TimeSpan, TokenConfig, TokenHash};
 use crate::limits::WEIGHT_MAX;
 use crate::name::Name;
+use crate::outbound::{Destination, PrivateDestination};
 
 /// The schema, as text.
 pub fn schema() -> String {
@@ -50,6 +51,18 @@ impl JsonSchema for TokenConfig {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let (scoped, hash) = (generator.subschema_for::<ScopedToken>(), generator.subschema_for::<TokenHash>());
         json_schema!({ "anyOf": [scoped, hash] })
+    }
+}
+
+impl JsonSchema for Destination {
+    fn schema_name() -> Cow<'static, str> {
+        "Destination".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let private = generator.subschema_for::<PrivateDestination>();
+        let examples = ["https://api.example.com", "https://*.example.com", "http://10.0.0.7:8080"];
+        json_schema!({ "anyOf": [private, { "type": "string", "pattern": "^https?://[^/?#@]+$", "examples": examples }] })
     }
 }
 

@@ -86,6 +86,7 @@ async fn answer(
         origin: Origin { request_id: ticket.id, peer: &peer, host: &host, prefix_bytes },
         parts: &mut parts,
         body,
+        site: &site,
         limits: gate.limits,
         now,
         exchange: exchange.clone(),

@@ -29,6 +29,7 @@ use crate::history;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX};
 use crate::logs::ServerLog;
 use crate::name::Name;
+use crate::outbound::Ways;
 use crate::policy::{Policies, policies};
 use crate::prepared::{Prepared, prepare};
 use crate::reaper::{Loaded, Reaper};
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     processors: usize,
     pub(crate) access: ArcSwap<Access>,
     pub(crate) turns: Arc<Turns>,
+    /// By which programs reach other servers.
+    ways: Arc<Ways>,
     pub(crate) log: ServerLog,
     /// None if no collector is configured.
     pub(crate) traces: Option<Arc<Traces>>,
@@ -86,7 +89,7 @@ pub(crate) struct Token {
 
 impl Access {
     /// Of a configuration; tenants that were there before stay the same.
-    fn new(configs: &[TenantConfig], mut policies: Policies, before: Option<&Access>) -> Access {
+    fn new(configs: &[TenantConfig], mut policies: Policies, ways: &Arc<Ways>, before: Option<&Access>) -> Access {
         let mut tenant = |config: &TenantConfig| {
             let known = before.and_then(|before| before.tenants.get(&config.name)).cloned();
             let tenant = known.unwrap_or_else(|| Arc::new(Tenant::new(config)));
@@ -95,6 +98,7 @@ impl Access {
             }
             tenant.share.weight.store(config.weight.0, Ordering::Relaxed);
             tenant.policy.store(policies.remove(&config.name));
+            tenant.may_ask(&config.outbound, ways);
             (config.name.clone(), tenant)
         };
         let tenants = configs.iter().map(&mut tenant).collect();
@@ -293,8 +297,8 @@ fn door(listener: &std::net::TcpListener, room: &Arc<Semaphore>) -> Result<Door,
 }
 
 fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
-    let Prepared { config, policies, store, scratch, pool, collector, processors, .. } = prepared;
-    let tenants = config.tenant_list();
+    let Prepared { config, policies, store, scratch, pool, collector, ways, processors, .. } = prepared;
+    let (tenants, ways) = (config.tenant_list(), Arc::new(ways));
     let log = ServerLog::start(config.access_log, config.log_format);
     let log = log.map_err(|error| EdgeError::System(error.to_string()))?;
     Ok(Shared {
@@ -310,10 +314,11 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         deploys: Semaphore::new(DEPLOYS_MAX),
         loads: Semaphore::new(processors),
         processors,
-        access: ArcSwap::from_pointee(Access::new(&tenants, policies, None)),
+        access: ArcSwap::from_pointee(Access::new(&tenants, policies, &ways, None)),
         turns: Arc::new(
             Turns::start(processors, &Handle::current()).map_err(|error| EdgeError::System(error.to_string()))?,
         ),
+        ways,
         log,
         traces: collector.map(Traces::start).map(Arc::new),
         under_way: Arc::default(),
@@ -403,8 +408,9 @@ impl Server {
         let certificates = config.tls.as_ref().map(tls::prepare).transpose().map_err(|error| error.of(config))?;
         let tenants = config.tenant_list();
         let policies = policies(config)?;
+        self.shared.ways.suffice(config)?;
         let judged = self.shared.access.load().tenants_of_changed(&policies);
-        let access = Access::new(&tenants, policies, Some(&self.shared.access.load()));
+        let access = Access::new(&tenants, policies, &self.shared.ways, Some(&self.shared.access.load()));
         self.shared.access.store(Arc::new(access));
         self.shared.withdraw_strangers();
         let shared = self.shared.clone();
@@ -419,7 +425,7 @@ impl Server {
         if let (Some(tls), Some(certificates)) = (&self.tls, certificates) {
             tls.replace(certificates);
         }
-        let Config { listen, admin, state, slots, access_log, log_format, traces, .. } = &self.config;
+        let Config { listen, admin, state, slots, access_log, log_format, traces, outbound_ca, .. } = &self.config;
         let secure = |config: &Config| config.tls.as_ref().map(|tls| tls.listen);
         let fixed = [
             ("listen", *listen == config.listen),
@@ -427,6 +433,7 @@ impl Server {
             ("admin", *admin == config.admin),
             ("tls.admin", self.config.admin_by_tls() == config.admin_by_tls()),
             ("traces", *traces == config.traces),
+            ("outbound_ca", *outbound_ca == config.outbound_ca),
             ("state", *state == config.state),
             ("slots", *slots == config.slots),
             ("access_log", *access_log == config.access_log),

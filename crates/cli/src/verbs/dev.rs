@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use selvedge_contract::limits::WASM_BYTES_MAX;
 use selvedge_edge::client::{Client, Host, Payload, Progress};
 use selvedge_edge::signals::{self, Asked};
-use selvedge_edge::{CompileCommand, Config};
+use selvedge_edge::{CompileCommand, Config, Destination};
 
 use crate::files;
 use crate::project::watch::{LOOK_EVERY, Sources};
@@ -25,7 +25,8 @@ use crate::project::{FILE, Project, build};
 #[command(after_help = "\
 Examples:
   selvedge dev
-  selvedge dev ../shop --port 9000")]
+  selvedge dev ../shop --port 9000
+  selvedge dev --outbound https://api.example.com")]
 pub(crate) struct Args {
     /// The project's directory
     #[arg(default_value = ".")]
@@ -33,6 +34,9 @@ pub(crate) struct Args {
     /// Where it answers, on this machine alone; 0 for any that is free
     #[arg(long, default_value_t = 8080)]
     port: u16,
+    /// A server that the service may ask; once for each
+    #[arg(long, value_name = "URL")]
+    outbound: Vec<Destination>,
 }
 
 /// Runs the verb.
@@ -60,6 +64,7 @@ async fn develop(args: &Args) -> Result<()> {
     config.admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.state = state.path().to_owned();
     config.access_log = true;
+    config.outbound = args.outbound.iter().cloned().map(Destination::at_any_address).collect();
     let this = std::env::current_exe().context("cannot find this command, which compiles")?;
     // One's own code needs no jail, but lines in its backtraces.
     let server = selvedge_edge::start(config, Arc::new(CompileCommand::new(this, ["compile", "-g"]))).await?;

@@ -29,8 +29,9 @@ use crate::files;
 /// Before it lets anybody in, the server jails itself: it keeps its addresses,
 /// reads the directories in which configuration, policies and certificates are,
 /// writes the state, and opens nothing else, starts nothing and connects to
-/// nothing. Processes that have nothing at all compile modules; another, which can
-/// connect to the collector of traces alone, does that. Secrets that the
+/// nothing. Processes that have nothing at all compile modules; others connect, one
+/// to the collector of traces alone, one to the servers that the configuration lets
+/// programs ask (`outbound`). Secrets that the
 /// server does not need belong in another directory than its configuration.
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -47,6 +48,11 @@ A configuration, every key with its default:
   access_log = false           # each request on stderr
   log_format = \"text\"          # or json, an object each line
   policy = \"policy.toml\"       # what modules may ask for; any if not given
+  outbound = [                 # servers that programs may ask; none if not given
+    \"https://api.example.com\", \"https://*.example.org\", \"http://10.0.0.7:8080\",
+    { url = \"http://db.internal:5984\", private = true }, # in a private network
+  ]
+  outbound_ca = \"ca.pem\"     # for https; this machine's if not given
   [tls]                        # no TLS if not given
   listen = \"0.0.0.0:8443\"
   admin = false                # true: operators by TLS, too
@@ -73,6 +79,7 @@ A configuration, every key with its default:
   ]                            # may: deploy if not given; sites: all
   weight = 2                   # share of the processors; 1 if not given
   policy = \"acme.toml\"         # instead of the one above
+  outbound = []                # instead of the list above
   limits = { wall = \"5s\" }")]
 pub(crate) struct Args {
     /// A configuration in TOML; options here come first
@@ -125,12 +132,19 @@ impl Args {
         Ok(Arc::new(CompileCommand::new(this, ["compile"])))
     }
 
-    /// The server, with a process that connects to its collector if it is to be jailed.
+    /// The server, with processes that connect to its collector and for its programs if it is to be jailed.
     fn connected(&self, prepared: Prepared) -> Result<Prepared> {
         let collector = prepared.collector().filter(|_| !self.unjailed);
         let dialer = collector.map(|address| jailed::start_dialer(&address, self.jail_gaps)).transpose()?;
-        Ok(match dialer {
+        let prepared = match dialer {
             Some(dialer) => prepared.dial_by(dialer),
+            None => prepared,
+        };
+        // Without a file nobody can ever list a server.
+        let config = self.config.as_ref().filter(|_| !self.unjailed);
+        let dialer = config.map(|config| jailed::start_outbound_dialer(config, self.jail_gaps)).transpose()?;
+        Ok(match dialer {
+            Some(dialer) => prepared.dial_outbound_by(dialer),
             None => prepared,
         })
     }

@@ -99,7 +99,7 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Loaded) -
 
 fn first_guest(
     server: &Shared,
-    site: &Site,
+    site: &Arc<Site>,
     program: &Loaded,
     (exchange, admission, now): (&Exchange, Admission, Instant),
 ) -> Result<Guest, EdgeError> {
@@ -112,7 +112,7 @@ fn first_guest(
     let origin = Origin { request_id: CHECK, peer: &peer, host: &host, prefix_bytes: 0 };
     let log = GuestLog::new(site.log.clone(), CHECK, limits.log, exchange.clone());
     let exchange = exchange.clone();
-    let call = Call { parts: &mut parts, body: None, origin, limits, now, exchange, log, admission };
+    let call = Call { parts: &mut parts, body: None, origin, site, limits, now, exchange, log, admission };
     program.start(&server.pool, call).map_err(unfit)
 }
 

@@ -4,9 +4,11 @@
 //! fresh instance. The guest is a future: it runs when it is polled, and dropping it recycles the instance.
 
 pub(crate) mod cgi;
+pub(crate) mod notes;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
@@ -22,6 +24,7 @@ use crate::limits::SiteLimits;
 use crate::logs::{self, GuestLog};
 use crate::name::Host;
 use crate::request_id::RequestId;
+use crate::site::Site;
 
 /// A way to ask programs for responses.
 pub(crate) trait Interface: Send + Sync {
@@ -51,6 +54,7 @@ pub(crate) struct Call<'r> {
     /// None if there is nothing in it.
     pub(crate) body: Option<Incoming>,
     pub(crate) origin: Origin<'r>,
+    pub(crate) site: &'r Arc<Site>,
     pub(crate) limits: SiteLimits,
     /// From when its time counts.
     pub(crate) now: Instant,

@@ -7,11 +7,12 @@
 //!                   stderr ─► the site's log, by lines
 //! ```
 //!
-//! Of its bundle it has arguments, before the request's, and files to read at `/`. It is granted nothing else: no directory
-//! of the host's, no socket, no variable of the server's.
+//! Of its bundle it has arguments, before the request's, and files to read at `/`. It may ask the servers that its tenant's list
+//! names (http.rs). It is granted nothing else: no directory of the host's, no socket, no variable of the server's.
 
 mod env;
 pub(crate) mod head;
+mod http;
 
 use std::io;
 use std::task::{Context, Poll};
@@ -20,9 +21,11 @@ use selvedge_runtime::{InstancePre, Linker, Module, Pool, Store, TimeLimits, Typ
 use selvedge_wasi::{OutputStream, Stdio, Wasi};
 
 use self::head::Parser;
+use self::http::Calls;
 use crate::admission::Admission;
 use crate::config::ByteCount;
 use crate::exchange::{Exchange, Fault};
+use crate::guest::notes::Notes;
 use crate::guest::{Call, Ending, Guest, Interface, Program, Provision, StartError, Unfit, Used};
 use crate::limits::{SLICE, SiteLimits};
 use crate::upload::Upload;
@@ -30,15 +33,23 @@ use crate::upload::Upload;
 /// Of WebAssembly.
 const PAGE_BYTES: u64 = 64 << 10;
 
+/// What a program has of the world.
+struct World {
+    wasi: Wasi,
+    /// None if it does not import them.
+    calls: Option<Box<Calls>>,
+}
+
 /// The interface.
 pub(crate) struct Cgi {
-    linker: Linker<Box<Wasi>>,
+    linker: Linker<Box<World>>,
 }
 
 impl Cgi {
     pub(crate) fn new() -> Cgi {
         let mut linker = Linker::new();
-        selvedge_wasi::add_to_linker(&mut linker, |wasi: &mut Box<Wasi>| wasi);
+        selvedge_wasi::add_to_linker(&mut linker, |world: &mut Box<World>| &mut world.wasi);
+        http::add_to_linker(&mut linker, |world: &mut Box<World>| world.calls.as_deref_mut());
         Cgi { linker }
     }
 }
@@ -53,15 +64,18 @@ impl Interface for Cgi {
         }
         let memories = module.contract().memories.iter();
         let memory_bytes = memories.map(|memory| memory.ty.min_pages.saturating_mul(PAGE_BYTES)).sum();
-        Ok(Box::new(CgiProgram { pre: self.linker.prepare(module)?, memory_bytes, provision }))
+        let calls = http::is_imported(module);
+        Ok(Box::new(CgiProgram { pre: self.linker.prepare(module)?, memory_bytes, calls, provision }))
     }
 }
 
 struct CgiProgram {
     /// In a box: a store is moved several times until it runs.
-    pre: InstancePre<Box<Wasi>>,
+    pre: InstancePre<Box<World>>,
     /// What an instance has at its start.
     memory_bytes: u64,
+    /// Whether it asks other servers.
+    calls: bool,
     provision: Provision,
 }
 
@@ -73,9 +87,9 @@ impl Program for CgiProgram {
             return Err(StartError::Memory { bytes: self.memory_bytes, bytes_max });
         }
         let now = call.now;
+        let calls = self.calls.then(|| Box::new(calls(&call)));
         let (wasi, admission) = system_interface(call, &self.provision)?;
-        let wasi = Box::new(wasi);
-        let (mut store, instance) = pool.instantiate(&self.pre, wasi)?;
+        let (mut store, instance) = pool.instantiate(&self.pre, Box::new(World { wasi, calls }))?;
         store.set_memory_bytes_max(bytes_max);
         let start = instance.typed_func::<(), ()>(&store, "_start")?;
         store.set_time_limits_from(time, now)?;
@@ -85,7 +99,7 @@ impl Program for CgiProgram {
 
 /// An instance, and below it, to be dropped later, its place among all.
 struct Admitted {
-    store: Store<Box<Wasi>>,
+    store: Store<Box<World>>,
     _admission: Admission,
 }
 
@@ -94,6 +108,12 @@ async fn run(mut admitted: Admitted, start: TypedFunc<(), ()>) -> Ending {
     let result = start.call_async(store, ()).await;
     let used = Used { cpu: store.cpu_time(), memory_bytes: store.memory_bytes() };
     Ending { result, memory_refused: store.memory_limit_reached(), used, explanation: None }
+}
+
+/// What it may ask of others.
+fn calls(call: &Call<'_>) -> Calls {
+    let notes = Notes::new(call.site, call.origin.request_id, call.exchange.clone());
+    Calls::new(call.site.tenant.outbound.load_full(), notes)
 }
 
 /// What the program sees of the world.

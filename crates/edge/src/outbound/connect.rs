@@ -1,0 +1,214 @@
+//! Connections to other servers, as hyper's client asks for them: dialed here, or by another process if this one may
+//! not; then in plain text or by TLS.
+
+use std::fmt;
+use std::io;
+use std::net::TcpStream;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use selvedge_native::jail::{self, Dialer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsConnector;
+use tower_service::Service;
+
+use super::destination::{Destination, Target, Way, way};
+use crate::config::{Config, ConfigError, TenantConfig};
+use crate::dial::{self, Roots, Stream};
+use crate::limits::{OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_CONNECTIONS_MAX};
+
+/// What all tenants' connections have in common.
+pub(crate) struct Ways {
+    /// None if there are no certificates to trust.
+    tls: Option<Arc<ClientConfig>>,
+    /// Who connects, if this process may not.
+    dialer: Option<Arc<Dialer>>,
+    /// Of all tenants together.
+    connections: Arc<Semaphore>,
+}
+
+impl Ways {
+    /// Those of a configuration. Certificates to trust are read now, since a jailed server cannot later; and only where
+    /// a file could say later that they are needed.
+    ///
+    /// # Errors
+    /// If it names certificates that cannot be read, or https where there are none.
+    pub(crate) fn of(config: &Config) -> Result<Ways, ConfigError> {
+        let roots = config.outbound_ca.clone().map_or(Roots::System, Roots::File);
+        let tls = match dial::client_config(&roots) {
+            _ if !config.may_have_outbound() => None,
+            Ok(mut tls) => {
+                tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+                Some(Arc::new(tls))
+            }
+            Err(_) if roots == Roots::System => None,
+            Err(error) => return Err(config.wrong("outbound_ca", "", error)),
+        };
+        let connections = Arc::new(Semaphore::new(OUTBOUND_CONNECTIONS_MAX));
+        let ways = Ways { tls, dialer: None, connections };
+        ways.suffice(config)?;
+        Ok(ways)
+    }
+
+    /// The same, by another process.
+    pub(crate) fn through(self, dialer: Dialer) -> Ways {
+        Ways { dialer: Some(Arc::new(dialer)), ..self }
+    }
+
+    /// Whether they lead to all servers of a configuration.
+    ///
+    /// # Errors
+    /// If not.
+    pub(crate) fn suffice(&self, config: &Config) -> Result<(), ConfigError> {
+        let secure = |tenant: &TenantConfig| tenant.outbound.iter().any(Destination::is_secure);
+        match config.tenant_list().iter().find(|tenant| self.tls.is_none() && secure(tenant)) {
+            None => Ok(()),
+            Some(tenant) => {
+                let message = "found a server with https, and this machine trusts no certificates: install \
+                               ca-certificates, or name a file with outbound_ca";
+                Err(config.wrong(&config.outbound_key(&tenant.name), "https", message))
+            }
+        }
+    }
+
+    async fn dial(&self, way: Way) -> io::Result<TcpStream> {
+        let dialer = self.dialer.clone();
+        let dialed = tokio::task::spawn_blocking(move || match dialer {
+            Some(dialer) => dialer.dial(&way.to_string(), 2 * OUTBOUND_CONNECT_TIMEOUT),
+            None => connect(&way),
+        });
+        dialed.await.map_err(io::Error::other)?
+    }
+}
+
+/// Connects, in this process and on this thread.
+pub(super) fn connect(way: &Way) -> io::Result<TcpStream> {
+    jail::connect(way.name(), way.port, OUTBOUND_CONNECT_TIMEOUT, |address| way.accepts(address))
+}
+
+/// Makes one tenant's connections.
+#[derive(Clone)]
+pub(super) struct Connector(Arc<Tenants>);
+
+struct Tenants {
+    destinations: Arc<[Destination]>,
+    ways: Arc<Ways>,
+    connections: Arc<Semaphore>,
+    dials: Semaphore,
+}
+
+impl Connector {
+    /// For these destinations, with so many connections at once, of which so many are being made.
+    pub(super) fn new(
+        destinations: Arc<[Destination]>,
+        ways: Arc<Ways>,
+        connections_max: usize,
+        dials_max: usize,
+    ) -> Connector {
+        let (connections, dials) = (Arc::new(Semaphore::new(connections_max)), Semaphore::new(dials_max));
+        Connector(Arc::new(Tenants { destinations, ways, connections, dials }))
+    }
+}
+
+impl Tenants {
+    async fn connect(&self, url: &Uri) -> io::Result<Pipe> {
+        let target = Target::of(url).ok_or_else(|| io::Error::other("no address of a server"))?;
+        // Asked before, of whoever made the request; hyper's client may have other reasons to connect.
+        let way = way(&self.destinations, &target).ok_or_else(|| io::Error::other("no destination of the tenant"))?;
+        let closed = io::Error::other;
+        let permits = [
+            self.connections.clone().acquire_owned().await.map_err(closed)?,
+            self.ways.connections.clone().acquire_owned().await.map_err(closed)?,
+        ];
+        let dial = async {
+            let _dials = self.dials.acquire().await.map_err(closed)?;
+            let stream = self.ways.dial(way).await?;
+            stream.set_nodelay(true)?;
+            tokio::net::TcpStream::from_std(stream)
+        };
+        let stream = dial.await?;
+        if !target.secure {
+            return Ok(Pipe { stream: TokioIo::new(Box::new(stream)), http2: false, _permits: permits });
+        }
+        let config = self.ways.tls.clone().ok_or_else(|| io::Error::other("there are no certificates to trust"))?;
+        let name = target.host.as_str().trim_matches(['[', ']']).to_string();
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
+        let shaken = tokio::time::timeout(OUTBOUND_CONNECT_TIMEOUT, TlsConnector::from(config).connect(name, stream));
+        let stream = shaken.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Pipe { stream: TokioIo::new(Box::new(stream)), http2, _permits: permits })
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Pipe;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Pipe>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, url: Uri) -> Self::Future {
+        let tenant = self.0.clone();
+        Box::pin(async move { tenant.connect(&url).await })
+    }
+}
+
+/// A connection, which counts as long as it is there.
+pub(super) struct Pipe {
+    stream: TokioIo<Box<dyn Stream>>,
+    http2: bool,
+    _permits: [OwnedSemaphorePermit; 2],
+}
+
+impl fmt::Debug for Pipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipe").field("http2", &self.http2).finish_non_exhaustive()
+    }
+}
+
+impl Connection for Pipe {
+    fn connected(&self) -> Connected {
+        if self.http2 { Connected::new().negotiated_h2() } else { Connected::new() }
+    }
+}
+
+impl Read for Pipe {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl Write for Pipe {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+}

@@ -1,0 +1,68 @@
+//! What the process does that connects for a jailed server: it asks nobody but the configuration where it may.
+
+use std::io;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use super::connect::connect;
+use super::destination::{Destination, Way};
+use crate::config::{Config, ConfigError};
+
+/// The servers that a configuration names, as it is when one is asked for: its file is read again when it has changed. So a
+/// server that was taken over cannot add one.
+pub struct Dialing {
+    path: PathBuf,
+    read: Mutex<Read>,
+}
+
+struct Read {
+    changed: Option<SystemTime>,
+    destinations: Vec<Destination>,
+}
+
+impl Dialing {
+    /// Of a configuration's file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is wrong.
+    pub fn new(path: &Path) -> Result<Dialing, ConfigError> {
+        // Asked before: a change meanwhile is seen later.
+        let changed = changed(path);
+        let read = Mutex::new(Read { changed, destinations: destinations(path)? });
+        Ok(Dialing { path: path.to_owned(), read })
+    }
+
+    /// Connects to where a server's words say, if the configuration has it.
+    ///
+    /// # Errors
+    /// If it has not, or nobody answers there.
+    pub fn connect(&self, words: &str) -> io::Result<TcpStream> {
+        let way = Way::read(words).filter(|way| self.knows(way));
+        let way = way.ok_or_else(|| io::Error::new(io::ErrorKind::PermissionDenied, "no configuration names it"))?;
+        connect(&way)
+    }
+
+    fn knows(&self, way: &Way) -> bool {
+        // Nothing below leaves it half changed.
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = changed(&self.path);
+        if now != read.changed {
+            read.changed = now;
+            // A file that is wrong changes nothing, as in the server, whose log says what is wrong.
+            if let Ok(destinations) = destinations(&self.path) {
+                read.destinations = destinations;
+            }
+        }
+        way.is_to(read.destinations.iter())
+    }
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+fn destinations(path: &Path) -> Result<Vec<Destination>, ConfigError> {
+    Ok(Config::read(path)?.tenant_list().into_iter().flat_map(|tenant| tenant.outbound).collect())
+}

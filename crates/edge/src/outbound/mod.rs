@@ -1,0 +1,112 @@
+//! Requests that programs make of other servers: of those that their tenant's list names, and of no others.
+//!
+//! ```text
+//!   program ─► guest/cgi/http.rs ─► Outbound: the tenant's list, its share of connections
+//!                                       │ hyper's client, which keeps connections for the next request
+//!                                   Connector (connect.rs): TLS
+//!                                       │ jailed: HOST:PORT ─► Dialing, in another process (dialer.rs)
+//!                                       └ else: here
+//! ```
+//!
+//! A name is looked up by whoever connects, and what it connects to is an address that it has looked at: names that begin to
+//! stand for an address of this machine, or of its network, lead nowhere, unless the list says that they may.
+
+mod address;
+mod connect;
+mod destination;
+mod dialer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response, Uri};
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use self::connect::Connector;
+pub(crate) use self::connect::Ways;
+pub use self::destination::Destination;
+pub(crate) use self::destination::{PrivateDestination, Target};
+pub use self::dialer::Dialing;
+use crate::limits::{
+    HEADERS_MAX, OUTBOUND_CONNECTIONS_OF_TENANT_MAX, OUTBOUND_DIALS_OF_TENANT_MAX, OUTBOUND_HEAD_BYTES_MAX,
+    OUTBOUND_IDLE_MAX, OUTBOUND_IDLE_OF_SERVER_MAX, STREAM_WINDOW_BYTES,
+};
+
+/// What one tenant's programs may reach.
+pub(crate) struct Outbound {
+    destinations: Arc<[Destination]>,
+    client: Client<Connector, Full<Bytes>>,
+}
+
+/// A request is not answered.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum OutboundError {
+    /// It is no URL of a server.
+    #[error("its URL is none of a server: http://HOST or https://HOST, perhaps with a port")]
+    Url,
+    /// The tenant's list does not have it.
+    #[error("the server is not on the list of those that the tenant's programs may ask (`outbound`)")]
+    NotAllowed,
+    /// It does not answer.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Outbound {
+    /// For a tenant with these destinations.
+    pub(crate) fn new(destinations: &[Destination], ways: &Arc<Ways>) -> Outbound {
+        let destinations: Arc<[Destination]> = destinations.into();
+        let (connections, dials) = (OUTBOUND_CONNECTIONS_OF_TENANT_MAX, OUTBOUND_DIALS_OF_TENANT_MAX);
+        let connector = Connector::new(destinations.clone(), ways.clone(), connections, dials);
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).pool_timer(TokioTimer::new());
+        builder.pool_idle_timeout(OUTBOUND_IDLE_MAX).pool_max_idle_per_host(OUTBOUND_IDLE_OF_SERVER_MAX);
+        builder.http1_max_buf_size(OUTBOUND_HEAD_BYTES_MAX).http1_max_headers(HEADERS_MAX);
+        builder.http2_max_header_list_size(OUTBOUND_HEAD_BYTES_MAX as u32);
+        builder.http2_initial_stream_window_size(STREAM_WINDOW_BYTES);
+        builder.http2_initial_connection_window_size(2 * STREAM_WINDOW_BYTES);
+        builder.http2_keep_alive_interval(Duration::from_secs(10));
+        Outbound { destinations, client: builder.build(connector) }
+    }
+
+    /// Whether these are its destinations.
+    pub(crate) fn is_for(&self, destinations: &[Destination]) -> bool {
+        *self.destinations == *destinations
+    }
+
+    /// Whether a URL may be asked.
+    pub(crate) fn check(&self, url: &Uri) -> Result<(), OutboundError> {
+        let target = Target::of(url).ok_or(OutboundError::Url)?;
+        let known = destination::way(&self.destinations, &target);
+        known.map(drop).ok_or(OutboundError::NotAllowed)
+    }
+
+    /// Makes a request whose URL was checked; the answer when its head is there.
+    pub(crate) fn request(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, OutboundError>> + Send + use<> {
+        let answer = self.client.request(request);
+        // What it says itself is which of its parts says the rest.
+        let failed = |error: Error| OutboundError::Failed(told(std::error::Error::source(&error).unwrap_or(&error)));
+        async move { answer.await.map_err(failed) }
+    }
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        // Some say what their cause says.
+        if !told.ends_with(&more) {
+            told = format!("{told}: {more}");
+        }
+        cause = error.source();
+    }
+    told
+}
