@@ -6,7 +6,7 @@ mod common;
 use std::process::Command;
 
 use common::{Answer, Edge, SELVEDGE, ask, root};
-use selvedge_edge::client::{Event, Name};
+use selvedge_edge::client::{Event, Host, Name};
 
 /// All of them answer alike, but for the language's name.
 async fn check(guest: &str, language: &str) {
@@ -51,6 +51,28 @@ async fn logged(edge: &Edge) -> Vec<String> {
     };
     edge.client.logs(&Name::new("hello").unwrap(), false, each).await.unwrap();
     lines
+}
+
+/// It asks another of the server's own services, which is a server like any other to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_asks_another_server() {
+    let guest = |name: &str| root().join("target/guests").join(name).with_extension("wasm");
+    let asked = Edge::start().await;
+    let (name, hosts) = (Name::new("hello").unwrap(), [Host::new("127.0.0.1").unwrap()]);
+    asked.client.deploy(&name, &hosts, std::fs::read(guest("hello-c")).unwrap(), |_| ()).await.unwrap();
+    let url = format!("http://{}", asked.server.listen());
+    let edge = Edge::start_with(&format!("outbound = [{url:?}]")).await;
+    edge.deploy("fetch", &guest("fetch-c")).await;
+    let ask = |query: &str| ask(edge.server.listen(), "fetch.localhost", &format!("GET /?{query}"), "");
+    let answer = ask(&format!("{url}/"));
+    assert!(answer.head.contains("content-type: text/plain; charset=utf-8"), "{}", answer.head);
+    assert_eq!(answer.body, "hello, world, from C\n");
+    streams(&ask(&format!("{url}/numbers")));
+    assert!(ask(&format!("{url}/nowhere")).head.starts_with("http/1.1 404"));
+    let answer = ask("http://127.0.0.1:1/");
+    assert!(answer.head.starts_with("http/1.1 502") && answer.head.contains("x-selvedge-limit: outbound_limit"));
+    assert_eq!(answer.body, "the server is not on the list of those that may be asked\n");
+    assert!(ask("nonsense").body.contains("that is no URL"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -302,6 +302,68 @@ fn a_jailed_server_sends_spans_by_a_process_that_connects_to_the_collector_alone
     stop(server);
 }
 
+/// A server that answers each request with one word.
+fn upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            reader.by_ref().lines().map(Result::unwrap).take_while(|line| !line.is_empty()).for_each(drop);
+            reader
+                .get_mut()
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nword")
+                .unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn programs_of_a_jailed_server_ask_others_by_a_process_that_connects_to_what_is_listed() {
+    let (place, _) = Place::new();
+    let (one, other) = (upstream(), upstream());
+    let config = place.at("etc/edge.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let list = |servers: &[SocketAddr]| {
+        let urls: Vec<String> = servers.iter().map(|address| format!("http://{address}")).collect();
+        std::fs::write(place.at("etc/.new"), format!("outbound = {urls:?}\n{text}")).unwrap();
+        std::fs::rename(place.at("etc/.new"), &config).unwrap();
+    };
+    list(&[one]);
+    let server = Server::start(&config, &[]);
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge/tests/guests/fetch.wat");
+    let program = std::fs::read(program).unwrap();
+    assert!(matches!(deploy(&server, program), Progress::Deployed { version: 1, .. }));
+    let ask = |address: SocketAddr| {
+        let order = format!("1\nGET\nhttp://{address}/\n\n");
+        let mut stream = TcpStream::connect(&server.site).unwrap();
+        let length = order.len();
+        write!(stream, "POST / HTTP/1.0\r\nHost: site.localhost\r\nContent-Length: {length}\r\n\r\n{order}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(ask(one).ends_with("word"), "{}", ask(one));
+    assert!(ask(other).contains("x-selvedge-limit: outbound_limit"), "{}", ask(other));
+    list(&[other]);
+    server.says("the configuration was read again");
+    assert!(ask(other).ends_with("word"), "{}", ask(other));
+    assert!(ask(one).contains("error 7"), "{}", ask(one));
+    let command = |process: &u32| std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap();
+    let children = children(server.child.id());
+    let dialer = children.iter().find(|process| command(process).contains("@outbound-dialer")).unwrap();
+    for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"] {
+        assert!(each_thread_has(*dialer, line), "{line}");
+    }
+    kill(Pid::from_raw(*dialer as i32), Signal::SIGKILL).unwrap();
+    // The program is told, and nobody hangs.
+    for _ in 0..3 {
+        assert!(ask(other).contains("error 11"), "{}", ask(other));
+    }
+    stop(server);
+}
+
 #[test]
 fn a_server_that_is_not_jailed_says_so() {
     let (place, _) = Place::new();

@@ -555,11 +555,35 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
                 "[traces]\nendpoint = \"http://a\"\nshare = 1.5",
                 &["edge.toml:3:", "traces.share: ", "found 1.5, expected a share from 0.0 to 1.0"],
             ),
+            (
+                "[tenants.a]\noutbound = [\"https://a/x\"]",
+                &["edge.toml:2:", "tenants.a.outbound: found a path in \"https://a/x\", expected a server as"],
+            ),
+            (
+                "outbound = [\"a.example\"]",
+                &["edge.toml:1:", "outbound: found no scheme in", "\"https://api.example.com\""],
+            ),
+            ("outbound = [5]", &["edge.toml:1:", "outbound: ", "integer `5`, expected a server's URL, or { url ="]),
+            ("outbound = [{ private = true }]", &["edge.toml:1:", "outbound: ", "missing field `url`"]),
             ("a = [", &["edge.toml:1"]),
         ] {
             let error = error(text);
             assert!(parts.iter().all(|part| error.contains(part)), "{text}\n{error}");
         }
+    }
+
+    #[test]
+    fn a_tenants_servers_are_its_own_or_those_of_all() {
+        let text = "outbound = [\"https://a\"]\n[tenants.a]\n[tenants.b]\noutbound = []\n[tenants.c]\noutbound = [\"http://c\"]";
+        let lists = Config::parse(text, "edge.toml").unwrap().tenant_list().into_iter().map(|tenant| tenant.outbound);
+        let expected = [vec!["https://a"], vec![], vec!["http://c"]];
+        let expected = expected.map(|urls| urls.iter().map(|url| url.parse().unwrap()).collect::<Vec<_>>());
+        assert_eq!(lists.collect::<Vec<_>>(), expected);
+        let many = format!("[tenants.a]\noutbound = [{}]", "\"http://a\", ".repeat(OUTBOUND_DESTINATIONS_MAX + 1));
+        assert!(error(&many).contains("edge.toml:2: tenants.a.outbound: found 1001 servers, expected at most 1000"));
+        let error = |text: &str| crate::outbound::Ways::of(&Config::parse(text, "edge.toml").unwrap()).err().unwrap();
+        let unreadable = error("outbound_ca = \"/nowhere/ca.pem\"").to_string();
+        assert!(unreadable.starts_with("edge.toml:1: outbound_ca: /nowhere/ca.pem: it cannot be read"), "{unreadable}");
     }
 
     #[test]

@@ -66,7 +66,20 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
     let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots + Reaper::SLOTS) });
     let pool = pool.map_err(|error| system(&error))?;
     let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    Ok(Prepared { config, tls, policies, listen: plain, secure, admin, store, scratch, pool, collector, ways, processors })
+    Ok(Prepared {
+        config,
+        tls,
+        policies,
+        listen: plain,
+        secure,
+        admin,
+        store,
+        scratch,
+        pool,
+        collector,
+        ways,
+        processors,
+    })
 }
 
 /// A socket that any executor can wait for.

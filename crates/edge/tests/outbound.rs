@@ -9,28 +9,43 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Edge, edge, rest, send};
-use selvedge_edge::client::{Entry, Event, Name};
+use common::{Edge, TWO_TENANTS, deploy, edge, guest, rest, send, until};
+use selvedge_edge::client::{Client, Entry, Event, Host, Name, Progress};
+use selvedge_edge::{Config, Dialing};
+
+/// MiB of the largest answer.
+const LARGE_PIECES: usize = 200;
 
 /// A server that programs ask.
 struct Upstream {
     address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+    seen: Arc<Seen>,
+}
+
+/// What it has seen.
+#[derive(Default)]
+struct Seen {
+    connections: AtomicUsize,
+    /// MiB of large answers that were taken.
+    pieces: AtomicUsize,
+    /// Who asked and did not wait for the answer.
+    hung_up: AtomicUsize,
 }
 
 impl Upstream {
     fn start() -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (address, connections) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-        let count = connections.clone();
+        let (address, seen) = (listener.local_addr().unwrap(), Arc::new(Seen::default()));
+        let sees = seen.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                count.fetch_add(1, Ordering::Relaxed);
+                sees.connections.fetch_add(1, Ordering::Relaxed);
+                let sees = sees.clone();
                 // Whoever hangs up ends his thread.
-                std::thread::spawn(move || serve(stream.unwrap()));
+                std::thread::spawn(move || serve(stream.unwrap(), &sees));
             }
         });
-        Upstream { address, connections }
+        Upstream { address, seen }
     }
 
     fn port(&self) -> u16 {
@@ -39,7 +54,7 @@ impl Upstream {
 }
 
 /// Answers one request after the other; `None` when the connection is over.
-fn serve(stream: TcpStream) -> Option<()> {
+fn serve(stream: TcpStream, Seen { pieces, hung_up, .. }: &Seen) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut head = String::new();
@@ -60,7 +75,8 @@ fn serve(stream: TcpStream) -> Option<()> {
             }
             "/small" => out.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nsmall").ok()?,
             "/moved" => {
-                out.write_all(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.2/\r\ncontent-length: 0\r\n\r\n").ok()?;
+                out.write_all(b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.2/\r\ncontent-length: 0\r\n\r\n")
+                    .ok()?;
             }
             "/chunks" => {
                 out.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").ok()?;
@@ -71,7 +87,8 @@ fn serve(stream: TcpStream) -> Option<()> {
                 out.write_all(b"0\r\n\r\n").ok()?;
             }
             "/odd" => {
-                let odd = b"HTTP/1.1 200 OK\r\nx-twice: 1\r\nx-latin: caf\xe9\r\nx-twice: 2\r\ncontent-length: 0\r\n\r\n";
+                let odd =
+                    b"HTTP/1.1 200 OK\r\nx-twice: 1\r\nx-latin: caf\xe9\r\nx-twice: 2\r\ncontent-length: 0\r\n\r\n";
                 out.write_all(odd).ok()?;
             }
             "/broken" => {
@@ -83,12 +100,17 @@ fn serve(stream: TcpStream) -> Option<()> {
                 return None;
             }
             "/large" => {
-                let body = vec![b'x'; 100 << 20];
-                write!(out, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).ok()?;
-                out.write_all(&body).ok()?;
+                write!(out, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", LARGE_PIECES << 20).ok()?;
+                for _ in 0..LARGE_PIECES {
+                    out.write_all(&[b'x'; 1 << 20]).ok()?;
+                    pieces.fetch_add(1, Ordering::Relaxed);
+                }
             }
             // Never answers; the other side hangs up.
-            "/never" => drop(out.read(&mut [0])),
+            "/never" => {
+                assert_eq!(out.read(&mut [0]).unwrap_or(0), 0);
+                hung_up.fetch_add(1, Ordering::Relaxed);
+            }
             _ => return None,
         }
     }
@@ -146,10 +168,12 @@ async fn programs_ask_the_servers_on_their_list_and_no_others() {
             let lines = text.lines().filter_map(|line| line.strip_prefix(mark));
             lines.map(|line| line.strip_prefix(' ').unwrap_or(line)).collect::<Vec<_>>()
         };
-        let order = ports.iter().fold(of(">").join("\n") + "\n", |text, (name, port)| text.replace(name, &port.to_string()));
+        let order =
+            ports.iter().fold(of(">").join("\n") + "\n", |text, (name, port)| text.replace(name, &port.to_string()));
         let answer = fetch(edge.server.listen(), &order);
         let came = shown(&answer, &logged(&edge).await);
-        let named = |line: &String| ports.iter().fold(line.clone(), |line, (name, port)| line.replace(&port.to_string(), name));
+        let named =
+            |line: &String| ports.iter().fold(line.clone(), |line, (name, port)| line.replace(&port.to_string(), name));
         let came: Vec<String> = came.iter().map(named).map(|line| line.trim_end().to_string()).collect();
         if std::env::var_os("UPDATE").is_some() {
             let kept = text.lines().filter(|line| !line.starts_with('<')).map(|line| format!("{line}\n"));
@@ -161,4 +185,167 @@ async fn programs_ask_the_servers_on_their_list_and_no_others() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A configuration in which programs may ask these.
+fn listing(urls: &[String]) -> String {
+    format!("outbound = {urls:?}\n{}", common::CONFIG)
+}
+
+fn order(url: &str) -> String {
+    format!("1\nGET\n{url}\n\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_kept_for_the_next_request_and_counted() {
+    let upstream = Upstream::start();
+    let url = format!("http://{}", upstream.address);
+    let edge = edge(&listing(std::slice::from_ref(&url))).await.with(&["fetch"]).await;
+    for _ in 0..20 {
+        let answer = fetch(edge.server.listen(), &order(&format!("{url}/small")));
+        assert!(answer.ends_with("\n\nsmall"), "{answer}");
+    }
+    let connections = upstream.seen.connections.load(Ordering::Relaxed);
+    assert!(connections < 10, "{connections}");
+    fetch(edge.server.listen(), &order(&format!("{url}/gone")));
+    fetch(edge.server.listen(), &order("http://127.0.0.9/"));
+    fetch(edge.server.listen(), &order("http://127.0.0.9/").replacen('1', "3", 1));
+    let metrics = edge.client.metrics().await.unwrap();
+    for line in [
+        "selvedge_outbound_requests_total{tenant=\"default\",site=\"fetch\",outcome=\"answered\"} 20",
+        "selvedge_outbound_requests_total{tenant=\"default\",site=\"fetch\",outcome=\"failed\"} 1",
+        "selvedge_outbound_requests_total{tenant=\"default\",site=\"fetch\",outcome=\"refused\"} 4",
+        "selvedge_limits_reached_total{tenant=\"default\",site=\"fetch\",limit=\"outbound\"} 2",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line}\n{metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_taken_as_it_is_read_and_left_when_its_program_ends() {
+    let upstream = Upstream::start();
+    let url = format!("http://{}", upstream.address);
+    // No limit on the response here, but a client who takes nothing.
+    let config = listing(std::slice::from_ref(&url)).replace("400KiB", "1GiB");
+    let edge = edge(&config).await.with(&["fetch"]).await;
+    let address = edge.server.listen();
+    let ask = |path: &str| {
+        let order = order(&format!("{url}{path}"));
+        let head = format!("POST /x HTTP/1.0\r\nHost: fetch.localhost\r\nContent-Length: {}\r\n\r\n", order.len());
+        send(address, head + &order)
+    };
+    let client = ask("/large");
+    until("the answer to begin", || upstream.seen.pieces.load(Ordering::Relaxed) > 0).await;
+    // Ended by its wall time, since its client takes nothing.
+    until("the program to end", || edge.server.live_instances() == 0).await;
+    let taken = upstream.seen.pieces.load(Ordering::Relaxed);
+    assert!(taken < LARGE_PIECES / 2, "{taken} MiB were taken that nobody read");
+    drop(client);
+    // Whoever waits for an answer ends with its wall time; and with its client.
+    assert!(rest(ask("/never")).contains("x-selvedge-error: wall_limit"));
+    until("the request to be given up", || upstream.seen.hung_up.load(Ordering::Relaxed) == 1).await;
+    let client = ask("/never");
+    let connected = upstream.seen.connections.load(Ordering::Relaxed);
+    until("the request", || edge.server.live_instances() == 1).await;
+    drop(client);
+    until("the program to end", || edge.server.live_instances() == 0).await;
+    assert!(upstream.seen.connections.load(Ordering::Relaxed) <= connected + 1);
+    let whole = fetch(address, &order(&format!("{url}/large")));
+    let (_, body) = whole.rsplit_once("\n\n").unwrap();
+    assert!(body.len() == LARGE_PIECES << 20 && body.bytes().all(|byte| byte == b'x'), "{} bytes", body.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_tenants_own_and_change_while_it_serves() {
+    let upstream = Upstream::start();
+    let url = format!("http://{}", upstream.address);
+    let tenants = |alpha: &str, beta: &str| {
+        let text = TWO_TENANTS.replacen("tokens", &format!("outbound = [{alpha}]\n    tokens"), 1);
+        text.replacen("[tenants.beta]", &format!("[tenants.beta]\n    outbound = [{beta}]"), 1)
+    };
+    let listed = format!("{url:?}");
+    let edge = edge(&tenants(&listed, "")).await;
+    for (site, token) in [("fetch", "a"), ("other", "b")] {
+        let client = Client::new(&format!("http://{}", edge.server.admin()), Some(token.into())).unwrap();
+        assert!(matches!(deploy(&client, site, guest("fetch")).await, Progress::Deployed { .. }));
+    }
+    let address = edge.server.listen();
+    let ask = |site: &str| {
+        let order = order(&format!("{url}/small"));
+        let head = format!("POST /x HTTP/1.0\r\nHost: {site}.localhost\r\nContent-Length: {}\r\n\r\n", order.len());
+        rest(send(address, head + &order)).ends_with("small")
+    };
+    assert_eq!([ask("fetch"), ask("other")], [true, false]);
+    for (alpha, beta) in [("", &listed[..]), (&listed[..], &listed[..]), ("\"http://127.0.0.2\"", "")] {
+        let mut config = Config::parse(&tenants(alpha, beta), "edge.toml").unwrap();
+        config.state = edge.state.path().to_owned();
+        let fixed = edge.server.reload(&config).unwrap();
+        assert!(!fixed.contains(&"outbound_ca"), "{fixed:?}");
+        assert_eq!([ask("fetch"), ask("other")], [alpha == listed, beta == listed]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_with_https_are_asked_by_http_2_and_must_be_who_they_should() {
+    let place = tempfile::tempdir().unwrap();
+    let file = |name: &str| place.path().join(name).display().to_string();
+    for name in ["ours", "others"] {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into(), "localhost".into()]).unwrap();
+        std::fs::write(file(&format!("{name}.pem")), made.cert.pem()).unwrap();
+        std::fs::write(file(&format!("{name}.key")), made.signing_key.serialize_pem()).unwrap();
+    }
+    // The server that is asked is one like that which asks.
+    let (certificate, key) = (file("ours.pem"), file("ours.key"));
+    let tls =
+        format!("[tls]\nlisten = \"127.0.0.1:0\"\ncertificates = [{{ certificate = {certificate:?}, key = {key:?} }}]");
+    let asked = edge(&format!("{}\n{tls}\n", common::CONFIG)).await;
+    let hosts = ["127.0.0.1", "localhost"].map(|host| Host::new(host).unwrap());
+    asked.client.deploy(&Name::new("env").unwrap(), &hosts, guest("env"), |_| ()).await.unwrap();
+    let port = asked.server.secure().unwrap().port();
+    let urls = [format!("https://127.0.0.1:{port}"), format!("https://127.0.0.2:{port}")];
+    for (trusted, fits) in [("ours.pem", true), ("others.pem", false)] {
+        let ca = format!("outbound_ca = {:?}\n", file(trusted));
+        let edge = edge(&(ca + &listing(&urls))).await.with(&["fetch"]).await;
+        let answer = fetch(edge.server.listen(), &order(&format!("{}/path?a=b", urls[0])));
+        for line in ["SERVER_PROTOCOL=HTTP/2.0", "REQUEST_URI=/path?a=b", "HTTPS=on"] {
+            assert_eq!(answer.lines().any(|l| l == line), fits, "{trusted}, {line}: {answer}");
+        }
+        let log = shown(&answer, &logged(&edge).await);
+        assert_eq!(log.iter().any(|line| line.contains("invalid peer certificate")), !fits, "{log:?}");
+        // Whose certificate is for another name is another one.
+        let answer = fetch(edge.server.listen(), &order(&urls[1]));
+        assert!(answer.contains("error 11"), "{answer}");
+    }
+}
+
+#[test]
+fn who_connects_for_a_jailed_server_asks_the_configuration_alone() {
+    let upstream = Upstream::start();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("edge.toml");
+    let write = |text: &str| {
+        let new = place.path().join(".new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &file).unwrap();
+    };
+    write(&format!("[tenants.a]\noutbound = [\"http://{}\"]\n", upstream.address));
+    let dialing = Dialing::new(&file).unwrap();
+    let port = upstream.port();
+    let dial = |words: &str| dialing.connect(words).map(drop).map_err(|error| error.kind());
+    let denied = Err(std::io::ErrorKind::PermissionDenied);
+    assert_eq!(dial(&format!("private 127.0.0.1:{port}")), Ok(()));
+    // Listed, but not everybody's: a server that does not say so does not know that.
+    assert_eq!(dial(&format!("127.0.0.1:{port}")), denied);
+    for words in ["127.0.0.1:1", "private 127.0.0.1:1", "private 127.0.0.2:80", "private localhost:80", "", "\n", "x"] {
+        assert_eq!(dial(words), denied, "{words:?}");
+    }
+    assert_eq!(dial(&format!("private localhost:{port}")), denied);
+    write(&format!("[tenants.a]\noutbound = [{{ url = \"http://localhost:{port}\", private = true }}]\n"));
+    assert_eq!(dial(&format!("private localhost:{port}")), Ok(()));
+    assert_eq!(dial(&format!("localhost:{port}")), denied);
+    assert_eq!(dial(&format!("private 127.0.0.1:{port}")), denied);
+    write("[tenants.a]\noutbound = 5\n");
+    assert_eq!(dial(&format!("private localhost:{port}")), Ok(()), "a file that is wrong changes nothing");
+    write("");
+    assert_eq!(dial(&format!("private localhost:{port}")), denied);
 }

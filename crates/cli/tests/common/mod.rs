@@ -21,8 +21,14 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) async fn start() -> Edge {
+        Edge::start_with("").await
+    }
+
+    /// One with more in its configuration.
+    pub(crate) async fn start_with(more: &str) -> Edge {
         let state = tempfile::tempdir().unwrap();
-        let mut config = Config::parse("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"", "edge.toml").unwrap();
+        let text = format!("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{more}");
+        let mut config = Config::parse(&text, "edge.toml").unwrap();
         config.state = state.path().to_owned();
         let server = start(config, Arc::new(CompileCommand::new(SELVEDGE, ["compile"]))).await.unwrap();
         let client = Client::new(&format!("http://{}", server.admin()), None).unwrap();

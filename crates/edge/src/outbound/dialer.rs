@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -18,7 +19,7 @@ pub struct Dialing {
 }
 
 struct Read {
-    changed: Option<SystemTime>,
+    state: Option<State>,
     destinations: Vec<Destination>,
 }
 
@@ -29,8 +30,8 @@ impl Dialing {
     /// If it cannot be read or is wrong.
     pub fn new(path: &Path) -> Result<Dialing, ConfigError> {
         // Asked before: a change meanwhile is seen later.
-        let changed = changed(path);
-        let read = Mutex::new(Read { changed, destinations: destinations(path)? });
+        let state = state(path);
+        let read = Mutex::new(Read { state, destinations: destinations(path)? });
         Ok(Dialing { path: path.to_owned(), read })
     }
 
@@ -47,9 +48,9 @@ impl Dialing {
     fn knows(&self, way: &Way) -> bool {
         // Nothing below leaves it half changed.
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = changed(&self.path);
-        if now != read.changed {
-            read.changed = now;
+        let now = state(&self.path);
+        if now != read.state {
+            read.state = now;
             // A file that is wrong changes nothing, as in the server, whose log says what is wrong.
             if let Ok(destinations) = destinations(&self.path) {
                 read.destinations = destinations;
@@ -59,8 +60,12 @@ impl Dialing {
     }
 }
 
-fn changed(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+/// What differs where a file does: clocks of file systems tick slowly.
+type State = (u64, u64, SystemTime);
+
+fn state(path: &Path) -> Option<State> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.ino(), metadata.len(), metadata.modified().ok()?))
 }
 
 fn destinations(path: &Path) -> Result<Vec<Destination>, ConfigError> {

@@ -15,7 +15,13 @@
   (data (i32.const 296) "status ")
   (data (i32.const 304) "\n")
   (global $end (mut i32) (i32.const 4096))
+  (global $begun (mut i32) (i32.const 0))
+  ;; The first time, its own head before that.
   (func $print (param $at i32) (param $len i32)
+    (if (i32.eqz (global.get $begun))
+      (then
+        (global.set $begun (i32.const 1))
+        (call $print (i32.const 256) (i32.const 26))))
     (block $done
       (loop $more
         (br_if $done (i32.eqz (local.get $len)))
@@ -60,7 +66,7 @@
     ;; As it is when it is deployed.
     (if (i32.eq (global.get $end) (i32.const 4096))
       (then
-        (call $print (i32.const 256) (i32.const 26))
+        (call $print (i32.const 304) (i32.const 1))
         (return)))
     (loop $digits
       (local.set $count
@@ -79,7 +85,6 @@
         (br_if $empty (i32.eq (local.get $at) (local.get $body)))
         (local.set $body (i32.add (local.get $at) (i32.const 1)))
         (br $lines)))
-    (call $print (i32.const 256) (i32.const 26))
     (loop $again
       (local.set $error (call $req
         (local.get $url) (i32.sub (local.get $url_end) (local.get $url))

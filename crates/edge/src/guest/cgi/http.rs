@@ -338,12 +338,7 @@ fn text(mem: &[u8], place: (GuestPtr<u8>, u32)) -> Result<&str, Wrong> {
 }
 
 /// Puts bytes into a buffer, if it has room for all, and their number beside it.
-fn put(
-    mem: &mut [u8],
-    (buffer, len): (GuestPtr<u8>, u32),
-    bytes: &[u8],
-    written: GuestPtr<u32>,
-) -> Result<(), Wrong> {
+fn put(mem: &mut [u8], (buffer, len): (GuestPtr<u8>, u32), bytes: &[u8], written: GuestPtr<u32>) -> Result<(), Wrong> {
     written.read(mem)?;
     let place = buffer.slice(len).bytes_mut(mem)?;
     place.get_mut(..bytes.len()).ok_or(Wrong::BufferTooSmall)?.copy_from_slice(bytes);
