@@ -80,12 +80,18 @@ struct Answer {
     chunk: Bytes,
 }
 
+/// Where bytes begin.
+type Text = GuestPtr<u8>;
+
+/// What `req` is called with: URL, method, headers and body, each with its length, then places for status and handle.
+type Asking = (Text, u32, Text, u32, Text, u32, Text, u32, GuestPtr<u16>, GuestPtr<u32>);
+
 /// Where a program has what it asks for.
 struct Order {
-    url: (GuestPtr<u8>, u32),
-    method: (GuestPtr<u8>, u32),
-    headers: (GuestPtr<u8>, u32),
-    body: (GuestPtr<u8>, u32),
+    url: (Text, u32),
+    method: (Text, u32),
+    headers: (Text, u32),
+    body: (Text, u32),
 }
 
 /// Whether a module imports any of it.
@@ -98,24 +104,12 @@ pub(super) fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     get: impl Fn(&mut T) -> Option<&mut Calls> + Copy + Send + Sync + 'static,
 ) {
-    type Text = GuestPtr<u8>;
     linker.func_wrap_poll(
         MODULE,
         "req",
         move |mut caller: Caller<'_, T>,
               context: &mut Context<'_>,
-              (url, url_len, method, method_len, headers, headers_len, body, body_len, status, handle): (
-            Text,
-            u32,
-            Text,
-            u32,
-            Text,
-            u32,
-            Text,
-            u32,
-            GuestPtr<u16>,
-            GuestPtr<u32>,
-        )| {
+              (url, url_len, method, method_len, headers, headers_len, body, body_len, status, handle): Asking| {
             let order = Order {
                 url: (url, url_len),
                 method: (method, method_len),
@@ -266,7 +260,7 @@ impl Calls {
         mem: &mut [u8],
         context: &mut Context<'_>,
         handle: u32,
-        (buffer, len): (GuestPtr<u8>, u32),
+        (buffer, len): (Text, u32),
         read: GuestPtr<u32>,
     ) -> Poll<Result<(), Wrong>> {
         buffer.slice(len).bytes(mem)?;
@@ -295,8 +289,8 @@ impl Calls {
         &mut self,
         mem: &mut [u8],
         handle: u32,
-        name: (GuestPtr<u8>, u32),
-        buffer: (GuestPtr<u8>, u32),
+        name: (Text, u32),
+        buffer: (Text, u32),
         written: GuestPtr<u32>,
     ) -> Result<(), Wrong> {
         let answer = self.answer(handle)?;
@@ -310,7 +304,7 @@ impl Calls {
         &mut self,
         mem: &mut [u8],
         handle: u32,
-        buffer: (GuestPtr<u8>, u32),
+        buffer: (Text, u32),
         written: GuestPtr<u32>,
     ) -> Result<(), Wrong> {
         let mut lines = String::new();
@@ -329,16 +323,16 @@ impl Calls {
     }
 }
 
-fn bytes(mem: &[u8], (start, len): (GuestPtr<u8>, u32)) -> Result<&[u8], Wrong> {
+fn bytes(mem: &[u8], (start, len): (Text, u32)) -> Result<&[u8], Wrong> {
     Ok(start.slice(len).bytes(mem)?)
 }
 
-fn text(mem: &[u8], place: (GuestPtr<u8>, u32)) -> Result<&str, Wrong> {
+fn text(mem: &[u8], place: (Text, u32)) -> Result<&str, Wrong> {
     std::str::from_utf8(bytes(mem, place)?).map_err(|_| Wrong::Utf8)
 }
 
 /// Puts bytes into a buffer, if it has room for all, and their number beside it.
-fn put(mem: &mut [u8], (buffer, len): (GuestPtr<u8>, u32), bytes: &[u8], written: GuestPtr<u32>) -> Result<(), Wrong> {
+fn put(mem: &mut [u8], (buffer, len): (Text, u32), bytes: &[u8], written: GuestPtr<u32>) -> Result<(), Wrong> {
     written.read(mem)?;
     let place = buffer.slice(len).bytes_mut(mem)?;
     place.get_mut(..bytes.len()).ok_or(Wrong::BufferTooSmall)?.copy_from_slice(bytes);
