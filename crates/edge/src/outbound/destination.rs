@@ -344,7 +344,7 @@ mod tests {
             ("https://a.*.example", "no host"),
             ("https://127.1", "no host"),
             ("https://*.10.0.0.1", "begins with *."),
-            ("https://[::1", "no port"),
+            ("https://[::1", "no host"),
         ] {
             let error = Destination::read(text, false).unwrap_err();
             assert!(error.contains(wrong) && error.contains(EXPECTED), "{text}: {error}");
