@@ -96,7 +96,9 @@ impl<T: 'static> Caller<'_, T> {
 
     /// The memory that the calling instance exports as `memory`, by convention the one it means.
     pub fn memory(&self) -> Option<Memory> {
-        self.instance.get_memory(&self.context, "memory")
+        let (core, Instance { store, slot }) = (&self.context.inner.core, self.instance);
+        let place = core.memory_place(slot, core.instance(slot)?.module.memory()?)?;
+        Some(Memory { store, place })
     }
 
     /// The bytes of that memory and the host's data, both at once.

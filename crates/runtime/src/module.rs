@@ -70,6 +70,8 @@ struct ModuleInner {
     imported: Imported,
     /// Positions of the exports, by name; made when first needed.
     exports_by_name: OnceLock<Vec<u32>>,
+    /// The memory that is exported as `memory`: host functions ask for it in each call.
+    memory: Option<u32>,
     sources: SourceCache,
 }
 
@@ -187,10 +189,14 @@ impl Module {
     }
 
     fn new(code: Arc<Code>) -> Module {
-        let imported = Imported::new(&code.index().contract);
+        let contract = &code.index().contract;
+        let imported = Imported::new(contract);
+        let memory = contract.exports.iter().find(|export| export.name == "memory").map(|export| export.item);
+        let memory = if let Some(Extern::Memory(index)) = memory { Some(index) } else { None };
         Module(Arc::new(ModuleInner {
             code,
             imported,
+            memory,
             exports_by_name: OnceLock::new(),
             sources: SourceCache::default(),
         }))
@@ -267,6 +273,11 @@ impl Module {
         let order = self.0.exports_by_name.get_or_init(|| by_name(exports));
         let found = order.binary_search_by(|at| exports[*at as usize].name.as_str().cmp(name)).ok()?;
         Some(exports[order[found] as usize].item)
+    }
+
+    /// The memory that is exported as `memory`, if one is.
+    pub(crate) fn memory(&self) -> Option<u32> {
+        self.0.memory
     }
 
     pub(crate) fn imported(&self) -> &Imported {
