@@ -85,7 +85,7 @@ impl Environment {
     }
 
     /// Adds a variable whose value is given in pieces.
-    #[inline]
+    #[inline(always)]
     pub fn set_joined<const N: usize>(&mut self, name: VariableName, value: [&[u8]; N]) {
         self.strings.push(name.0.as_bytes(), b"=", value);
     }

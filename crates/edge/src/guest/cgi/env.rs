@@ -23,6 +23,10 @@ const BYTES: usize = 1 << 10;
 /// Variables that are no headers, at most.
 const COUNT: usize = 24;
 
+/// What variables of headers begin with, and room for most of their names.
+const PREFIX: &[u8] = b"HTTP_";
+const NAME_BYTES: usize = 64;
+
 /// A name that the compiler has checked.
 macro_rules! named {
     ($name:literal) => {
@@ -95,21 +99,20 @@ fn target(parts: &Parts, origin: &Origin<'_>, env: &mut Environment) {
 
 /// A variable for each header that is passed on; one that comes several times is joined.
 fn headers(parts: &Parts, env: &mut Environment) {
-    let mut variable = Vec::with_capacity(64);
     // Most come once: then nothing is looked up.
     let all_once = parts.headers.keys_len() == parts.headers.len();
     if all_once {
-        parts.headers.iter().for_each(|(name, value)| pass_on(name.as_str(), &[value], &mut variable, env));
+        parts.headers.iter().for_each(|(name, value)| pass_on(name.as_str(), &[value], env));
         return;
     }
     for name in parts.headers.keys() {
         let values: Vec<&HeaderValue> = parts.headers.get_all(name).iter().collect();
-        pass_on(name.as_str(), &values, &mut variable, env);
+        pass_on(name.as_str(), &values, env);
     }
 }
 
 /// The variable of a header, if it is passed on.
-fn pass_on(name: &str, values: &[&HeaderValue], variable: &mut Vec<u8>, env: &mut Environment) {
+fn pass_on(name: &str, values: &[&HeaderValue], env: &mut Environment) {
     let first = values.first().map_or(&b""[..], |value| value.as_bytes());
     match name {
         // They have variables of their own.
@@ -123,9 +126,15 @@ fn pass_on(name: &str, values: &[&HeaderValue], variable: &mut Vec<u8>, env: &mu
         _ if name.contains('_') => return,
         _ => {}
     }
-    variable.clear();
-    variable.extend_from_slice(b"HTTP_");
-    variable.extend(name.bytes().map(|byte| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }));
+    let (mut short, mut long) = ([0; NAME_BYTES], Vec::new());
+    let variable = short.get_mut(..PREFIX.len() + name.len()).unwrap_or_else(|| {
+        long.resize(PREFIX.len() + name.len(), 0);
+        &mut long
+    });
+    let (prefix, rest) = variable.split_at_mut(PREFIX.len());
+    prefix.copy_from_slice(PREFIX);
+    let upper = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
+    rest.iter_mut().zip(name.bytes()).for_each(|(to, byte)| *to = upper(byte));
     let variable = OsStr::from_bytes(variable);
     match values {
         [only] => env.set(variable, OsStr::from_bytes(only.as_bytes())),
@@ -271,6 +280,15 @@ mod tests {
         assert_eq!(variable(&parts, "HTTP_ACCEPT").as_deref(), Some("a, b"));
         assert_eq!(variable(&parts, "HTTP_COOKIE").as_deref(), Some("a=1; b=2"));
         assert_eq!(variable(&parts, "HTTP_AUTHORIZATION").as_deref(), Some("Bearer x"));
+    }
+
+    #[test]
+    fn names_of_any_length_are_variables() {
+        for bytes in [1, NAME_BYTES - PREFIX.len(), NAME_BYTES - PREFIX.len() + 1, 1_000] {
+            let parts = request("/", &[(&"a-".repeat(bytes)[..bytes], "x")]);
+            let name = format!("HTTP_{}", &"A_".repeat(bytes)[..bytes]);
+            assert_eq!(variable(&parts, &name).as_deref(), Some("x"), "{bytes}");
+        }
     }
 
     #[test]
