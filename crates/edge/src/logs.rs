@@ -1,23 +1,25 @@
 //! What sites said and did: a ring of bounded size for each site, so that a site that says much pushes out only what
 //! is its own; and the server's own log on stderr, which nobody waits for, and in which each site may say so much.
 
-use std::collections::VecDeque;
+mod ring;
+
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
 use selvedge_wasi::OutputStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use self::ring::Ring;
 use crate::config::{ByteCount, LogFormat};
 use crate::exchange::Exchange;
 use crate::limits::{
-    LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND_MAX, LOG_QUEUE_LINES_MAX, LOG_RING_BYTES_MAX, LOG_WRITE_BYTES_MAX,
-    MESSAGE_BYTES_MAX,
+    LOG_LINE_BYTES_MAX, LOG_LINES_PER_SECOND_MAX, LOG_QUEUE_LINES_MAX, LOG_WRITE_BYTES_MAX, MESSAGE_BYTES_MAX,
 };
 use crate::metrics::Speakers;
 use crate::rate::Rate;
@@ -74,16 +76,6 @@ pub enum Event {
     },
 }
 
-impl Entry {
-    fn bytes(&self) -> usize {
-        let text = match &self.event {
-            Event::Request { line, .. } | Event::Guest { line } => line.len(),
-            Event::Failure { message, .. } => message.len(),
-        };
-        size_of::<Entry>() + text
-    }
-}
-
 /// For people, on one line but for backtraces.
 impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -105,7 +97,9 @@ impl std::fmt::Display for Entry {
 pub(crate) struct SiteLog {
     site: String,
     ring: Mutex<Ring>,
+    /// Told to those who wait for more, who are counted.
     changed: Notify,
+    readers: AtomicU32,
     server: ServerLog,
     /// Of lines in the server's log.
     rate: Rate,
@@ -116,20 +110,13 @@ pub(crate) struct SiteLog {
     cut: AtomicU64,
 }
 
-#[derive(Default)]
-struct Ring {
-    entries: VecDeque<Arc<Entry>>,
-    bytes: usize,
-    /// Number of the first entry that is still there.
-    first: u64,
-}
-
 impl SiteLog {
     pub(crate) fn new(site: String, server: ServerLog) -> SiteLog {
         SiteLog {
             site,
             ring: Mutex::default(),
             changed: Notify::new(),
+            readers: AtomicU32::new(0),
             server,
             rate: Rate::new(LOG_LINES_PER_SECOND_MAX),
             left_out: AtomicU64::new(0),
@@ -150,18 +137,16 @@ impl SiteLog {
     }
 
     pub(crate) fn add(&self, request: RequestId, event: Event) {
-        let entry = Arc::new(Entry { time_ms: now_ms(), request, event });
+        let entry = Entry { time_ms: lately_ms(), request, event };
         self.tell_server(&entry);
         let mut ring = self.lock();
-        ring.bytes += entry.bytes();
-        ring.entries.push_back(entry);
-        while ring.bytes > LOG_RING_BYTES_MAX {
-            let Some(old) = ring.entries.pop_front() else { break };
-            ring.bytes -= old.bytes();
-            ring.first += 1;
-        }
+        ring.push(&entry);
+        // Whoever begins to wait later looks under this lock.
+        let is_read = self.readers.load(Ordering::Relaxed) > 0;
         drop(ring);
-        self.changed.notify_waiters();
+        if is_read {
+            self.changed.notify_waiters();
+        }
     }
 
     /// What the server says of it, unless the site has said much just now: others want to be read, too.
@@ -184,33 +169,51 @@ impl SiteLog {
     }
 
     /// What was added from number `from` on, the number to go on with, and how many are gone.
-    pub(crate) fn since(&self, from: u64) -> (Vec<Arc<Entry>>, u64, u64) {
+    pub(crate) fn since(&self, from: u64) -> (Vec<Entry>, u64, u64) {
         let ring = self.lock();
-        let missed = ring.first.saturating_sub(from);
-        let skip = from.saturating_sub(ring.first) as usize;
-        let entries = ring.entries.iter().skip(skip).cloned().collect();
-        (entries, ring.first + ring.entries.len() as u64, missed)
-    }
-
-    /// The number that the next entry gets.
-    fn next(&self) -> u64 {
-        let ring = self.lock();
-        ring.first + ring.entries.len() as u64
+        let (kept, missed) = ring.since(from);
+        let next = ring.next();
+        drop(ring);
+        (kept.entries(), next, missed)
     }
 
     /// Waits until something is there from number `from` on.
     pub(crate) async fn wait(&self, from: u64) {
+        let _reader = Reader::new(&self.readers);
         loop {
             let changed = self.changed.notified();
             let mut changed = std::pin::pin!(changed);
             // Before it is looked: what is added in between is not missed.
             changed.as_mut().enable();
-            if self.next() > from {
+            if self.lock().next() > from {
                 return;
             }
             changed.await;
         }
     }
+}
+
+/// One of those who wait for more.
+struct Reader<'a>(&'a AtomicU32);
+
+impl<'a> Reader<'a> {
+    fn new(readers: &'a AtomicU32) -> Reader<'a> {
+        readers.fetch_add(1, Ordering::Relaxed);
+        Reader(readers)
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Milliseconds since 1970 at the kernel's last tick, some milliseconds ago at most. It is asked for each request, and this
+/// takes a fraction of the time that it takes to read a clock.
+fn lately_ms() -> u64 {
+    let time = clock_gettime(ClockId::RealtimeCoarse);
+    time.tv_sec as u64 * 1_000 + time.tv_nsec as u64 / 1_000_000
 }
 
 /// Milliseconds since 1970.
@@ -415,6 +418,7 @@ impl ServerLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::LOG_RING_BYTES_MAX;
 
     const ID: RequestId = RequestId::known("r");
 
@@ -482,7 +486,7 @@ mod tests {
         }
         quiet.add(ID, Event::Guest { line: "y".into() });
         loud.add(ID, request());
-        assert_eq!(loud.next(), 1_001);
+        assert_eq!(loud.lock().next(), 1_001);
         let said: Vec<String> = said.try_iter().collect();
         // A second's worth, and what came while this was running.
         let of_loud = said.iter().filter(|line| *line == "a/loud r | x").count();

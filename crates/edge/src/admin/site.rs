@@ -239,10 +239,10 @@ async fn tail(site: Arc<Site>, follow: bool, to: mpsc::Sender<Bytes>) {
     loop {
         let (entries, after, missed) = site.log.since(next);
         // At the beginning, what is gone is only old.
-        let lost = (missed > 0 && next > 0).then(|| Arc::new(lost(missed)));
+        let lost = (missed > 0 && next > 0).then(|| lost(missed));
         next = after;
         for entry in lost.into_iter().chain(entries) {
-            if to.send(line(&*entry)).await.is_err() {
+            if to.send(line(&entry)).await.is_err() {
                 return;
             }
         }

@@ -164,8 +164,8 @@ struct ErrorRow {
 }
 
 /// What went wrong lately, the newest first.
-pub(super) fn errors(entries: &[Arc<Entry>]) -> String {
-    let row = |entry: &Arc<Entry>| match &entry.event {
+pub(super) fn errors(entries: &[Entry]) -> String {
+    let row = |entry: &Entry| match &entry.event {
         Event::Failure { name, message } => Some(ErrorRow {
             name: name.clone(),
             time: clock(entry.time_ms),
@@ -190,8 +190,8 @@ struct LogRow {
 }
 
 /// The last lines of a site's log, the newest first.
-pub(super) fn log(entries: &[Arc<Entry>]) -> String {
-    let row = |entry: &Arc<Entry>| {
+pub(super) fn log(entries: &[Entry]) -> String {
+    let row = |entry: &Entry| {
         let (kind, text) = match &entry.event {
             Event::Guest { line } => ("guest", line.clone()),
             Event::Failure { name, message } => {
