@@ -23,6 +23,8 @@ pub(crate) struct Gate {
 
 /// Permission to have an instance.
 pub(crate) struct Admission {
+    /// Whether it was given without waiting.
+    pub(crate) at_once: bool,
     _instance: OwnedSemaphorePermit,
     _slot: OwnedSemaphorePermit,
 }
@@ -34,9 +36,9 @@ impl Gate {
         Gate { limits, instances, waiting: AtomicU32::new(0), rate }
     }
 
-    /// Counts a request, if there are not too many of them.
-    pub(crate) fn count(&self) -> Result<(), Refusal> {
-        match self.rate.as_ref().filter(|rate| !rate.allows(Instant::now())) {
+    /// Counts a request that came `now`, if there are not too many of them.
+    pub(crate) fn count(&self, now: Instant) -> Result<(), Refusal> {
+        match self.rate.as_ref().filter(|rate| !rate.allows(now)) {
             Some(rate) => Err(Refusal::RateLimit(rate.per_second())),
             None => Ok(()),
         }
@@ -48,7 +50,7 @@ impl Gate {
         if let Ok(instance) = self.instances.clone().try_acquire_owned()
             && let Ok(slot) = slots.clone().try_acquire_owned()
         {
-            return Ok(Admission { _instance: instance, _slot: slot });
+            return Ok(Admission { at_once: true, _instance: instance, _slot: slot });
         }
         let _places = (self.queue()?, Place::new(waiting));
         let mut within_limits = false;
@@ -60,7 +62,7 @@ impl Gate {
         // In a box: whoever is admitted at once has no room for it.
         let admitted = Box::pin(tokio::time::timeout(QUEUE_WAIT_MAX, both)).await;
         match admitted {
-            Ok((Ok(instance), Ok(slot))) => Ok(Admission { _instance: instance, _slot: slot }),
+            Ok((Ok(instance), Ok(slot))) => Ok(Admission { at_once: false, _instance: instance, _slot: slot }),
             Ok(_) => Err(Refusal::Draining),
             Err(_) if within_limits => Err(Refusal::Overloaded),
             Err(_) => Err(Refusal::InstancesBusy(self.limits.instances)),

@@ -163,6 +163,11 @@ impl Ticket {
         }
     }
 
+    /// When its head was there.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Names the site whose accounts it goes to.
     pub(crate) fn belongs_to(&mut self, site: &Arc<Site>) {
         self.site = Some(site.clone());

@@ -64,10 +64,10 @@ async fn answer(
     if let Some(traces) = &server.traces {
         ticket.trace(traces, &mut accepted.parts, &accepted.host);
     }
-    loaded(server, &site).await?;
+    let was_loaded = loaded(server, &site).await?;
     let gate = site.tenant.gate.load_full();
     within_limits(&accepted, &gate.limits)?;
-    gate.count()?;
+    gate.count(ticket.began())?;
     let deployment = resolve(&site)?;
     ticket.answered_by(&deployment);
     let Content { program, assets } = &deployment.content;
@@ -80,7 +80,9 @@ async fn answer(
     let waits = ticket.is_traced().then(Instant::now);
     let admission = gate.admit(&server.slots, &site.counters.waiting).await?;
     waits.into_iter().for_each(|since| ticket.waited(since));
-    let (exchange, now) = (Exchange::default(), Instant::now());
+    // Its time counts from when it has an instance; of who waited for nothing it is known when that is.
+    let now = if was_loaded && admission.at_once { ticket.began() } else { Instant::now() };
+    let exchange = Exchange::default();
     let Accepted { mut parts, host, body } = accepted;
     let call = Call {
         origin: Origin { request_id: ticket.id, peer: &peer, host: &host, prefix_bytes },
@@ -158,17 +160,17 @@ fn route(server: &Shared, accepted: &Accepted) -> Result<Route, Refusal> {
     })
 }
 
-/// Waits for a site that is not loaded yet: after a start of the server there may be many.
-async fn loaded(server: &Arc<Shared>, site: &Arc<Site>) -> Result<(), Refusal> {
+/// Waits for a site that is not loaded yet: after a start of the server there may be many. Says whether it was loaded.
+async fn loaded(server: &Arc<Shared>, site: &Arc<Site>) -> Result<bool, Refusal> {
     if site.is_settled() {
-        return Ok(());
+        return Ok(true);
     }
     if site.is_first_to_want() {
         tokio::spawn(deploy::load_site(server.clone(), site.clone()));
     }
     // In a box: whoever need not wait has no room for it.
     let settled = Box::pin(tokio::time::timeout(QUEUE_WAIT_MAX, site.until_settled()));
-    settled.await.map_err(|_| Refusal::Loading)
+    settled.await.map(|()| false).map_err(|_| Refusal::Loading)
 }
 
 /// What can be told from the head alone costs no instance.
