@@ -64,6 +64,7 @@ pub mod store;
 mod tls;
 mod traces;
 mod turns;
+mod unrouted;
 mod upload;
 
 pub use config::Config;

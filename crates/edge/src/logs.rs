@@ -23,6 +23,7 @@ use crate::limits::{
 };
 use crate::metrics::Speakers;
 use crate::rate::Rate;
+use crate::refusal::Refusal;
 use crate::request_id::RequestId;
 
 /// One line of a site's log.
@@ -93,6 +94,35 @@ impl std::fmt::Display for Entry {
     }
 }
 
+/// What somebody has of the server's log: so many lines a second.
+pub(crate) struct Share {
+    rate: Rate,
+    /// Lines that were too many.
+    left_out: AtomicU64,
+}
+
+impl Default for Share {
+    fn default() -> Share {
+        Share { rate: Rate::new(LOG_LINES_PER_SECOND_MAX), left_out: AtomicU64::new(0) }
+    }
+}
+
+impl Share {
+    /// Whether there is room for one line more; a line for which there is none is counted.
+    pub(crate) fn has_room(&self) -> bool {
+        let has_room = self.rate.allows(Instant::now());
+        if !has_room {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    /// How many lines there was no room for since this was asked last.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out.swap(0, Ordering::Relaxed)
+    }
+}
+
 /// The log of one site.
 pub(crate) struct SiteLog {
     site: String,
@@ -101,10 +131,7 @@ pub(crate) struct SiteLog {
     changed: Notify,
     readers: AtomicU32,
     server: ServerLog,
-    /// Of lines in the server's log.
-    rate: Rate,
-    /// Lines that were too many for it.
-    left_out: AtomicU64,
+    share: Share,
     /// Instances that have ended, and those whose log was cut.
     ended: AtomicU64,
     cut: AtomicU64,
@@ -118,8 +145,7 @@ impl SiteLog {
             changed: Notify::new(),
             readers: AtomicU32::new(0),
             server,
-            rate: Rate::new(LOG_LINES_PER_SECOND_MAX),
-            left_out: AtomicU64::new(0),
+            share: Share::default(),
             ended: AtomicU64::new(0),
             cut: AtomicU64::new(0),
         }
@@ -156,12 +182,11 @@ impl SiteLog {
             return;
         }
         // Requests are as many as the operator asked to see.
-        if !is_request && !self.rate.allows(Instant::now()) {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+        if !is_request && !self.share.has_room() {
             return;
         }
         let SiteLog { site, server, .. } = self;
-        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        let left_out = self.share.left_out();
         if left_out > 0 {
             server.line(format!("{site} said {left_out} lines more, which are in the site's log as far as it reaches"));
         }
@@ -322,9 +347,14 @@ pub(crate) fn message(text: &str) -> String {
 /// A line of the server's log, as JSON.
 #[derive(Serialize)]
 struct Line<'a> {
-    site: &'a str,
+    /// None of a request that belongs to none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<&'a str>,
     #[serde(flatten)]
     entry: &'a Entry,
+    /// More, where no other line says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
 }
 
 /// What the server says for itself, as JSON.
@@ -344,7 +374,19 @@ impl LogFormat {
     fn entry(self, site: &str, entry: &Entry) -> String {
         match self {
             LogFormat::Text => format!("{site} {entry}"),
-            LogFormat::Json => serde_json::to_string(&Line { site, entry }).unwrap_or_default(),
+            LogFormat::Json => {
+                serde_json::to_string(&Line { site: Some(site), entry, message: None }).unwrap_or_default()
+            }
+        }
+    }
+
+    fn unrouted(self, entry: &Entry, why: &Refusal) -> String {
+        match self {
+            LogFormat::Text => format!("- {entry}: {why}"),
+            LogFormat::Json => {
+                let message = Some(why.to_string());
+                serde_json::to_string(&Line { site: None, entry, message }).unwrap_or_default()
+            }
         }
     }
 }
@@ -392,6 +434,13 @@ impl ServerLog {
         ServerLog { lines: None, dropped: Arc::default(), requests: false, format: LogFormat::Text }
     }
 
+    /// One whose lines are read by a test.
+    #[cfg(test)]
+    pub(crate) fn read(format: LogFormat) -> (ServerLog, std::sync::mpsc::Receiver<String>) {
+        let (lines, said) = sync_channel(10_000);
+        (ServerLog { lines: Some(lines), dropped: Arc::default(), requests: true, format }, said)
+    }
+
     /// Says something for the server itself.
     pub(crate) fn line(&self, line: String) {
         self.write(|format| format.remark(line));
@@ -399,6 +448,11 @@ impl ServerLog {
 
     fn entry(&self, site: &str, entry: &Entry) {
         self.write(|format| format.entry(site, entry));
+    }
+
+    /// A request that belongs to no site, and why it was refused.
+    pub(crate) fn unrouted(&self, entry: &Entry, why: &Refusal) {
+        self.write(|format| format.unrouted(entry, why));
     }
 
     fn write(&self, line: impl FnOnce(LogFormat) -> String) {
@@ -409,8 +463,8 @@ impl ServerLog {
         }
     }
 
-    /// Whether a site's line belongs into it.
-    fn wants(&self, is_request: bool) -> bool {
+    /// Whether a site's line belongs into it, or that of a request.
+    pub(crate) fn wants(&self, is_request: bool) -> bool {
         self.lines.is_some() && (self.requests || !is_request)
     }
 }
@@ -433,8 +487,7 @@ mod tests {
 
     #[test]
     fn programs_that_read_the_servers_log_get_an_object_for_each_line() {
-        let (lines, said) = sync_channel(10);
-        let server = ServerLog { lines: Some(lines), dropped: Arc::default(), requests: true, format: LogFormat::Json };
+        let (server, said) = ServerLog::read(LogFormat::Json);
         let site = SiteLog::new("a/b".into(), server.clone());
         site.add(ID, Event::Guest { line: "two\nlines \"quoted\"".into() });
         site.add(ID, request());
@@ -477,8 +530,7 @@ mod tests {
 
     #[test]
     fn a_site_that_says_much_is_cut_short_in_the_servers_log_and_not_in_its_own() {
-        let (lines, said) = sync_channel(10_000);
-        let server = ServerLog { lines: Some(lines), dropped: Arc::default(), requests: true, format: LogFormat::Text };
+        let (server, said) = ServerLog::read(LogFormat::Text);
         let loud = SiteLog::new("a/loud".into(), server.clone());
         let quiet = SiteLog::new("a/quiet".into(), server);
         for _ in 0..1_000 {

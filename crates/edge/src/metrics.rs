@@ -324,6 +324,7 @@ mod tests {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }
     }
+
     #[test]
     fn every_limit_that_can_be_configured_is_counted() {
         let schema: serde_json::Value = serde_json::from_str(&crate::schema::schema()).unwrap();

@@ -22,7 +22,7 @@ use crate::connection::CutOff;
 use crate::exchange::{Exchange, Fault, Head, LIMIT, Standing};
 use crate::guest::{Ending, Used};
 use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
-use crate::logs::Event;
+use crate::logs::{self, Entry, Event};
 use crate::metrics::Outcome;
 use crate::name::Host;
 use crate::refusal::Refusal;
@@ -145,6 +145,8 @@ impl Ticket {
     pub(crate) fn open(id: RequestId, method: &Method, path: &str, piece_bytes_max: usize) -> Ticket {
         let path = &path[..path.floor_char_boundary(256)];
         let line = [method.as_str(), " ", path].concat();
+        // Terminals obey control characters beyond ASCII, too, and a path may have these.
+        let line = if line.is_ascii() { line } else { logs::text(line.as_bytes()) };
         let (method, began) = (method.clone(), Instant::now());
         let used = Used::default();
         Ticket {
@@ -171,6 +173,17 @@ impl Ticket {
     /// Names the site whose accounts it goes to.
     pub(crate) fn belongs_to(&mut self, site: &Arc<Site>) {
         self.site = Some(site.clone());
+    }
+
+    /// The line of a request that belongs to no site; none if it does.
+    pub(crate) fn without_site(&self, refusal: &Refusal) -> Option<Entry> {
+        if self.site.is_some() {
+            return None;
+        }
+        let (line, micros) = (self.line.clone(), self.began.elapsed().as_micros() as u64);
+        let (status, error) = (refusal.status().as_u16(), Some(refusal.name().to_string()));
+        let event = Event::Request { line, status, micros, cpu_micros: 0, bytes: 0, version: None, error };
+        Some(Entry { time_ms: logs::now_ms(), request: self.id, event })
     }
 
     /// Names the version that answers.

@@ -41,7 +41,10 @@ pub(crate) async fn serve(
         }
         Ok(Answered::File(given)) => respond::file(ticket, given, server.under_way.clone()),
         Ok(Answered::Guest(running, Progress::Ended(Err(refusal)))) => respond::failed(ticket, running, &refusal),
-        Err(refusal) => respond::refused(ticket, &refusal),
+        Err(refusal) => {
+            server.unrouted.take(&ticket, &refusal);
+            respond::refused(ticket, &refusal)
+        }
     })
 }
 

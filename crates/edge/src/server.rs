@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::admin::AdminAnswer;
 use crate::admission::Gate;
 use crate::config::{Config, Scope, TenantConfig, TokenConfig, TokenHash};
-use crate::connection::{self, Answer, Door, Peer, accept};
+use crate::connection::{self, Answer, Door, Flaw, Peer, accept};
 use crate::deploy::{self, Compile};
 use crate::error::EdgeError;
 use crate::guest::cgi::Cgi;
@@ -42,6 +42,7 @@ use crate::store::{SiteKey, SiteRecord, Store};
 use crate::tls::{self, Tls};
 use crate::traces::Traces;
 use crate::turns::Turns;
+use crate::unrouted::Unrouted;
 
 /// What all requests share.
 pub(crate) struct Shared {
@@ -65,6 +66,7 @@ pub(crate) struct Shared {
     /// By which programs reach other servers.
     ways: Arc<Ways>,
     pub(crate) log: ServerLog,
+    pub(crate) unrouted: Unrouted,
     /// None if no collector is configured.
     pub(crate) traces: Option<Arc<Traces>>,
     /// Held by each response that sends a file.
@@ -250,6 +252,10 @@ impl Answer for SiteAnswer {
     ) -> impl Future<Output = Result<Response<ResponseBody>, std::convert::Infallible>> + Send {
         serve(self.0, peer, request)
     }
+
+    fn refuse(&self, flaw: Flaw) {
+        self.0.unrouted.refuse(flaw);
+    }
 }
 
 /// Starts a server: [`prepare`], then [`Prepared::start`].
@@ -319,6 +325,7 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
             Turns::start(processors, &Handle::current()).map_err(|error| EdgeError::System(error.to_string()))?,
         ),
         ways,
+        unrouted: Unrouted::new(log.clone()),
         log,
         traces: collector.map(Traces::start).map(Arc::new),
         under_way: Arc::default(),

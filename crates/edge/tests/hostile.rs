@@ -154,6 +154,54 @@ async fn more_than_a_tenant_may_is_told_to_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_no_site_answers_is_counted_all_the_same() {
+    let edge = edge(ROOMY).await.with(&["hello"]).await;
+    let address = edge.server.listen();
+    let fields = format!("GET / HTTP/1.1\r\n{}\r\n", "X: 1\r\n".repeat(200));
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(100 << 10));
+    for request in [
+        &b"GET / HTTP/1.1\r\nHost: nobody.localhost\r\nConnection: close\r\n\r\n"[..],
+        b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+        b"this is no request\r\n\r\n",
+        fields.as_bytes(),
+        long.as_bytes(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(address).unwrap();
+        // The server may have hung up before it has all of it.
+        let _ = stream.write_all(request);
+        rest(stream);
+    }
+    // Clients that go away say nothing wrong.
+    for begun in [&b"GET / HT"[..], b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"] {
+        drop(send(address, begun));
+    }
+    assert!(is_fine(&get(address, "hello", "/")));
+    let lines = [
+        "selvedge_unrouted_requests_total{error=\"no_site\",status=\"404\"} 1",
+        "selvedge_unrouted_requests_total{error=\"bad_request\",status=\"400\"} 2",
+        "selvedge_unrouted_requests_total{error=\"request_head_limit\",status=\"431\"} 0",
+        "selvedge_unrouted_requests_total{error=\"draining\",status=\"503\"} 0",
+        "selvedge_connections_refused_total{reason=\"request_head_limit\"} 2",
+        "selvedge_connections_refused_total{reason=\"malformed_request\"} 2",
+        "selvedge_connections_refused_total{reason=\"connections_limit\"} 0",
+    ];
+    let mut metrics = String::new();
+    // A connection is counted when it has ended, a little after its client was told.
+    for _ in 0..600 {
+        metrics = edge.client.metrics().await.unwrap();
+        if lines.iter().all(|line| metrics.lines().any(|l| l == *line)) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let missing: Vec<_> = lines.iter().filter(|line| !metrics.lines().any(|l| l == **line)).collect();
+    assert!(missing.is_empty(), "{missing:?}\n{metrics}");
+    assert!(!metrics.contains("nobody"), "no client chooses what is in there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rate_is_kept() {
     let config = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nslots = 4\n[limits]\nrequests_per_second = 3\n";
     let edge = edge(config).await.with(&["hello"]).await;

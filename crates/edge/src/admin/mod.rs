@@ -252,5 +252,6 @@ fn metrics(server: &Shared, asked: &Asked) -> String {
         exposition.sample(&SPANS_SENT, "", counts.sent.load(Ordering::Relaxed));
         exposition.sample(&SPANS_DROPPED, "", counts.dropped.load(Ordering::Relaxed));
     }
+    server.unrouted.prometheus(&mut exposition);
     exposition.text()
 }

@@ -15,6 +15,7 @@ mod streams;
 
 pub(crate) use self::protocol::serve_stream;
 
+use std::error::Error;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,6 +104,53 @@ pub(crate) trait Answer: Clone + Send + Sync + 'static {
         peer: Arc<Peer>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Self::Body>, std::convert::Infallible>> + Send;
+
+    /// A connection is refused, or ends, for what there is no request to answer.
+    fn refuse(&self, _: Flaw) {}
+}
+
+/// What is wrong with a connection, where there is no request that could be refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flaw {
+    /// It is one too many.
+    TooMany,
+    /// What should agree on TLS does not.
+    Tls,
+    /// A request's head is too long, or has too many fields.
+    HeadLimit,
+    /// What should be a request is none.
+    Malformed,
+}
+
+impl Flaw {
+    pub(crate) const ALL: [Flaw; 4] = [Flaw::TooMany, Flaw::Tls, Flaw::HeadLimit, Flaw::Malformed];
+
+    /// Its name in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Flaw::TooMany => "connections_limit",
+            Flaw::Tls => "tls",
+            Flaw::HeadLimit => "request_head_limit",
+            Flaw::Malformed => "malformed_request",
+        }
+    }
+
+    /// What a connection of HTTP/1 ended for. None if its client went away, or let it stand: that is no flaw.
+    fn of_http1(error: &hyper::Error) -> Option<Flaw> {
+        let flaw = if error.is_parse_too_large() { Flaw::HeadLimit } else { Flaw::Malformed };
+        error.is_parse().then_some(flaw)
+    }
+
+    /// The same of HTTP/2, which refuses a head that is too long by itself, and goes on.
+    fn of_http2(error: &hyper::Error) -> Option<Flaw> {
+        let went_away = error.source().is_none_or(|cause| cause.is::<std::io::Error>());
+        (!went_away).then_some(Flaw::Malformed)
+    }
+
+    /// The same of TLS, before there is any HTTP.
+    fn of_tls(error: &std::io::Error) -> Option<Flaw> {
+        (error.kind() == std::io::ErrorKind::InvalidData).then_some(Flaw::Tls)
+    }
 }
 
 /// Said to one connection too many.
@@ -160,8 +208,12 @@ pub(crate) async fn accept(door: Door, stop: watch::Receiver<bool>, answer: impl
                 });
             }
             // Whoever does not hear it is refused all the same.
-            Err(_) if door.tls.is_none() => drop(stream.try_write(TOO_MANY)),
-            Err(_) => {}
+            Err(_) => {
+                answer.refuse(Flaw::TooMany);
+                if door.tls.is_none() {
+                    let _ = stream.try_write(TOO_MANY);
+                }
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use super::heads::HeadTimer;
 use super::stalling::Stalling;
 use super::streams::{Activity, Streams};
-use super::{Answer, Overdue, Peer, Way};
+use super::{Answer, Flaw, Overdue, Peer, Way};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, FAREWELL_MAX, HEAD_BYTES_MAX, HEAD_TIMEOUT, STREAM_PIECE_BYTES, STREAM_WINDOW_BYTES,
     STREAMS_MAX, STREAMS_RESET_MAX,
@@ -72,7 +72,11 @@ pub(super) async fn connection(
         begun = timeout(HEAD_TIMEOUT, tls.acceptor(way.http2).accept(stream)) => begun,
         _ = stop.wait_for(|stop| *stop) => return,
     };
-    let Ok(Ok(stream)) = begun else { return };
+    let stream = match begun {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Flaw::of_tls(&error).into_iter().for_each(|flaw| answer.refuse(flaw)),
+        Err(_) => return,
+    };
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => http2(Vec::new(), stream, ends, stop, answer).await,
         _ => http1(Vec::new(), stream, ends, stop, answer).await,
@@ -124,15 +128,20 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let overdue = Arc::<Overdue>::default();
-    let peer = ends.peer(overdue.clone());
+    let (peer, counts) = (ends.peer(overdue.clone()), answer.clone());
     let service = service_fn(move |request| answer.clone().answer(peer.clone(), request));
     let mut builder = http1::Builder::new();
     builder.timer(HeadTimer::default()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let mut connection = pin!(builder.serve_connection(Stalling::new(first, stream, overdue), service));
-    if until(connection.as_mut(), stop).await.is_none() {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
-    }
+    let ended = match until(connection.as_mut(), stop).await {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    let flaw = ended.err().as_ref().and_then(Flaw::of_http1);
+    flaw.into_iter().for_each(|flaw| counts.refuse(flaw));
 }
 
 /// What a future comes to, or none if the server is told to stop before. That is looked at as seldom as can be: the
@@ -161,7 +170,7 @@ where
 {
     let activity = Arc::new(Activity::new());
     let streams = Streams::new(activity.clone());
-    let seen = activity.clone();
+    let (seen, counts) = (activity.clone(), answer.clone());
     let service = service_fn(move |request: Request<Incoming>| {
         let (answer, asked) = (answer.clone(), seen.asked());
         async move {
@@ -179,7 +188,10 @@ where
     let stream = Stalling::new(first, stream, Arc::default());
     let mut connection = pin!(builder.serve_connection(stream, service));
     let stopped = tokio::select! {
-        _ = connection.as_mut() => return,
+        ended = connection.as_mut() => {
+            let flaw = ended.err().as_ref().and_then(Flaw::of_http2);
+            return flaw.into_iter().for_each(|flaw| counts.refuse(flaw));
+        }
         _ = stop.wait_for(|stop| *stop) => true,
         () = activity.over() => false,
     };
