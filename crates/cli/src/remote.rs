@@ -19,6 +19,9 @@ pub(crate) struct RemoteArgs {
     /// $SELVEDGE_CA, else those that this machine trusts
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Whose sites, if an operator's token looks at those of several
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    tenant: Option<Name>,
 }
 
 impl RemoteArgs {
@@ -29,6 +32,7 @@ impl RemoteArgs {
         let roots = self.ca.clone().or_else(|| variable("SELVEDGE_CA").map(PathBuf::from));
         let roots = roots.map_or(Roots::System, Roots::File);
         let client = Client::trusting(url, variable("SELVEDGE_TOKEN"), &roots)?;
+        let client = self.tenant.iter().fold(client, |client, tenant| client.of_tenant(tenant.clone()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.context("cannot wait for the network")?.block_on(task(client))
     }
@@ -41,6 +45,11 @@ fn variable(name: &str) -> Option<String> {
 /// A site's name on the command line.
 pub(crate) fn name(text: &str) -> Result<Name, NameError> {
     Name::new(text)
+}
+
+/// A site as a list names it: with its tenant, where the list has sites of several.
+pub(crate) fn listed(tenant: &Name, site: &Name, several: bool) -> String {
+    if several { format!("{tenant}/{site}") } else { site.to_string() }
 }
 
 /// How long ago, or when: milliseconds since 1970 as a date and time in UTC.

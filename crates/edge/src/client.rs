@@ -31,6 +31,7 @@ pub struct Client {
     authority: String,
     dial: Dial,
     token: Option<String>,
+    tenant: Option<Name>,
 }
 
 /// What is asked of a deploy beside the module.
@@ -116,7 +117,12 @@ impl Client {
             DialError::Roots(message) => ClientError::Roots(message),
             _ => wrong(),
         })?;
-        Ok(Client { authority: dial.authority(), dial, token })
+        Ok(Client { authority: dial.authority(), dial, token, tenant: None })
+    }
+
+    /// The same, about one tenant: an operator's token is for all of them.
+    pub fn of_tenant(self, tenant: Name) -> Client {
+        Client { tenant: Some(tenant), ..self }
     }
 
     fn answer(&self, message: impl std::fmt::Display) -> ClientError {
@@ -137,7 +143,9 @@ impl Client {
         body: Outgoing,
     ) -> Result<Response<Incoming>, ClientError> {
         let mut sender = self.dial.connect().await.map_err(|error| self.unconnected(error))?;
-        let mut request = Request::builder().method(method).uri(path);
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let tenant = self.tenant.as_ref().map(|tenant| format!("{mark}tenant={tenant}")).unwrap_or_default();
+        let mut request = Request::builder().method(method).uri(format!("{path}{tenant}"));
         request = request.header(header::HOST, &self.authority).header(crate::admin::CLIENT_HEADER, "1");
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -250,7 +258,7 @@ impl Client {
         self.lines(response, progress).await
     }
 
-    /// The tenant's sites.
+    /// The tenant's sites; all tenants', with an operator's token.
     ///
     /// # Errors
     /// As the server answers.

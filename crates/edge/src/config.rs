@@ -4,6 +4,7 @@
 //! listen = "127.0.0.1:8080"
 //! admin = "127.0.0.1:8081"
 //! state = "/var/lib/selvedge"
+//! tokens = [{ hash = "sha256:…", may = "metrics" }]
 //!
 //! [tls]
 //! listen = "0.0.0.0:8443"
@@ -26,7 +27,7 @@ mod place;
 mod quantity;
 mod token;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ use self::place::{Source, in_section, wrong};
 pub use self::quantity::{ByteCount, TimeSpan};
 pub(crate) use self::quantity::{at_least_one, count};
 pub(crate) use self::token::ScopedToken;
-pub use self::token::{May, Scope, TokenConfig, TokenHash};
+pub use self::token::{May, OperatorToken, Scope, See, TokenConfig, TokenHash};
 use crate::limits::{CERTIFICATES_MAX, OUTBOUND_DESTINATIONS_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
 use crate::name::Name;
 use crate::outbound::Destination;
@@ -74,6 +75,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Where spans of requests are sent, if they are.
     pub traces: Option<TracesConfig>,
+    /// Tokens that look at all tenants, and change nothing.
+    pub tokens: Vec<OperatorToken>,
     /// Policy of tenants that have none of their own.
     policy: Option<PathBuf>,
     /// Servers that programs may ask, of tenants that have no such list of their own. None if not given.
@@ -238,6 +241,7 @@ impl Default for Config {
             access_log: false,
             log_format: LogFormat::default(),
             traces: None,
+            tokens: Vec::new(),
             policy: None,
             outbound: Vec::new(),
             outbound_ca: None,
@@ -325,6 +329,7 @@ impl Config {
 
     /// Whether each token says for whom it acts.
     fn check_tokens(&self) -> Result<(), ConfigError> {
+        self.check_operators()?;
         let mut owners = BTreeMap::new();
         for (name, tenant) in &self.tenants {
             for token in &tenant.tokens {
@@ -354,6 +359,28 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Whether operators' tokens are theirs alone, and there is somebody whom they look at.
+    fn check_operators(&self) -> Result<(), ConfigError> {
+        let mut seen = BTreeSet::new();
+        let twice = self.tokens.iter().any(|token| !seen.insert(token.hash.0));
+        let has_one = |tenant: &Tenant| tenant.tokens.iter().any(|token| seen.contains(&token.hash.0));
+        let tenant = self.tenants.iter().find(|(_, tenant)| has_one(tenant));
+        let message = match tenant {
+            _ if self.tokens.is_empty() => return Ok(()),
+            Some((name, _)) => {
+                format!("found a token that tenants.{name} has, too; expected one of the operator's own")
+            }
+            None if twice => "found a token twice; expected each once".into(),
+            None if self.open() => {
+                "found an operator's token, which deploys nothing, and no tenant with one: nobody could deploy; \
+                 expected tokens in [tenants.NAME]"
+                    .into()
+            }
+            None => return Ok(()),
+        };
+        Err(self.wrong("tokens", "", message))
     }
 
     /// The key that names a tenant's policy.
@@ -391,7 +418,7 @@ impl Config {
         self.tls.as_ref().is_some_and(|tls| tls.admin)
     }
 
-    /// Whether the admin API asks for no token.
+    /// Whether the admin API asks for no token: whoever deploys needs none.
     pub fn open(&self) -> bool {
         self.tenants.values().all(|tenant| tenant.tokens.is_empty())
     }
@@ -464,6 +491,15 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
 tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb\"]
 ";
 
+    /// The SHA-256 of "a", which a token of an operator has here, and a tenant with another.
+    const A: &str = "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb";
+    const TENANT_B: &str =
+        "[tenants.b]\ntokens = [\"sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d\"]\n";
+
+    fn operator(may: &str, rest: &str) -> String {
+        format!("tokens = [{{ hash = \"{A}\", may = \"{may}\" }}]\n{rest}")
+    }
+
     fn error(text: &str) -> String {
         let parsed = Config::parse(text, "edge.toml").and_then(|config| config.check().map(|()| config));
         parsed.expect_err(text).to_string()
@@ -518,6 +554,29 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
             ),
             ("[tenants.a]\ntokens = [{ may = \"all\" }]", &["edge.toml:2:", "tenants.a.tokens: ", "`all`", "`read`"]),
             ("[tenants.a]\ntokens = [{ sites = [] }]", &["edge.toml:2:", "tenants.a.tokens: ", "missing field `hash`"]),
+            (
+                "tokens = [\"sha256:0\"]",
+                &["edge.toml:1:", "tokens: ", "string \"sha256:0\", expected { hash = \"sha256:…\", may = \"read\" }"],
+            ),
+            ("tokens = [{ hash = \"x\", may = \"read\" }]", &["edge.toml:1:", "tokens: ", "found \"x\"", "sha256:"]),
+            (&operator("deploy", TENANT_B), &["edge.toml:1:", "tokens: ", "`deploy`", "`metrics` or `read`"]),
+            (
+                &operator("read", ""),
+                &[
+                    "edge.toml:1: tokens: found an operator's token,",
+                    "nobody could deploy; expected tokens in [tenants",
+                ],
+            ),
+            (
+                &operator("metrics", SAME_TOKEN),
+                &["edge.toml:1: tokens: found a token that tenants.a has, too; expected one of the operator's own"],
+            ),
+            (
+                &operator("read", TENANT_B)
+                    .replace("}]", "}, { hash = \"HASH\", may = \"metrics\" }]")
+                    .replace("HASH", A),
+                &["edge.toml:1: tokens: found a token twice; expected each once"],
+            ),
             ("[tenants.a]\nweight = 0", &["edge.toml:2:", "tenants.a.weight: ", "found 0", "1 to 1000"]),
             ("[tenants.A]", &["edge.toml:1", "\"A\" cannot be a name"]),
             ("slots = 0", &["edge.toml:1:9: slots: found 0, expected a whole number from 1 up"]),

@@ -111,6 +111,7 @@ mod tests {
             (&["tls", "certificates", "[]"], format!("{tls}certificates = [{{ none-such = 1 }}]")),
             (&["traces"], "[traces]\nnone-such = 1".to_string()),
             (&["limits"], "[limits]\nnone-such = 1".to_string()),
+            (&["tokens", "[]"], "tokens = [{ none-such = 1 }]".to_string()),
             (&["tenants", "*"], "[tenants.a]\nnone-such = 1".to_string()),
             (&["tenants", "*", "tokens", "[]"], "[tenants.a]\ntokens = [{ none-such = 1 }]".to_string()),
             (&["tenants", "*", "limits"], "[tenants.a]\nlimits = { none-such = 1 }".to_string()),

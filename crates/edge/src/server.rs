@@ -85,13 +85,15 @@ pub(crate) struct Access {
 /// For whom a token acts, and what it may.
 pub(crate) struct Token {
     pub(crate) hash: TokenHash,
-    pub(crate) tenant: Name,
+    /// None if it looks at all tenants: then it never may change anything.
+    pub(crate) tenant: Option<Name>,
     pub(crate) scope: Arc<Scope>,
 }
 
 impl Access {
     /// Of a configuration; tenants that were there before stay the same.
-    fn new(configs: &[TenantConfig], mut policies: Policies, ways: &Arc<Ways>, before: Option<&Access>) -> Access {
+    fn new(config: &Config, mut policies: Policies, ways: &Arc<Ways>, before: Option<&Access>) -> Access {
+        let configs = config.tenant_list();
         let mut tenant = |config: &TenantConfig| {
             let known = before.and_then(|before| before.tenants.get(&config.name)).cloned();
             let tenant = known.unwrap_or_else(|| Arc::new(Tenant::new(config)));
@@ -106,12 +108,14 @@ impl Access {
         let tenants = configs.iter().map(&mut tenant).collect();
         let of = |tenant: &Name, TokenConfig { hash, scope }: TokenConfig| Token {
             hash,
-            tenant: tenant.clone(),
+            tenant: Some(tenant.clone()),
             scope: Arc::new(scope),
         };
         let tokens =
             configs.iter().flat_map(|config| config.tokens.iter().map(|token| of(&config.name, token.clone())));
-        Access { tenants, tokens: tokens.collect() }
+        let operators =
+            config.tokens.iter().map(|token| Token { hash: token.hash, tenant: None, scope: Arc::new(token.scope()) });
+        Access { tenants, tokens: tokens.chain(operators).collect() }
     }
 
     /// The tenants whose policy will be another one.
@@ -304,7 +308,7 @@ fn door(listener: &std::net::TcpListener, room: &Arc<Semaphore>) -> Result<Door,
 
 fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
     let Prepared { config, policies, store, scratch, pool, collector, ways, processors, .. } = prepared;
-    let (tenants, ways) = (config.tenant_list(), Arc::new(ways));
+    let ways = Arc::new(ways);
     let log = ServerLog::start(config.access_log, config.log_format);
     let log = log.map_err(|error| EdgeError::System(error.to_string()))?;
     Ok(Shared {
@@ -320,7 +324,7 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         deploys: Semaphore::new(DEPLOYS_MAX),
         loads: Semaphore::new(processors),
         processors,
-        access: ArcSwap::from_pointee(Access::new(&tenants, policies, &ways, None)),
+        access: ArcSwap::from_pointee(Access::new(&config, policies, &ways, None)),
         turns: Arc::new(
             Turns::start(processors, &Handle::current()).map_err(|error| EdgeError::System(error.to_string()))?,
         ),
@@ -413,11 +417,10 @@ impl Server {
     pub fn reload(&self, config: &Config) -> Result<Vec<&'static str>, EdgeError> {
         config.check()?;
         let certificates = config.tls.as_ref().map(tls::prepare).transpose().map_err(|error| error.of(config))?;
-        let tenants = config.tenant_list();
         let policies = policies(config)?;
         self.shared.ways.suffice(config)?;
         let judged = self.shared.access.load().tenants_of_changed(&policies);
-        let access = Access::new(&tenants, policies, &self.shared.ways, Some(&self.shared.access.load()));
+        let access = Access::new(config, policies, &self.shared.ways, Some(&self.shared.access.load()));
         self.shared.access.store(Arc::new(access));
         self.shared.withdraw_strangers();
         let shared = self.shared.clone();

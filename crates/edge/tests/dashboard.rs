@@ -149,6 +149,16 @@ async fn a_token_opens_a_session_that_ends_and_shows_one_tenant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_no_tenants_or_for_metrics_alone_open_no_session() {
+    let Edge { server, client: _nobody, state: _state } = edge(common::OPERATORS).await;
+    for (token, why) in [("c", "looks at all tenants"), ("d", "GET /metrics alone"), ("e", "GET /metrics alone")] {
+        let answer = ask(server.admin(), "POST /login", "Host: localhost\r\n", &format!("token={token}"));
+        assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains(why), "{token}\n{answer}");
+        assert!(!answer.contains("set-cookie"), "{token}\n{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_may_no_more_than_its_token() {
     let Edge { server, client: _nobody, state: _state } = edge(common::SCOPED_TOKENS).await;
     let admin = server.admin();

@@ -329,3 +329,66 @@ async fn a_token_does_no_more_than_its_scope_says() {
     refused(of_one.delete(&two).await, "other sites than two");
     assert!(get(server.listen(), "two", "/").ends_with("\ntwo\n"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_looks_at_all_tenants_and_changes_none() {
+    let Edge { server, client: _nobody, state: _state } = edge(common::OPERATORS).await;
+    let with = |token: &str| Client::new(&format!("http://{}", server.admin()), Some(token.into())).unwrap();
+    let (alpha, beta, operator, numbers) = (with("a"), with("b"), with("c"), with("d"));
+    // Two sites of one name: whose is meant must be said.
+    let one = name("one");
+    for (client, host) in [(&alpha, "alpha.localhost"), (&beta, "beta.localhost")] {
+        client.deploy(&one, &[Host::new(host).unwrap()], says(host), drop).await.unwrap();
+    }
+    let refused = |outcome: Result<(), ClientError>, expected: u16, why: &str| match outcome {
+        Err(ClientError::Refused { status, message }) => {
+            assert!(status == expected && message.contains(why), "{status} {message}");
+        }
+        other => panic!("{other:?}"),
+    };
+    let seen: Vec<_> = operator.sites().await.unwrap().into_iter().map(|site| site.tenant.to_string()).collect();
+    assert_eq!(seen, ["alpha", "beta"]);
+    assert_eq!(operator.top().await.unwrap().sites.len(), 2);
+    refused(operator.versions(&one).await.map(drop), 400, "tenant: found nothing");
+    refused(operator.logs(&one, false, drop).await, 400, "tenant: found nothing");
+    let of_beta = operator.clone().of_tenant(name("beta"));
+    assert_eq!(of_beta.versions(&one).await.unwrap().hosts, [Host::new("beta.localhost").unwrap()]);
+    assert_eq!(of_beta.sites().await.unwrap().len(), 1);
+    of_beta.logs(&one, false, drop).await.unwrap();
+    refused(operator.clone().of_tenant(name("gamma")).top().await.map(drop), 404, "no tenant gamma");
+    // One scrape has all of it.
+    for client in [&operator, &numbers] {
+        let metrics = client.metrics().await.unwrap();
+        for tenant in ["alpha", "beta"] {
+            let line = format!("selvedge_requests_total{{tenant=\"{tenant}\",site=\"one\",status=\"2xx\"}}");
+            assert!(metrics.contains(&line), "{line}\n{metrics}");
+        }
+    }
+    for client in [operator.clone(), of_beta, numbers.clone(), numbers.clone().of_tenant(name("beta"))] {
+        refused(client.deploy(&one, &[], says("new"), drop).await, 403, "this token");
+        refused(client.rollback(&one, None).await.map(drop), 403, "this token");
+        refused(client.canary(&one, 1, 5).await.map(drop), 403, "this token");
+        refused(client.promote(&one).await.map(drop), 403, "this token");
+        refused(client.drop_canary(&one).await.map(drop), 403, "this token");
+        refused(client.delete(&one).await, 403, "this token");
+    }
+    // A token for metrics sees nothing else, an operator's or a tenant's.
+    for client in [numbers, with("e")] {
+        refused(client.sites().await.map(drop), 403, "GET /metrics alone");
+        refused(client.top().await.map(drop), 403, "GET /metrics alone");
+        refused(client.clone().of_tenant(name("alpha")).logs(&one, false, drop).await, 403, "GET /metrics alone");
+    }
+    // Tenants see what they saw before, and cannot ask for more.
+    for client in [&alpha, &with("e")] {
+        let metrics = client.metrics().await.unwrap();
+        assert!(metrics.contains("tenant=\"alpha\"") && !metrics.contains("beta"), "{metrics}");
+        refused(client.clone().of_tenant(name("beta")).metrics().await.map(drop), 403, "another tenant than beta");
+    }
+    refused(alpha.clone().of_tenant(name("beta")).delete(&one).await, 403, "another tenant than beta");
+    refused(alpha.clone().of_tenant(name("gamma")).delete(&one).await, 403, "another tenant than gamma");
+    assert_eq!(alpha.sites().await.unwrap().len(), 1);
+    for tenant in ["alpha", "beta"] {
+        assert!(get(server.listen(), tenant, "/").ends_with(&format!("\n{tenant}.localhost\n")));
+    }
+    assert_eq!(alpha.of_tenant(name("alpha")).versions(&one).await.unwrap().versions.len(), 1);
+}

@@ -149,8 +149,18 @@ fn asked(random: &mut Random) -> Vec<u8> {
         0 => random.of(&["/v1/sites", "/v1/top", "/metrics", "/healthz", "/v1", "*"]).to_string(),
         _ => format!("/v1/sites/{site}{verb}"),
     };
-    let query =
-        random.of(&["", "?", "?version=1", "?version=x", "?host=a&host=A", "?percent=300", "?path=/a", "?%00", "?&&="]);
+    let query = random.of(&[
+        "",
+        "?",
+        "?version=1",
+        "?version=x",
+        "?tenant=b",
+        "?host=a&host=A",
+        "?percent=300",
+        "?path=/a",
+        "?%00",
+        "?&&=",
+    ]);
     let header =
         random.of(&["", "X-Selvedge: 1\r\n", "X-Selvedge: 1\r\n", "X-Selvedge: 1\r\n", "Authorization: Bearer x\r\n"]);
     let host = random.of(&["localhost", "localhost", "localhost", "127.0.0.1:1", "evil.example", ""]);

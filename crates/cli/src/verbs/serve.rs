@@ -53,6 +53,9 @@ A configuration, every key with its default:
     { url = \"http://db.internal:5984\", private = true }, # in a private network
   ]
   outbound_ca = \"ca.pem\"     # for https; this machine's if not given
+  tokens = [                   # of operators, who look at all tenants
+    { hash = \"sha256:...\", may = \"metrics\" },
+  ]                            # may: metrics, or read: logs, too
   [tls]                        # no TLS if not given
   listen = \"0.0.0.0:8443\"
   admin = false                # true: operators by TLS, too
@@ -76,7 +79,8 @@ A configuration, every key with its default:
   tokens = [
     \"sha256:...\",              # printf %s TOKEN | sha256sum
     { hash = \"sha256:...\", may = \"read\", sites = [\"hello\"] },
-  ]                            # may: deploy if not given; sites: all
+  ]                            # may: metrics, read or deploy, which it is
+                               # if not given; sites: all
   weight = 2                   # share of the processors; 1 if not given
   policy = \"acme.toml\"         # instead of the one above
   outbound = []                # instead of the list above

@@ -6,7 +6,7 @@ use anyhow::Result;
 use selvedge_edge::client::Name;
 
 use crate::files;
-use crate::remote::{RemoteArgs, name};
+use crate::remote::{RemoteArgs, listed, name};
 
 /// List the sites of a server, or remove one
 #[derive(clap::Args)]
@@ -29,11 +29,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         files::print(&format!("{site} is removed\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    for site in args.remote.run(async |client| Ok(client.sites().await?))? {
+    let sites = args.remote.run(async |client| Ok(client.sites().await?))?;
+    let several = sites.iter().any(|site| site.tenant != sites[0].tenant);
+    for site in sites {
+        let name = listed(&site.tenant, &site.site, several);
         let hosts: Vec<String> = site.hosts.iter().map(|host| format!("{host}{}", site.path)).collect();
         let canary = site.canary.map(|c| format!(", {} for {} %", c.version, c.percent)).unwrap_or_default();
         let (active, versions, hosts) = (site.active, site.versions, hosts.join(", "));
-        files::print(&format!("{}  version {active}{canary} of {versions}  {hosts}\n", site.site))?;
+        files::print(&format!("{name}  version {active}{canary} of {versions}  {hosts}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

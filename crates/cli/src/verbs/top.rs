@@ -9,7 +9,7 @@ use anyhow::Result;
 use selvedge_edge::client::{Activity, SiteActivity};
 
 use crate::files;
-use crate::remote::RemoteArgs;
+use crate::remote::{RemoteArgs, listed};
 
 /// Show what the sites of a server are doing
 ///
@@ -53,18 +53,21 @@ fn table(now: &Activity, before: Option<&Activity>) -> String {
     text += &format!("{:<24} {:>7} {:>5} ", "SITE", "VERSION", "LIVE");
     text += &format!("{:>10} {rate:>8} {:>9} {:>9} {:>8}\n", "REQUESTS", "MEAN", "CPU", "5XX");
     let since = |site: &SiteActivity| {
-        let earlier = before.and_then(|before| before.sites.iter().find(|other| other.site == site.site));
+        let earlier = before.and_then(|before| {
+            before.sites.iter().find(|other| (&other.tenant, &other.site) == (&site.tenant, &site.site))
+        });
         site.counted.requests - earlier.map_or(0, |earlier| earlier.counted.requests.min(site.counted.requests))
     };
     let mut sites: Vec<_> = now.sites.iter().collect();
     sites.sort_by_key(|site| std::cmp::Reverse(since(site)));
+    let several = now.sites.iter().any(|site| site.tenant != now.sites[0].tenant);
     for site in sites {
         let version = site.version.map_or("none".into(), |version| version.to_string());
         let mean = |micros: u64| format!("{}us", micros / site.counted.requests.max(1));
         let (mean, cpu) = (mean(site.counted.micros), mean(site.counted.cpu_micros));
         let rate = before.map_or(String::new(), |_| since(site).to_string());
         let (requests, errors) = (site.counted.requests, site.counted.server_errors);
-        let (name, live) = (site.site.as_str(), site.live);
+        let (name, live) = (listed(&site.tenant, &site.site, several), site.live);
         // Writing to a string cannot fail.
         let _ = write!(text, "{name:<24} {version:>7} {live:>5} ");
         let _ = writeln!(text, "{requests:>10} {rate:>8} {mean:>9} {cpu:>9} {errors:>8}");

@@ -1,6 +1,6 @@
 //! Who may use the admin API.
 //!
-//! With tokens: whoever has one, for the tenant it belongs to. Without: whoever can run programs on this machine, and
+//! With tokens: whoever has one, for the tenant it belongs to, or an operator's, to look at all of them. Without: whoever can run programs on this machine, and
 //! nobody else. A page in a browser on this machine is somebody else: it cannot set our header (`x-selvedge`) for
 //! another origin without asking first, which is never granted, and it cannot name this server otherwise than by
 //! an address or `localhost` without being found out (DNS rebinding).
@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use hyper::HeaderMap;
-use hyper::header;
+use hyper::{StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::reply::Failure;
@@ -16,6 +16,7 @@ use crate::config::Scope;
 use crate::connection::Peer;
 use crate::name::{Host, Name};
 use crate::server::{Access, Token};
+use crate::site::Tenant;
 
 /// Every client sends it; its value does not matter.
 pub(crate) const CLIENT_HEADER: &str = "x-selvedge";
@@ -26,22 +27,28 @@ pub(super) fn may_change(scope: &Scope) -> Result<(), Failure> {
     scope.may_change().then_some(()).ok_or_else(only_looks)
 }
 
+/// Refuses a token that is for numbers alone.
+pub(super) fn may_read(scope: &Scope) -> Result<(), Failure> {
+    let only_numbers = || Failure::forbidden("this token is for GET /metrics alone (may = \"metrics\")");
+    scope.may_read().then_some(()).ok_or_else(only_numbers)
+}
+
 /// Refuses a token that is for other sites.
 pub(super) fn is_for(scope: &Scope, site: &Name) -> Result<(), Failure> {
     let others = || Failure::forbidden(format!("this token is for other sites than {site}"));
     scope.is_for(site).then_some(()).ok_or_else(others)
 }
 
-/// For whom a request acts, and what it may. One that `only_reads` may lack our header: whoever is not to read the answer cannot, and
-/// Prometheus sends no headers that it does not know.
+/// For whom a request acts, all tenants if it is none, and what it may. One that `only_reads` may lack our header: whoever
+/// is not to read the answer cannot, and Prometheus sends no headers that it does not know.
 pub(super) fn tenant(
     access: &Access,
     peer: &Peer,
     headers: &HeaderMap,
     only_reads: bool,
-) -> Result<(Name, Arc<Scope>), Failure> {
+) -> Result<(Option<Name>, Arc<Scope>), Failure> {
     if access.tokens.is_empty() {
-        return Ok((local(access, peer, headers, only_reads)?, Arc::default()));
+        return Ok((Some(local(access, peer, headers, only_reads)?), Arc::default()));
     }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
@@ -49,6 +56,25 @@ pub(super) fn tenant(
     })?;
     let Token { tenant, scope, .. } = known(access, token)?;
     Ok((tenant.clone(), scope.clone()))
+}
+
+/// The tenants that a request is about: that of its token or, of an operator's, the one that it names, or all.
+pub(super) fn tenants(
+    access: &Access,
+    own: Option<&Name>,
+    named: Option<&String>,
+) -> Result<Vec<Arc<Tenant>>, Failure> {
+    let named = named.map(|named| Name::new(named)).transpose().map_err(|error| Failure::bad(error.to_string()))?;
+    if let (Some(_), Some(named)) = (own, named.as_ref().filter(|named| Some(*named) != own)) {
+        return Err(Failure::forbidden(format!("who asks acts for another tenant than {named}")));
+    }
+    match own.or(named.as_ref()) {
+        Some(name) => {
+            let gone = || Failure::new(StatusCode::NOT_FOUND, format!("there is no tenant {name}"));
+            Ok(vec![access.tenants.get(name).cloned().ok_or_else(gone)?])
+        }
+        None => Ok(access.tenants.values().cloned().collect()),
+    }
 }
 
 /// A token that is one of the configured, and whom it acts for.

@@ -15,6 +15,9 @@
 //! | `GET /metrics` | the same for Prometheus |
 //! | `GET /openapi.json` | all of this for programs; asks for no token |
 //! | `GET /healthz` | whether all sites are loaded; asks for no token |
+//!
+//! With an operator's token those that only look do so at all tenants. Each takes `tenant=NAME`, and what is about one site
+//! then needs it, if there are several.
 
 mod access;
 mod dashboard;
@@ -54,6 +57,8 @@ static SPANS_DROPPED: Family = Family::counter("selvedge_spans_dropped_total", "
 /// What `GET /v1/sites` says of a site.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SiteInfo {
+    /// Whose it is.
+    pub tenant: Name,
     /// Its name.
     pub site: Name,
     /// Where it answers.
@@ -73,6 +78,8 @@ pub struct SiteInfo {
 /// What `GET /v1/top` says of a site.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SiteActivity {
+    /// Whose it is.
+    pub tenant: Name,
     /// Its name.
     pub site: Name,
     /// The version that answers, if one could be loaded.
@@ -93,11 +100,11 @@ pub struct SiteActivity {
 /// What `GET /v1/top` says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Activity {
-    /// Instances of the tenant at work.
+    /// Instances of the tenant at work; of all tenants, if an operator looks at all of them.
     pub live: u32,
-    /// Requests of the tenant that wait for one.
+    /// Requests that wait for one.
     pub waiting: u32,
-    /// Each of its sites.
+    /// Each of the sites.
     pub sites: Vec<SiteActivity>,
 }
 
@@ -129,7 +136,8 @@ impl Answer for AdminAnswer {
 
 /// A request of an operator who may make it.
 struct Asked {
-    tenant: Arc<Tenant>,
+    /// One, unless an operator looks at all of them.
+    tenants: Vec<Arc<Tenant>>,
     scope: Arc<Scope>,
     query: BTreeMap<String, Vec<String>>,
     request: Request<Incoming>,
@@ -145,14 +153,18 @@ async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -
     let access = server.access.load_full();
     let only_reads = request.method() == Method::GET && request.uri().path() == "/metrics";
     let (name, scope) = access::tenant(&access, peer, request.headers(), only_reads)?;
+    if !only_reads {
+        access::may_read(&scope)?;
+    }
     if request.method() != Method::GET {
         access::may_change(&scope)?;
     }
-    let tenant = access.tenants.get(&name).cloned().ok_or_else(|| Failure::forbidden("the tenant is gone"))?;
     let query = query(request.uri().query().unwrap_or_default())?;
+    let named = query.get("tenant").and_then(|values| values.first());
+    let tenants = access::tenants(&access, name.as_ref(), named)?;
     let path = request.uri().path().to_string();
     let method = request.method().clone();
-    let asked = Asked { tenant, scope, query, request };
+    let asked = Asked { tenants, scope, query, request };
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match (&method, &parts[..]) {
         (&Method::GET, ["v1", "sites"]) => site::list(server, &asked).await,
@@ -191,15 +203,21 @@ impl Asked {
         self.query.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// The tenant, where a site is asked for: two of them may have one of the same name.
+    fn tenant(&self) -> Result<&Arc<Tenant>, Failure> {
+        let which = || Failure::bad("tenant: found nothing, expected the name of one: this token looks at several");
+        self.tenants.first().filter(|_| self.tenants.len() == 1).ok_or_else(which)
+    }
+
     fn key(&self, site: &str) -> Result<SiteKey, Failure> {
         let site = Name::new(site).map_err(|error| Failure::bad(error.to_string()))?;
         access::is_for(&self.scope, &site)?;
-        Ok(SiteKey { tenant: self.tenant.name.clone(), site })
+        Ok(SiteKey { tenant: self.tenant()?.name.clone(), site })
     }
 
-    /// The tenant's sites that it is for.
-    fn sites(&self, server: &Shared) -> Vec<Arc<Site>> {
-        let mut sites = server.sites_of(&self.tenant.name);
+    /// The sites of a tenant that it is for.
+    fn sites(&self, server: &Shared, tenant: &Tenant) -> Vec<Arc<Site>> {
+        let mut sites = server.sites_of(&tenant.name);
         sites.retain(|site| self.scope.is_for(&site.key.site));
         sites
     }
@@ -220,8 +238,8 @@ fn healthz(server: &Shared) -> Response<ReplyBody> {
 }
 
 fn activity(server: &Shared, asked: &Asked) -> Activity {
-    let gate = asked.tenant.gate.load();
     let of = |site: Arc<Site>| SiteActivity {
+        tenant: site.key.tenant.clone(),
         site: site.key.site.clone(),
         version: site.serving().and_then(|serving| Some(serving.all().next()?.version)),
         canary: site.serving().and_then(|serving| Some(serving.all().nth(1)?.version)),
@@ -229,22 +247,25 @@ fn activity(server: &Shared, asked: &Asked) -> Activity {
         waiting: site.counters.waiting.load(Ordering::Relaxed),
         counted: site.counters.counted(),
     };
-    let sites = asked.sites(server).into_iter().map(of).collect();
-    Activity { live: gate.live(), waiting: gate.waiting(), sites }
+    let mut activity = Activity { live: 0, waiting: 0, sites: Vec::new() };
+    for tenant in &asked.tenants {
+        let gate = tenant.gate.load();
+        activity.live += gate.live();
+        activity.waiting += gate.waiting();
+        activity.sites.extend(asked.sites(server, tenant).into_iter().map(of));
+    }
+    activity
 }
 
 fn metrics(server: &Shared, asked: &Asked) -> String {
     let mut exposition = Exposition::default();
-    let tenant = format!("tenant=\"{}\"", asked.tenant.name);
-    let gate = asked.tenant.gate.load();
-    exposition.sample(&TENANT_LIVE, &tenant, gate.live().into());
-    exposition.sample(&TENANT_WAITING, &tenant, gate.waiting().into());
-    for site in asked.sites(server) {
-        let labels = format!("{tenant},site=\"{}\"", site.key.site);
-        site.counters.prometheus(&labels, &site.log.speakers(), &mut exposition);
-        for deployment in site.serving().iter().flat_map(|serving| serving.all()) {
-            let labels = format!("{labels},version=\"{}\"", deployment.version);
-            deployment.counters.prometheus(&labels, &mut exposition);
+    for tenant in &asked.tenants {
+        let labels = format!("tenant=\"{}\"", tenant.name);
+        let gate = tenant.gate.load();
+        exposition.sample(&TENANT_LIVE, &labels, gate.live().into());
+        exposition.sample(&TENANT_WAITING, &labels, gate.waiting().into());
+        for site in asked.sites(server, tenant) {
+            of_site(&site, &labels, &mut exposition);
         }
     }
     if let Some(counts) = server.traces.as_ref().map(|traces| traces.counts()) {
@@ -254,4 +275,14 @@ fn metrics(server: &Shared, asked: &Asked) -> String {
     }
     server.unrouted.prometheus(&mut exposition);
     exposition.text()
+}
+
+/// Metrics of a site and of its versions; `labels` name its tenant.
+fn of_site(site: &Site, labels: &str, exposition: &mut Exposition) {
+    let labels = format!("{labels},site=\"{}\"", site.key.site);
+    site.counters.prometheus(&labels, &site.log.speakers(), exposition);
+    for deployment in site.serving().iter().flat_map(|serving| serving.all()) {
+        let labels = format!("{labels},version=\"{}\"", deployment.version);
+        deployment.counters.prometheus(&labels, exposition);
+    }
 }

@@ -34,11 +34,15 @@ const LINES_MAX: usize = 64;
 const READER: RequestId = RequestId::known("log");
 
 pub(super) async fn list(server: &Arc<Shared>, asked: &Asked) -> Result<Response<ReplyBody>, Failure> {
-    let (store, tenant) = (server.clone(), asked.tenant.name.clone());
+    let store = server.clone();
     let records = blocking(move || Ok(store.store.sites()?)).await?;
-    let own = |record: &SiteRecord| record.key.tenant == tenant && asked.scope.is_for(&record.key.site);
-    let own = records.into_iter().filter(own);
-    let info = own.map(|record| SiteInfo {
+    let is_seen = |record: &SiteRecord| {
+        let of_one = asked.tenants.iter().any(|tenant| tenant.name == record.key.tenant);
+        of_one && asked.scope.is_for(&record.key.site)
+    };
+    let seen = records.into_iter().filter(is_seen);
+    let info = seen.map(|record| SiteInfo {
+        tenant: record.key.tenant,
         site: record.key.site,
         hosts: record.hosts,
         path: record.path,
@@ -142,7 +146,7 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     let path = asked.all("path").first().map(|path| Prefix::new(path)).transpose();
     let path = path.map_err(|error| Failure::bad(error.to_string()))?;
     let order = Order { hosts, path, canary: asked.percent("canary")?, signature: asked.signature()? };
-    let site = server.site_or_new(&key, &asked.tenant);
+    let site = server.site_or_new(&key, asked.tenant()?);
     let (headers, body) = (asked.request.headers().clone(), asked.request.into_body());
     let uploaded = upload(server, &headers, body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await?;
     Ok(told_in_lines(begin_deploy(server, site, order, uploaded)))

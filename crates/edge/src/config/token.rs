@@ -1,4 +1,4 @@
-//! Tokens of tenants: what they are known by, and what they may.
+//! Tokens of tenants and of operators: what they are known by, and what they may.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,19 +22,52 @@ pub struct TokenConfig {
     pub scope: Scope,
 }
 
+/// A token that is no tenant's: it looks at all of them, and changes nothing. Whoever deploys has one of a tenant.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "{ hash = \"sha256:…\", may = \"read\" }")]
+pub struct OperatorToken {
+    /// What it is known by.
+    pub hash: TokenHash,
+    /// What it may see.
+    pub may: See,
+}
+
+/// What an operator's token may see of all tenants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum See {
+    /// `GET /metrics`, and nothing else.
+    Metrics,
+    /// Sites, versions, logs and metrics.
+    Read,
+}
+
+impl OperatorToken {
+    /// What it may, as tenants' tokens say it.
+    pub(crate) fn scope(&self) -> Scope {
+        let may = match self.may {
+            See::Metrics => May::Metrics,
+            See::Read => May::Read,
+        };
+        Scope { may, sites: None }
+    }
+}
+
 /// What a token may, of all that its tenant can do.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Scope {
-    /// Whether it only looks.
+    /// How much of it.
     pub may: May,
     /// The sites that it is for, if not for all.
     pub sites: Option<BTreeSet<Name>>,
 }
 
-/// Whether a token only looks.
+/// How much a token may.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum May {
+    /// `GET /metrics`, and nothing else.
+    Metrics,
     /// See sites, versions, logs and metrics, and change nothing.
     Read,
     /// All of it.
@@ -46,6 +79,11 @@ impl Scope {
     /// Whether it is for this site.
     pub fn is_for(&self, site: &Name) -> bool {
         self.sites.as_ref().is_none_or(|sites| sites.contains(site))
+    }
+
+    /// Whether it may see more than numbers.
+    pub fn may_read(&self) -> bool {
+        self.may != May::Metrics
     }
 
     /// Whether it may change something.
@@ -60,7 +98,7 @@ impl Scope {
 pub(crate) struct ScopedToken {
     /// Its hash.
     hash: TokenHash,
-    /// Whether it only looks.
+    /// How much it may.
     #[serde(default)]
     may: May,
     /// The sites that it is for; all if none are named.

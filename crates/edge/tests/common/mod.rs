@@ -48,6 +48,23 @@ pub(crate) const SCOPED_TOKENS: &str = r#"
     ]
 "#;
 
+/// Two tenants as before, and tokens that look at both: "c" reads, "d" is for metrics. "e" is for alpha's metrics.
+pub(crate) const OPERATORS: &str = r#"
+    listen = "127.0.0.1:0"
+    admin = "127.0.0.1:0"
+    tokens = [
+        { hash = "sha256:2e7d2c03a9507ae265ecf5b5356885a53393a2029d241394997265a1a25aefc6", may = "read" },
+        { hash = "sha256:18ac3e7343f016890c510e93f935261169d9e3f565436429830faf0934f4f8e4", may = "metrics" },
+    ]
+    [tenants.alpha]
+    tokens = [
+        "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+        { hash = "sha256:3f79bb7b435b05321651daefd374cdc681dc06faa65e374e38337b88ca046dea", may = "metrics" },
+    ]
+    [tenants.beta]
+    tokens = ["sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d"]
+"#;
+
 /// The compiler, in this process.
 pub(crate) struct InProcess;
 

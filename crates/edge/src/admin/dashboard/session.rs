@@ -20,7 +20,8 @@ use crate::admin::reply::Failure;
 use crate::config::{Scope, TokenHash};
 use crate::connection::Peer;
 use crate::limits::{SESSION_MAX, SESSIONS_MAX};
-use crate::server::Access;
+use crate::name::Name;
+use crate::server::{Access, Token};
 use crate::site::Tenant;
 
 /// Kept from programs, too (`guest/cgi/env.rs`): a site on another port of this host would get it.
@@ -75,7 +76,7 @@ impl Sessions {
             let id = cookie(headers).ok_or(Stranger::Unknown)?;
             let token = self.token(id).ok_or(Stranger::Unknown)?;
             let known = access.tokens.iter().find(|known| known.hash == token).ok_or(Stranger::Unknown)?;
-            (known.tenant.clone(), known.scope.clone(), id.to_string())
+            (shown(known).map_err(Stranger::Refused)?.clone(), known.scope.clone(), id.to_string())
         };
         let tenant = access.tenants.get(&name).cloned();
         Ok(Visitor { tenant: tenant.ok_or(Stranger::Unknown)?, scope, session })
@@ -88,8 +89,9 @@ impl Sessions {
 
     /// A session for whoever gave a token; the cookie to set.
     pub(super) fn log_in(&self, access: &Access, token: &str, secure: bool) -> Result<HeaderValue, Failure> {
-        let token = access::known(access, token)?.hash;
-        let id = hex(&random());
+        let token = access::known(access, token)?;
+        shown(token)?;
+        let (token, id) = (token.hash, hex(&random()));
         let mut open = self.lock();
         open.retain(|_, session| session.began.elapsed() < SESSION_MAX);
         if open.len() >= SESSIONS_MAX {
@@ -123,6 +125,17 @@ impl Sessions {
             }
         }
     }
+}
+
+/// The tenant that the dashboard shows to whoever has a token.
+fn shown(token: &Token) -> Result<&Name, Failure> {
+    access::may_read(&token.scope)?;
+    let of_none = || {
+        Failure::forbidden(
+            "this token looks at all tenants, by the API and GET /metrics: the dashboard shows one of them",
+        )
+    };
+    token.tenant.as_ref().ok_or_else(of_none)
 }
 
 /// Refuses what pages of other origins send.

@@ -73,11 +73,11 @@ async fn deploy_body(
     let given = visit.headers.get(FORM_HEADER).and_then(|value| value.to_str().ok());
     visit.dashboard.sessions.check_form(&visitor.session, given.unwrap_or_default())?;
     let query = query(request.uri().query().unwrap_or_default())?;
-    let asked = Asked { tenant: visitor.tenant.clone(), scope: visitor.scope.clone(), query, request };
+    let asked = Asked { tenants: vec![visitor.tenant.clone()], scope: visitor.scope.clone(), query, request };
     let key = asked.key(asked.all("site").first().map_or("", String::as_str))?;
     let bytes_max = (DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX);
     let uploaded = upload(visit.server, &visit.headers, asked.request.into_body(), bytes_max).await?;
-    let site = visit.server.site_or_new(&key, &asked.tenant);
+    let site = visit.server.site_or_new(&key, &visitor.tenant);
     Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(), uploaded)))
 }
 
