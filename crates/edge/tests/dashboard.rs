@@ -163,10 +163,6 @@ async fn a_session_may_no_more_than_its_token() {
     let Edge { server, client: _nobody, state: _state } = edge(common::SCOPED_TOKENS).await;
     let admin = server.admin();
     let alpha = Client::new(&format!("http://{admin}"), Some("a".into())).unwrap();
-    for site in ["one", "two"] {
-        deploy(&alpha, site, guest("hello")).await;
-        deploy(&alpha, site, guest("hello")).await;
-    }
     let local = "Host: localhost\r\n";
     let log_in = |token: &str| {
         let answer = ask(admin, "POST /login", local, &format!("token={token}"));
@@ -174,6 +170,13 @@ async fn a_session_may_no_more_than_its_token() {
         format!("{local}Cookie: {}\r\n", cookie.split(';').next().unwrap())
     };
     let (all, looks, of_one) = (log_in("a"), log_in("b"), log_in("c"));
+    assert!(ask(admin, "GET /", &all, "").contains("href=\"/try\">drop a module here"));
+    let empty = ask(admin, "GET /", &looks, "");
+    assert!(empty.contains("deploy nothing") && !empty.contains("/try"), "{empty}");
+    for site in ["one", "two"] {
+        deploy(&alpha, site, guest("hello")).await;
+        deploy(&alpha, site, guest("hello")).await;
+    }
     let is = |status: &str, answer: String| assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     let page = ask(admin, "GET /sites/two", &looks, "");
     assert!(!page.contains("Switch to 1") && !page.contains("/try") && page.contains("version 2"), "{page}");
@@ -199,6 +202,8 @@ async fn without_a_script_a_text_is_deployed_and_asked() {
     let body = format!("form={}&site=tried&text={text}", form_token(&page));
     let answer = ask(server.admin(), "POST /try", "Host: localhost\r\n", &body);
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("<pre>fine"), "{answer}");
+    let again = ask(server.admin(), "GET /sites/tried/ask", "Host: localhost\r\n", "");
+    assert!(again.contains("\r\nlocation: /sites/tried\r\n"), "{again}");
     assert!(get(server.listen(), "tried", "/").ends_with("fine\n"));
     let body = format!("form={}&site=tried&text=(module", form_token(&page));
     let answer = ask(server.admin(), "POST /try", "Host: localhost\r\n", &body);

@@ -44,7 +44,13 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// A rate, for people.
 pub(super) fn rate(per_second: f64) -> String {
-    if per_second >= 10.0 || per_second == 0.0 { format!("{per_second:.0}") } else { format!("{per_second:.1}") }
+    match per_second {
+        0.0 => "0".into(),
+        // One in a minute is not none.
+        _ if per_second < 0.1 => format!("{per_second:.2}"),
+        _ if per_second < 10.0 => format!("{per_second:.1}"),
+        _ => format!("{per_second:.0}"),
+    }
 }
 
 /// The time of day in UTC, of milliseconds since 1970.
@@ -73,7 +79,7 @@ mod tests {
         let written = [0.0, 12.4, 1_500.0, 250_000.0, 2_500_000.0].map(duration);
         assert_eq!(written, ["–", "12 µs", "1.5 ms", "250 ms", "2.5 s"]);
         assert_eq!([0, 1_023, 1_536, 10 << 20].map(size), ["0 B", "1023 B", "1.5 KiB", "10.0 MiB"]);
-        assert_eq!([0.0, 0.25, 1234.0].map(rate), ["0", "0.2", "1234"]);
+        assert_eq!([0.0, 1.0 / 60.0, 0.25, 1234.0].map(rate), ["0", "0.02", "0.2", "1234"]);
         assert_eq!(clock(86_399_000), "23:59:59");
         let agos = [0, 1_000, 59_000, 120_000, 86_400_000].map(|ms| ago(10, 10 + ms));
         assert_eq!(agos, ["just now", "1 second ago", "59 seconds ago", "2 minutes ago", "1 day ago"]);

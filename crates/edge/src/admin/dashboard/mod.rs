@@ -113,6 +113,10 @@ impl Visit<'_> {
             (&Method::GET, ["sites", site]) => self.site_page(&visitor, site, Ask::default(), None).await,
             (&Method::GET, ["sites", site, "events"]) => events::site(self, self.site(&visitor, site)?),
             (&Method::POST, ["sites", site, "rollback"]) => self.rollback(&visitor, site, request).await,
+            // Where forms lead: whoever opens the address again wants the site's page.
+            (&Method::GET, ["sites", site, "ask" | "rollback"]) => {
+                Ok(redirect(&format!("/sites/{}", self.site(&visitor, site)?.key.site)))
+            }
             (&Method::POST, ["sites", site, "ask"]) => trial::ask(self, &visitor, site, request).await,
             (&Method::GET, ["try"]) => Ok(trial::page(self, &visitor)),
             (&Method::POST, ["try"]) => trial::deploy(self, &visitor, request).await,

@@ -71,6 +71,7 @@ pub(super) struct SitesPart {
     /// Of each site, by the row's id.
     rows: Vec<(String, String)>,
     admin: String,
+    may_change: bool,
 }
 
 impl SitesPart {
@@ -116,7 +117,7 @@ pub(super) fn sites(server: &Shared, visitor: &Visitor, admin: &str) -> SitesPar
     let rows = sites.into_iter().map(row).collect();
     let gate = visitor.tenant.gate.load();
     let tiles = rendered(&ActivityPart { tiles: Tiles::of(&all, (gate.live(), gate.waiting())) });
-    SitesPart { tiles, rows, admin: admin.to_string() }
+    SitesPart { tiles, rows, admin: admin.to_string(), may_change: visitor.scope.may_change() }
 }
 
 #[derive(Template)]
