@@ -43,8 +43,8 @@ impl Grants {
         Ok(Grants { read, state: real(state)?, collector })
     }
 
-    /// Jails this process.
-    pub(crate) fn enter(&self, accept_gaps: bool) -> Result<()> {
+    /// Jails this process; what the kernel lacks of it is an error, or a warning.
+    pub(crate) fn enter(&self, accept_gaps: bool, warn: impl Fn(String)) -> Result<()> {
         let jail = ServerJail::new(OPEN_FILES_MAX as u64).write(&self.state);
         let jail = self.read.iter().fold(jail, |jail, directory| jail.read(directory));
         match accept_gaps {
@@ -54,7 +54,7 @@ impl Grants {
                 _ => error.into(),
             }),
             true => Ok(jail.enter_with_what_there_is(|lack| {
-                eprintln!("warning: the server is not jailed fully: this kernel lacks {lack}")
+                warn(format!("warning: the server is not jailed fully: this kernel lacks {lack}"));
             })?),
         }
     }

@@ -220,6 +220,48 @@ fn a_jailed_server_does_what_one_outside_does() {
     stop(server);
 }
 
+/// What a server says that is started with this in its configuration, each line an object; `meanwhile` gets each message,
+/// and the server's process.
+fn said_to_programs(place: &Path, more: &str, mut meanwhile: impl FnMut(&str, u32)) -> Vec<String> {
+    let config = place.join("edge.toml");
+    std::fs::write(&config, format!("log_format = \"json\"\naccess_log = true\n{more}")).unwrap();
+    let mut command = Command::new(SELVEDGE);
+    command.arg("serve").arg(&config).arg("--state").arg(place.join("state")).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = Vec::new();
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let object: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(object["time_ms"].is_u64() && object["event"] == "server", "{line}");
+        let message = object["message"].as_str().unwrap().to_string();
+        meanwhile(&message, child.id());
+        said.push(message);
+    }
+    child.wait().unwrap();
+    said
+}
+
+#[test]
+fn where_the_log_is_for_programs_every_line_is_an_object() {
+    let place = tempfile::tempdir().unwrap();
+    let any = "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
+    let said = said_to_programs(place.path(), any, |message, server| {
+        let signal = |signal| kill(Pid::from_raw(server as i32), signal).unwrap();
+        if message.starts_with("jailed: ") {
+            std::fs::write(place.path().join("edge.toml"), "log_format = \"text\"\nlistn = 1\n").unwrap();
+            signal(Signal::SIGHUP);
+        } else if message.starts_with("the configuration stays as it was: ") {
+            signal(Signal::SIGTERM);
+        }
+    });
+    let begins = |part: &str| said.iter().any(|line| line.starts_with(part));
+    assert!(begins("serving 0 sites on http://") && begins("admin on ") && begins("stopping: "), "{said:#?}");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = format!("listen = \"{}\"\nadmin = \"127.0.0.1:0\"\n", taken.local_addr().unwrap());
+    let said = said_to_programs(place.path(), &config, |_, _| {});
+    assert!(said.len() == 1 && said[0].starts_with("error: "), "{said:#?}");
+}
+
 fn module(text: String) -> Payload {
     text.into_bytes().into()
 }

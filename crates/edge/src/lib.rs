@@ -67,7 +67,7 @@ mod turns;
 mod unrouted;
 mod upload;
 
-pub use config::Config;
+pub use config::{Config, LogFormat};
 pub use deploy::{Compile, CompileBroker, CompileCommand, CompileError};
 pub use error::EdgeError;
 pub use outbound::{Destination, Dialing};

@@ -366,7 +366,8 @@ struct Remark<'a> {
 }
 
 impl LogFormat {
-    fn remark(self, message: String) -> String {
+    /// What the server, or whoever runs it, says for itself, as it stands in the server's log.
+    pub fn remark(self, message: String) -> String {
         let remark = || Remark { time_ms: now_ms(), event: "server", message: &message };
         if self == LogFormat::Json { serde_json::to_string(&remark()).unwrap_or_default() } else { message }
     }

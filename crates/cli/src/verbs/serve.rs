@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use selvedge_edge::signals::{self, Asked};
-use selvedge_edge::{Compile, CompileBroker, CompileCommand, Config, Prepared, Server};
+use selvedge_edge::{Compile, CompileBroker, CompileCommand, Config, LogFormat, Prepared, Server};
 
 use crate::grants::Grants;
 use crate::jailed;
@@ -176,22 +176,27 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let config = args.config()?;
+    let log = Log(config.log_format);
+    serve(args, config, log).or_else(|error| log.failed(error))
+}
+
+fn serve(args: &Args, config: Config, log: Log) -> Result<ExitCode> {
     // All this comes before there are other threads.
     signals::block().context("cannot block signals")?;
     let compiler = args.compiler()?;
     let prepared = args.connected(prepare(&config)?)?;
     let grants = args.grants(&config, prepared.collector())?;
     if let Some(grants) = &grants {
-        grants.enter(args.jail_gaps)?;
+        grants.enter(args.jail_gaps, |warning| log.say(warning))?;
     }
     prepared.executor()?.block_on(async {
         let server = prepared.start(compiler).await?;
-        greet(&server, grants.as_ref());
-        until_stopped(args, &server, config, grants.as_ref()).await?;
-        eprintln!("stopping: requests under way may end");
+        greet(&server, grants.as_ref(), log);
+        until_stopped(args, &server, config, grants.as_ref(), log).await?;
+        log.say("stopping: requests under way may end");
         let given_up = server.stop().await;
         if given_up > 0 {
-            eprintln!("{given_up} requests did not end in time and were given up");
+            log.say(format!("{given_up} requests did not end in time and were given up"));
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -203,27 +208,54 @@ fn prepare(config: &Config) -> Result<Prepared> {
     Ok(runtime.context("cannot wait for sockets")?.block_on(selvedge_edge::prepare(config.clone()))?)
 }
 
-fn greet(server: &Server, grants: Option<&Grants>) {
+/// What this command says beside the server, in the format of the server's log.
+#[derive(Clone, Copy)]
+struct Log(LogFormat);
+
+impl Log {
+    fn say(self, message: impl Into<String>) {
+        eprintln!("{}", self.0.remark(message.into()));
+    }
+
+    /// An error that ends the command. For people it is told as those of other verbs.
+    fn failed(self, error: anyhow::Error) -> Result<ExitCode> {
+        match self.0 {
+            LogFormat::Text => Err(error),
+            LogFormat::Json => {
+                self.say(format!("error: {}", crate::told(&error).join(": ")));
+                Ok(ExitCode::FAILURE)
+            }
+        }
+    }
+}
+
+fn greet(server: &Server, grants: Option<&Grants>, log: Log) {
     let scheme = if server.admin_by_tls() { "https" } else { "http" };
     let (listen, admin) = (server.listen(), format!("{scheme}://{}", server.admin()));
-    eprintln!("serving {} sites on http://{listen}", server.sites());
+    log.say(format!("serving {} sites on http://{listen}", server.sites()));
     if let Some(secure) = server.secure() {
-        eprintln!("and on https://{secure}");
+        log.say(format!("and on https://{secure}"));
     }
     match server.open() {
-        true => eprintln!("admin on {admin}: no tokens are configured, programs on this machine may deploy"),
-        false => eprintln!("admin on {admin}, with tokens"),
+        true => log.say(format!("admin on {admin}: no tokens are configured, programs on this machine may deploy")),
+        false => log.say(format!("admin on {admin}, with tokens")),
     }
-    eprintln!("deploy with: selvedge deploy app.wasm --site hello --to {admin}");
-    eprintln!("dashboard in a browser: {admin}/");
+    log.say(format!("deploy with: selvedge deploy app.wasm --site hello --to {admin}"));
+    log.say(format!("dashboard in a browser: {admin}/"));
     match grants {
-        Some(grants) => eprintln!("jailed: {grants}"),
-        None => eprintln!("warning: neither the server nor compilers are jailed, as --unjailed asks"),
+        Some(grants) => log.say(format!("jailed: {grants}")),
+        None => log.say("warning: neither the server nor compilers are jailed, as --unjailed asks"),
     }
 }
 
 /// Reloads when asked to, until asked to stop.
-async fn until_stopped(args: &Args, server: &Server, mut config: Config, grants: Option<&Grants>) -> Result<()> {
+async fn until_stopped(
+    args: &Args,
+    server: &Server,
+    mut config: Config,
+    grants: Option<&Grants>,
+    log: Log,
+) -> Result<()> {
     let mut asked = signals::listen().context("cannot wait for signals")?;
     let mut seen = args.changed(&config);
     loop {
@@ -234,7 +266,7 @@ async fn until_stopped(args: &Args, server: &Server, mut config: Config, grants:
             Err(_) if changed == seen => continue,
             Ok(Some(Asked::Reload)) | Err(_) => seen = changed,
         }
-        if let Some(other) = reload(args, server, grants) {
+        if let Some(other) = reload(args, server, grants, log) {
             config = other;
             seen = args.changed(&config);
         }
@@ -242,7 +274,7 @@ async fn until_stopped(args: &Args, server: &Server, mut config: Config, grants:
 }
 
 /// Takes the configuration over, or says why not and goes on as before.
-fn reload(args: &Args, server: &Server, grants: Option<&Grants>) -> Option<Config> {
+fn reload(args: &Args, server: &Server, grants: Option<&Grants>, log: Log) -> Option<Config> {
     let reloaded = args.config().and_then(|config| {
         grants.map_or(Ok(()), |grants| grants.check(config.files()))?;
         Ok((server.reload(&config)?, config))
@@ -251,11 +283,11 @@ fn reload(args: &Args, server: &Server, grants: Option<&Grants>) -> Option<Confi
         Ok((fixed, config)) => {
             let fixed =
                 if fixed.is_empty() { String::new() } else { format!("; only a restart changes {}", fixed.join(", ")) };
-            eprintln!("the configuration was read again{fixed}");
+            log.say(format!("the configuration was read again{fixed}"));
             Some(config)
         }
         Err(error) => {
-            eprintln!("the configuration stays as it was: {}", crate::told(&error).join(": "));
+            log.say(format!("the configuration stays as it was: {}", crate::told(&error).join(": ")));
             None
         }
     }
