@@ -8,7 +8,7 @@ use selvedge_contract::artifact::TextFunction;
 
 use crate::core::Core;
 use crate::module::Module;
-use crate::symbols::{demangle, source_line};
+use crate::symbols::{Budget, SourceLines, demangle};
 
 /// Frames kept at the inner end of a long backtrace.
 const INNER_FRAMES: usize = 48;
@@ -95,8 +95,10 @@ impl Backtrace {
     /// Every frame with its number, which counts omitted ones.
     fn numbered(&self) -> Vec<(usize, Frame)> {
         let number = |i: usize| if i < INNER_FRAMES { i } else { i + self.omitted };
+        let budget = Budget::new();
+        let mut lines = SourceLines::new(&budget);
         let frames = self.frames.iter().enumerate();
-        frames.filter_map(|(i, raw)| Some((number(i), raw.resolve()?))).collect()
+        frames.filter_map(|(i, raw)| Some((number(i), raw.resolve(&mut lines)?))).collect()
     }
 }
 
@@ -117,7 +119,7 @@ impl RawFrame {
         TextFunction::at(number, &index.contract)
     }
 
-    fn resolve(&self) -> Option<Frame> {
+    fn resolve<'f>(&'f self, lines: &mut SourceLines<'f>) -> Option<Frame> {
         let text = self.function()?;
         let function = self.module.function_of(text)?;
         if matches!(text, TextFunction::HostThunk(_)) {
@@ -126,7 +128,7 @@ impl RawFrame {
         }
         let name = self.module.function_name(function).map(demangle);
         let wasm_offset = self.module.index().addresses(self.module.bytes()).find(self.text_offset);
-        let source = wasm_offset.and_then(|offset| source_line(&self.module, offset));
+        let source = wasm_offset.and_then(|offset| lines.find(&self.module, offset));
         Some(Frame { function, name, is_host: false, wasm_offset, source })
     }
 
