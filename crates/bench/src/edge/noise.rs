@@ -21,11 +21,13 @@ tokens = ["sha256:008f0747f4e27c8462baa991a538025bcc2dd143e78422f1afbdfcd9e757a2
 [tenants.noisy]
 tokens = ["sha256:acd6beff7c3430bfed5d69f86c5c9e6a32ad2a27a2c2a1e8763ce08f6c3da5ec"]
 limits = { cpu = "1s", memory = "64MiB", instances = 20 }
+# Nobody is there.
+outbound = ["http://127.0.0.1:9"]
 "#;
 /// Connections of the noisy tenant's, each asking again at once.
 const CONNECTIONS: usize = 8;
 /// What it does, by path.
-const DEEDS: [&str; 5] = ["/spin", "/allocate", "/log", "/trap", "/sockets"];
+const DEEDS: [&str; 6] = ["/spin", "/allocate", "/log", "/trap", "/sockets", "/connect?http://127.0.0.1:9/"];
 /// Requests a second of the quiet tenant's: a part of what a core can do.
 const RATE: f64 = 5_000.0;
 
@@ -46,7 +48,7 @@ impl Neighbour {
         match self {
             Neighbour::Nobody => "/alone",
             Neighbour::Process => "/process",
-            Neighbour::Tenant(deed) => deed,
+            Neighbour::Tenant(deed) => deed.split('?').next().unwrap_or(deed),
         }
     }
 

@@ -18,6 +18,9 @@ const PATH: &str = "/some/page";
 /// A site of a file, which the same server gives without an instance.
 const FILE: (&str, &str) = ("file", "/some/page.txt");
 
+/// A site whose program does the least that a program can.
+const LEAST: (&str, &str) = ("least", PATH);
+
 /// What is measured of a server that is asked as much as it can answer.
 const SATURATED: [(&str, &str); 4] =
     [("requests", "1/s"), ("cpu", "us"), ("saturated_p50", "us"), ("saturated_p99", "us")];
@@ -26,19 +29,22 @@ pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &
     let ours = bed.ours(cores, true, "saturated", "")?;
     deploy(&ours, None, HOST, read(&bed.hello)?)?;
     deploy(&ours, None, FILE.0, files(&[(FILE.1, "hello from a file\n")])?)?;
+    deploy(&ours, None, LEAST.0, read(&bed.least)?)?;
     let peer = Server::start(cores, true, Kind::Peer, Some(bed.proxy.clone()))?;
     let native = Server::start(cores, true, Kind::Native, None)?;
     let commands = command::start(report, options.wasmtime.as_deref(), cores, &bed.proxy)?;
     let columns = [&ours, &peer, &native];
     let servers: Vec<&Server> = columns.into_iter().chain(commands.iter().map(|(_, server)| server)).collect();
     ensure_same_answers(&servers)?;
-    let asked = servers.iter().map(|server| (*server, (HOST, PATH))).chain([(&ours, FILE)]);
+    let asked = servers.iter().map(|server| (*server, (HOST, PATH))).chain([(&ours, FILE), (&ours, LEAST)]);
     let medians = saturated(options, &asked.collect::<Vec<_>>())?;
     let runs = rounds(options);
     for (at, (name, unit)) in SATURATED.into_iter().enumerate() {
         add(report, name, [0, 1, 2].map(|server: usize| medians[server][at]), unit, runs);
-        let of_file = medians.last().map(|medians| medians[at]);
-        report.add(Figure::new(format!("edge/file/{name}"), of_file, None, unit, runs).with_native(medians[2][at]));
+        for (site, medians_of_site) in [FILE.0, LEAST.0].iter().zip(&medians[servers.len()..]) {
+            let figure = Figure::new(format!("edge/{site}/{name}"), Some(medians_of_site[at]), None, unit, runs);
+            report.add(figure.with_native(medians[2][at]));
+        }
         for ((command, _), medians_of_command) in commands.iter().zip(&medians[columns.len()..]) {
             let (name, native) = (format!("edge/{command}/{name}"), medians[2][at]);
             let figure = Figure::new(name, Some(medians[0][at]), Some(medians_of_command[at]), unit, runs);
