@@ -46,8 +46,12 @@ impl RequestId {
 
     /// A number, in sixteen digits.
     fn of_number(number: u64) -> RequestId {
-        let digit = |at: usize| b"0123456789abcdef"[(number >> (60 - 4 * at)) as usize & 15];
-        RequestId { len: BYTES_MAX as u8, bytes: std::array::from_fn(digit) }
+        let (mut bytes, mut rest) = ([0; BYTES_MAX], number);
+        for byte in bytes.iter_mut().rev() {
+            *byte = b"0123456789abcdef"[rest as usize & 15];
+            rest >>= 4;
+        }
+        RequestId { len: BYTES_MAX as u8, bytes }
     }
 
     /// Its letters and digits.

@@ -83,7 +83,7 @@ fn end(before: &[u8], more: &[u8]) -> Option<usize> {
 
 /// The head, its fields in a map that is empty.
 fn parse(bytes: &[u8], mut headers: HeaderMap) -> Result<Head, HeadError> {
-    let mut status = None;
+    let (mut status, mut moved, mut typed) = (None, false, false);
     let lines = bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     for (number, line) in lines.enumerate().filter(|(_, line)| !line.is_empty()) {
         let (name, value) = field(line).ok_or_else(|| wrong_line(number + 1, line))?;
@@ -92,14 +92,17 @@ fn parse(bytes: &[u8], mut headers: HeaderMap) -> Result<Head, HeadError> {
             "status" => return Err(wrong_line(number + 1, line)),
             // The connection's, and the server's to set.
             "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" => {}
-            _ => drop(headers.append(name, value)),
+            _ => {
+                moved |= name == header::LOCATION;
+                typed |= name == header::CONTENT_TYPE;
+                headers.append(name, value);
+            }
         }
         if headers.len() > CGI_HEADERS_MAX {
             return Err(HeadError::TooLong);
         }
     }
-    let moved = headers.contains_key(header::LOCATION);
-    if status.is_none() && !moved && !headers.contains_key(header::CONTENT_TYPE) {
+    if status.is_none() && !moved && !typed {
         return Err(HeadError::Nothing);
     }
     let usual = if moved { StatusCode::FOUND } else { StatusCode::OK };
