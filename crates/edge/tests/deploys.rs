@@ -35,6 +35,7 @@ async fn what_fails_at_any_stage_leaves_the_old_version_answering() {
         (b"(module)".to_vec(), Stage::Link, "_start"),
         (import, Stage::Link, "env unknown"),
         (b"(module (func $s) (start $s) (func (export \"_start\")))".to_vec(), Stage::Link, "start function"),
+        (b"(module (func (export \"_start\") (param i32)))".to_vec(), Stage::Link, "without parameters"),
         (with_start("(unreachable)"), Stage::Check, "guest_trap"),
         (with_start("(nop)"), Stage::Check, "no_response"),
         (with_start("(loop (br 0))"), Stage::Check, "cpu_limit"),

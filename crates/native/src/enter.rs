@@ -5,13 +5,12 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::task::Waker;
 
-use selvedge_contract::artifact::TextFunction;
 use selvedge_contract::limits::STACK_RESERVE_BYTES;
 use selvedge_contract::trap::TrapCode;
 
 use crate::RawValue;
 use crate::arena::{Arena, SlotId};
-use crate::code::value_count;
+use crate::callable::Callable;
 use crate::control::{Control, Parked, Start, State, reason};
 use crate::direct::{RegisterValues, Shape, ValueTypes};
 use crate::error::NativeError;
@@ -97,33 +96,7 @@ impl From<Ending> for Exit {
     }
 }
 
-/// A function ready to be entered: found once, called often.
-#[derive(Clone, Copy, Debug)]
-pub struct Callable {
-    arena: u64,
-    entry: u64,
-    code: u64,
-    context: u64,
-    values: u32,
-    shape: Shape,
-}
-
 impl Arena {
-    /// Finds a function of an instance. `None` if it has no such function or it cannot be called.
-    pub fn callable(&self, slot: SlotId, function: TextFunction) -> Option<Callable> {
-        let slot = self.slot(slot);
-        let code = slot.code();
-        if !matches!(function, TextFunction::Defined(_) | TextFunction::ImportThunk(_)) {
-            return None;
-        }
-        let record = code.record(function)?;
-        let ty = code.index().contract.types.get(record.ty as usize)?;
-        let (values, shape) = (value_count(ty) as u32, Shape::of(&ty.params, &ty.results));
-        let entry = code.address(TextFunction::Entry(record.ty))?;
-        let (code, context) = (code.address(function)?, slot.context());
-        Some(Callable { arena: self.id(), entry, code, context, values, shape })
-    }
-
     /// Whether the host function that runs now may suspend the guest: its call came from [`start`] directly, not
     /// by way of another host function.
     #[inline]

@@ -24,6 +24,7 @@
 mod arena;
 mod artifact_file;
 mod barrier;
+mod callable;
 mod clock;
 mod code;
 mod control;
@@ -50,11 +51,12 @@ mod urgency;
 
 pub use arena::{Arena, ArenaLimits, FunctionTarget, HostFunctions, Recycled, SlotId, TableFunction};
 pub use artifact_file::ArtifactFile;
+pub use callable::{Callable, CodeFunction};
 pub use clock::CpuClock;
 pub use code::Code;
 pub use direct::{Shape, ValueTypes};
 pub use enter::{
-    Callable, Ending, Exhausted, Exit, Trap, enter_callable, enter_direct, park_start, proceed, start, take_results,
+    Ending, Exhausted, Exit, Trap, enter_callable, enter_direct, park_start, proceed, start, take_results,
 };
 pub use error::NativeError;
 pub use handed_on::{HandOn, HandedOn};

@@ -299,12 +299,7 @@ impl Core {
 
     /// The code of a function by its index in the module.
     pub(crate) fn text_function(&self, slot: SlotId, function: u32) -> Option<TextFunction> {
-        let module = &self.instance(slot)?.module;
-        let imports = module.imported().functions.len() as u32;
-        match function.checked_sub(imports) {
-            None => Some(TextFunction::ImportThunk(function)),
-            Some(i) => (i < module.contract().defined_functions).then_some(TextFunction::Defined(i)),
-        }
+        self.instance(slot)?.module.text_function(function)
     }
 
     /// The value of a constant expression in an instance, or `None` for one that validation would refuse.

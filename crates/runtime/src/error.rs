@@ -152,6 +152,9 @@ pub enum BadCall {
     /// The handle is of another store.
     #[error("a handle of another store was used")]
     WrongStore,
+    /// The instance is one of another module than the function.
+    #[error("a function of a module was looked for in an instance of another")]
+    WrongModule,
     /// Parameters or results do not have the function's type.
     #[error("the function has type {expected}, it was used as {found}")]
     Type {

@@ -5,13 +5,16 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use selvedge_contract::Extern;
 use selvedge_contract::types::{FuncType, ValType};
-use selvedge_native::{Callable, RawValue, Shape, SlotId, ValueTypes};
+use selvedge_native::{Callable, CodeFunction, RawValue, Shape, SlotId, ValueTypes};
 
 use crate::call;
 use crate::context::{AsContext, AsContextMut};
 use crate::core::{Core, StoreId};
 use crate::error::{BadCall, CallError};
+use crate::instance::Instance;
+use crate::module::Module;
 use crate::store::Store;
 use crate::suspend::Running;
 use crate::typed::{TYPED_VALUES_MAX, WasmParams, WasmResults, func_type};
@@ -98,13 +101,15 @@ impl Func {
     /// [`BadCall::Type`] if they are not its types.
     pub fn typed<P: WasmParams, R: WasmResults>(&self, store: &impl AsContext) -> Result<TypedFunc<P, R>, CallError> {
         let context = store.as_context();
-        let expected = self.type_in(context.core())?;
-        if expected.params[..] != *P::TYPES || expected.results[..] != *R::TYPES {
-            return Err(type_mismatch(expected, func_type::<P, R>()));
-        }
+        check_types::<P, R>(self.type_in(context.core())?)?;
         let callable = self.callable(context.core())?;
         Ok(TypedFunc { func: *self, callable, marker: PhantomData })
     }
+}
+
+fn check_types<P: WasmParams, R: WasmResults>(expected: &FuncType) -> Result<(), CallError> {
+    let fits = expected.params[..] == *P::TYPES && expected.results[..] == *R::TYPES;
+    if fits { Ok(()) } else { Err(type_mismatch(expected, func_type::<P, R>())) }
 }
 
 #[cold]
@@ -117,6 +122,65 @@ pub struct TypedFunc<P, R> {
     func: Func,
     callable: Callable,
     marker: PhantomData<fn(P) -> R>,
+}
+
+/// An exported function of a module as Rust types, found and checked once for all its instances.
+///
+/// ```
+/// use selvedge_runtime::{Linker, Module, Pool, PoolLimits};
+///
+/// # let wat = r#"(module (func (export "double") (param i32) (result i32) (i32.shl (local.get 0) (i32.const 1))))"#;
+/// # let artifact = selvedge_compiler::compile(wat.as_bytes(), &selvedge_compiler::Options::default(), &())?;
+/// let module = Module::load_untrusted(&artifact, std::num::NonZeroUsize::MIN)?;
+/// let handler = Linker::<()>::new().prepare(&module)?;
+/// let double = module.typed_export::<i32, i32>("double")?;
+/// let pool = Pool::new(PoolLimits::guarded(1))?;
+///
+/// // For each request:
+/// let (mut store, instance) = pool.instantiate(&handler, ())?;
+/// assert_eq!(double.of(&store, instance)?.call(&mut store, 21)?, 42);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TypedExport<P, R> {
+    function: u32,
+    code: CodeFunction,
+    marker: PhantomData<fn(P) -> R>,
+}
+
+impl Module {
+    /// An exported function as one of these Rust types, of every instance.
+    ///
+    /// # Errors
+    /// [`CallError::BadCall`] if there is none of this name and type.
+    pub fn typed_export<P: WasmParams, R: WasmResults>(&self, name: &str) -> Result<TypedExport<P, R>, CallError> {
+        let Some(Extern::Func(function)) = self.export(name) else {
+            return Err(BadCall::NoFunction(name.to_string()).into());
+        };
+        let damaged = || CallError::BadCall(BadCall::Damaged(function));
+        check_types::<P, R>(self.function_type(function).ok_or_else(damaged)?)?;
+        let code = self.text_function(function).and_then(|text| CodeFunction::find(self.code(), text));
+        Ok(TypedExport { function, code: code.ok_or_else(damaged)?, marker: PhantomData })
+    }
+}
+
+impl<P, R> TypedExport<P, R> {
+    /// The function of an instance.
+    ///
+    /// # Errors
+    /// [`CallError::BadCall`] for a handle of another store, or an instance of another module.
+    #[inline]
+    pub fn of(&self, store: &impl AsContext, instance: Instance) -> Result<TypedFunc<P, R>, CallError> {
+        let (core, Instance { store, slot }) = (store.as_context().core(), instance);
+        core.check(store)?;
+        let callable = core.arena.callable_of(slot, &self.code).ok_or(CallError::BadCall(BadCall::WrongModule))?;
+        Ok(TypedFunc { func: Func { store, instance: slot.0, function: self.function }, callable, marker: PhantomData })
+    }
+}
+
+impl<P, R> std::fmt::Debug for TypedExport<P, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("TypedExport").field(&self.function).finish()
+    }
 }
 
 /// What a [`TypedFunc`] is called with and returns.

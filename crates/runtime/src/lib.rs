@@ -73,7 +73,7 @@ pub use context::{AsContext, AsContextMut, Context, ContextMut};
 pub use deadline::Deadline;
 pub use error::{BadCall, CallError, HostError, InstantiateError, LoadError, Trap};
 pub use externref::ExternRef;
-pub use func::{Func, TypedFunc};
+pub use func::{Func, TypedExport, TypedFunc};
 pub use global::{Global, GlobalError};
 pub use guest::{GuestFault, GuestPtr, GuestSlice, GuestValue};
 pub use host::{Caller, IntoHostFunc};

@@ -275,6 +275,14 @@ impl Module {
         Some(exports[order[found] as usize].item)
     }
 
+    /// The code of a function by its index, imports first.
+    pub(crate) fn text_function(&self, function: u32) -> Option<TextFunction> {
+        match function.checked_sub(self.imported().functions.len() as u32) {
+            None => Some(TextFunction::ImportThunk(function)),
+            Some(i) => (i < self.contract().defined_functions).then_some(TextFunction::Defined(i)),
+        }
+    }
+
     /// The memory that is exported as `memory`, if one is.
     pub(crate) fn memory(&self) -> Option<u32> {
         self.0.memory

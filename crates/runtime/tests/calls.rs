@@ -89,6 +89,30 @@ fn handles_of_another_store_are_refused() {
 }
 
 #[test]
+fn an_export_found_once_is_that_of_every_instance_of_its_module_and_no_other() {
+    let wat = |result: u32| {
+        format!(r#"(module (memory (export "m") 1) (func (export "f") (result i32) (i32.const {result})))"#)
+    };
+    let (first, second) = (load(wat(1)), load(wat(2)));
+    let f = first.typed_export::<(), u32>("f").unwrap();
+    let mut stores: Vec<_> = (0..3).map(|_| store()).collect();
+    let instances: Vec<_> = stores.iter_mut().map(|store| Linker::new().instantiate(store, &first).unwrap()).collect();
+    for (store, instance) in stores.iter_mut().zip(&instances) {
+        assert_eq!(f.of(store, *instance).unwrap().call(store, ()).unwrap(), 1);
+    }
+    let wrong = |found: Result<_, CallError>| found.map(drop).unwrap_err().to_string();
+    assert_eq!(wrong(f.of(&stores[0], instances[1])), "a handle of another store was used");
+    let other = Linker::new().instantiate(&mut stores[0], &second).unwrap();
+    assert_eq!(wrong(f.of(&stores[0], other)), "a function of a module was looked for in an instance of another");
+    for (name, message) in [("g", "exports no function \"g\""), ("m", "exports no function \"m\"")] {
+        let error = first.typed_export::<(), u32>(name).unwrap_err().to_string();
+        assert!(error.ends_with(message), "{error}");
+    }
+    let error = first.typed_export::<u32, u32>("f").unwrap_err().to_string();
+    assert_eq!(error, "the function has type () -> (i32), it was used as (i32) -> (i32)");
+}
+
+#[test]
 fn a_made_up_funcref_traps_or_errs_but_harms_nobody() {
     let (mut store, instance) = instance(
         r#"(module (table (export "table") 2 funcref)

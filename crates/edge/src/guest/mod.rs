@@ -136,6 +136,8 @@ pub(crate) enum StartError {
 pub(crate) enum Unfit {
     #[error("it exports no function _start: build a program (a command), not a library")]
     NoStart,
+    #[error("its _start cannot be called without parameters, for no result: {0}")]
+    StartType(CallError),
     #[error("it has a start function, which would run before its limits hold: export it as _start instead")]
     StartFunction,
     #[error("its imports are not what programs are given here: {0}")]

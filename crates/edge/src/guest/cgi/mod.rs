@@ -17,7 +17,7 @@ mod http;
 use std::io;
 use std::task::{Context, Poll};
 
-use selvedge_runtime::{InstancePre, Linker, Module, Pool, Store, TimeLimits, TypedFunc};
+use selvedge_runtime::{InstancePre, Linker, Module, Pool, Store, TimeLimits, TypedExport, TypedFunc};
 use selvedge_wasi::{OutputStream, Stdio, Wasi};
 
 use self::head::Parser;
@@ -64,14 +64,16 @@ impl Interface for Cgi {
         }
         let memories = module.contract().memories.iter();
         let memory_bytes = memories.map(|memory| memory.ty.min_pages.saturating_mul(PAGE_BYTES)).sum();
-        let calls = http::is_imported(module);
-        Ok(Box::new(CgiProgram { pre: self.linker.prepare(module)?, memory_bytes, calls, provision }))
+        let (pre, calls) = (self.linker.prepare(module)?, http::is_imported(module));
+        let start = module.typed_export("_start").map_err(Unfit::StartType)?;
+        Ok(Box::new(CgiProgram { pre, start, memory_bytes, calls, provision }))
     }
 }
 
 struct CgiProgram {
     /// In a box: a store is moved several times until it runs.
     pre: InstancePre<Box<World>>,
+    start: TypedExport<(), ()>,
     /// What an instance has at its start.
     memory_bytes: u64,
     /// Whether it asks other servers.
@@ -91,7 +93,7 @@ impl Program for CgiProgram {
         let (wasi, admission) = system_interface(call, &self.provision)?;
         let (mut store, instance) = pool.instantiate(&self.pre, Box::new(World { wasi, calls }))?;
         store.set_memory_bytes_max(bytes_max);
-        let start = instance.typed_func::<(), ()>(&store, "_start")?;
+        let start = self.start.of(&store, instance)?;
         store.set_time_limits_from(time, now)?;
         Ok(Box::pin(run(Admitted { store, _admission: admission }, start)))
     }
