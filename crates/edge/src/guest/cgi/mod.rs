@@ -66,7 +66,8 @@ impl Interface for Cgi {
         let memory_bytes = memories.map(|memory| memory.ty.min_pages.saturating_mul(PAGE_BYTES)).sum();
         let (pre, calls) = (self.linker.prepare(module)?, http::is_imported(module));
         let start = module.typed_export("_start").map_err(Unfit::StartType)?;
-        Ok(Box::new(CgiProgram { pre, start, memory_bytes, calls, provision }))
+        let looks = Looks::of(module);
+        Ok(Box::new(CgiProgram { pre, start, memory_bytes, calls, looks, provision }))
     }
 }
 
@@ -78,7 +79,24 @@ struct CgiProgram {
     memory_bytes: u64,
     /// Whether it asks other servers.
     calls: bool,
+    looks: Looks,
     provision: Provision,
+}
+
+/// What of its world a program can look at: what it cannot is not put together for each request.
+#[derive(Clone, Copy)]
+struct Looks {
+    arguments: bool,
+    variables: bool,
+}
+
+impl Looks {
+    /// By the functions that it imports, of whatever version of the interface.
+    fn of(module: &Module) -> Looks {
+        let imports = |names: &[&str]| module.imports().iter().any(|import| names.contains(&import.name.as_str()));
+        let (arguments, variables) = (["args_get", "args_sizes_get"], ["environ_get", "environ_sizes_get"]);
+        Looks { arguments: imports(&arguments), variables: imports(&variables) }
+    }
 }
 
 impl Program for CgiProgram {
@@ -90,7 +108,7 @@ impl Program for CgiProgram {
         }
         let now = call.now;
         let calls = self.calls.then(|| Box::new(calls(&call)));
-        let (wasi, admission) = system_interface(call, &self.provision)?;
+        let (wasi, admission) = system_interface(call, &self.provision, self.looks)?;
         let (mut store, instance) = pool.instantiate(&self.pre, Box::new(World { wasi, calls }))?;
         store.set_memory_bytes_max(bytes_max);
         let start = self.start.of(&store, instance)?;
@@ -119,14 +137,18 @@ fn calls(call: &Call<'_>) -> Calls {
 }
 
 /// What the program sees of the world.
-fn system_interface(call: Call<'_>, provision: &Provision) -> Result<(Wasi, Admission), StartError> {
+fn system_interface(call: Call<'_>, provision: &Provision, looks: Looks) -> Result<(Wasi, Admission), StartError> {
     let mut builder = Wasi::builder();
-    provision.args.iter().for_each(|arg| builder.push_arg(arg));
-    env::arguments(call.parts).for_each(|arg| builder.push_arg(arg));
+    if looks.arguments {
+        provision.args.iter().for_each(|arg| builder.push_arg(arg));
+        env::arguments(call.parts).for_each(|arg| builder.push_arg(arg));
+    }
+    if looks.variables {
+        builder.set_environment(env::environment(call.parts, &call.origin));
+    }
     if let Some(files) = &provision.files {
         builder = builder.preopen_tree(files.clone(), "/")?;
     }
-    builder.set_environment(env::environment(call.parts, &call.origin));
     let stdin = call.body.map_or(Stdio::Null, |body| {
         Stdio::reader(Upload::new(body, call.limits.request_body.0, call.exchange.clone()))
     });
