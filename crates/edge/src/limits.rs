@@ -118,11 +118,13 @@ pub const HOSTS_MAX: usize = 32;
 pub const OUTBOUND_DESTINATIONS_MAX: usize = 1_000;
 /// Connections to other servers at once, of all programs.
 pub const OUTBOUND_CONNECTIONS_MAX: usize = 2_000;
-/// Those of one tenant's; whoever wants one more waits.
-pub const OUTBOUND_CONNECTIONS_OF_TENANT_MAX: usize = 128;
+/// Requests of one tenant's programs to other servers at once, to the ends of their answers; one more waits.
+pub const OUTBOUND_ASKED_OF_TENANT_MAX: usize = 128;
+/// Connections of one tenant's: what is more than its requests waits for the next.
+pub const OUTBOUND_CONNECTIONS_OF_TENANT_MAX: usize = OUTBOUND_ASKED_OF_TENANT_MAX + 64;
 /// Of these, the ones that are being made, so that servers that do not answer hold up nobody else.
 pub const OUTBOUND_DIALS_OF_TENANT_MAX: usize = 4;
-/// Connections that are made at once by the process that does it for a jailed server.
+/// Those of all tenants together; what makes them for a jailed server has as many threads.
 pub const OUTBOUND_DIALS_MAX: usize = 64;
 /// Time in which another server must take a connection, and again in which it must prove who it is.
 pub const OUTBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

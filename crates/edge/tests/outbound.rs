@@ -34,7 +34,11 @@ struct Seen {
 
 impl Upstream {
     fn start() -> Upstream {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Upstream::at("127.0.0.1:0")
+    }
+
+    fn at(address: &str) -> Upstream {
+        let listener = TcpListener::bind(address).unwrap();
         let (address, seen) = (listener.local_addr().unwrap(), Arc::new(Seen::default()));
         let sees = seen.clone();
         std::thread::spawn(move || {
@@ -221,6 +225,29 @@ async fn connections_are_kept_for_the_next_request_and_counted() {
     }
 }
 
+/// They had the places of connections to others for ten seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn kept_connections_are_in_nobodys_way() {
+    let upstream = Upstream::at("0.0.0.0:0");
+    let urls: Vec<String> = (1..250).map(|n| format!("http://127.0.1.{n}:{}", upstream.port())).collect();
+    let edge = edge(&listing(&urls)).await.with(&["fetch"]).await;
+    for url in &urls {
+        let answer = fetch(edge.server.listen(), &order(&format!("{url}/small")));
+        assert!(answer.ends_with("\n\nsmall"), "{url}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_program_says_is_an_error_at_most() {
+    let upstream = Upstream::start();
+    let url = format!("http://{}", upstream.address);
+    let edge = edge(&listing(std::slice::from_ref(&url))).await.with(&["asks"]).await;
+    let url = url + "/small";
+    let head = format!("POST /x HTTP/1.0\r\nHost: asks.localhost\r\nContent-Length: {}\r\n\r\n", url.len());
+    let answer = rest(send(edge.server.listen(), head + &url));
+    assert!(answer.ends_with("\r\n\r\ndddddddgikgbbbbaefgddaedddaacadaaabb"), "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_taken_as_it_is_read_and_left_when_its_program_ends() {
     let upstream = Upstream::start();
@@ -303,6 +330,14 @@ async fn servers_with_https_are_asked_by_http_2_and_must_be_who_they_should() {
     asked.client.deploy(&Name::new("env").unwrap(), &hosts, guest("env"), |_| ()).await.unwrap();
     let port = asked.server.secure().unwrap().port();
     let urls = [format!("https://127.0.0.1:{port}"), format!("https://127.0.0.2:{port}")];
+    // Four answers at once, three of which are not read, and are longer than what is sent of each until they are.
+    let ca = format!("outbound_ca = {:?}\n", file("ours.pem"));
+    asked.client.deploy(&Name::new("env").unwrap(), &hosts, guest("echo"), |_| ()).await.unwrap();
+    let asking = edge(&(ca + &listing(&urls))).await.with(&["fetch"]).await;
+    let body = "x".repeat(150 << 10);
+    let answer = fetch(asking.server.listen(), &format!("4\nPOST\n{}/echo\n\n{body}", urls[0]));
+    assert!(answer.ends_with(&format!("\n\n{body}")), "{}", answer.split("xxx").next().unwrap());
+    asked.client.deploy(&Name::new("env").unwrap(), &hosts, guest("env"), |_| ()).await.unwrap();
     for (trusted, fits) in [("ours.pem", true), ("others.pem", false)] {
         let ca = format!("outbound_ca = {:?}\n", file(trusted));
         let edge = edge(&(ca + &listing(&urls))).await.with(&["fetch"]).await;

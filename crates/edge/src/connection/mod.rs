@@ -14,6 +14,7 @@ mod stalling;
 mod streams;
 
 pub(crate) use self::protocol::serve_stream;
+pub(crate) use self::stalling::Stalling;
 
 use std::error::Error;
 use std::future::Future;

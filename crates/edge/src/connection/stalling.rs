@@ -29,7 +29,7 @@ fn joined<'b>(parts: &[io::IoSlice<'_>], into: &'b mut [u8]) -> Option<&'b [u8]>
 }
 
 /// A stream of bytes, and what of it was read already.
-pub(super) struct Stalling<S> {
+pub(crate) struct Stalling<S> {
     first: Vec<u8>,
     stream: TokioIo<S>,
     stalled: Option<Pin<Box<Sleep>>>,
@@ -38,7 +38,7 @@ pub(super) struct Stalling<S> {
 
 impl<S> Stalling<S> {
     /// Of a stream, whose beginning is `first`.
-    pub(super) fn new(first: Vec<u8>, stream: S, overdue: Arc<Overdue>) -> Stalling<S> {
+    pub(crate) fn new(first: Vec<u8>, stream: S, overdue: Arc<Overdue>) -> Stalling<S> {
         Stalling { first, stream: TokioIo::new(stream), stalled: None, overdue }
     }
 
@@ -97,7 +97,10 @@ impl<S: AsyncWrite + Unpin> Write for Stalling<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        // By TLS it writes, too: after all that was not taken yet.
+        let this = self.get_mut();
+        let poll = Pin::new(&mut this.stream).poll_shutdown(context);
+        this.after(context, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -121,7 +124,38 @@ impl<S: AsyncWrite + Unpin> Write for Stalling<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
+
+    /// One whose other side takes nothing.
+    struct Full;
+
+    impl AsyncWrite for Full {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    /// The end of one by TLS waited for ever.
+    #[tokio::test(start_paused = true)]
+    async fn whatever_waits_for_who_takes_nothing_ends() {
+        type Way = fn(Pin<&mut Stalling<Full>>, &mut Context<'_>) -> Poll<io::Result<()>>;
+        let write: Way = |stream, context| stream.poll_write(context, b"x").map_ok(drop);
+        for way in [write, Stalling::poll_flush, Stalling::poll_shutdown] {
+            let (began, mut stream) = (Instant::now(), Stalling::new(Vec::new(), Full, Arc::default()));
+            let ended = poll_fn(|context| way(Pin::new(&mut stream), context)).await;
+            assert_eq!((ended.unwrap_err().kind(), began.elapsed()), (io::ErrorKind::TimedOut, WRITE_STALL_MAX));
+        }
+    }
 
     #[test]
     fn pieces_are_joined_if_they_fit() {

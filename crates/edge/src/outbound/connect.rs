@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use selvedge_native::jail::{self, Dialer};
@@ -21,8 +20,9 @@ use tower_service::Service;
 
 use super::destination::{Destination, Target, Way, way};
 use crate::config::{Config, ConfigError, TenantConfig};
+use crate::connection::Stalling;
 use crate::dial::{self, Roots, Stream};
-use crate::limits::{OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_CONNECTIONS_MAX};
+use crate::limits::{OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_CONNECTIONS_MAX, OUTBOUND_DIALS_MAX};
 
 /// What all tenants' connections have in common.
 pub(crate) struct Ways {
@@ -32,7 +32,12 @@ pub(crate) struct Ways {
     dialer: Option<Arc<Dialer>>,
     /// Of all tenants together.
     connections: Arc<Semaphore>,
+    /// Those that are being made. Each takes a thread, of which deploys need some, too.
+    dials: Arc<Semaphore>,
 }
+
+/// The places of a connection among those of its tenant, and among all.
+type Places = [OwnedSemaphorePermit; 2];
 
 impl Ways {
     /// Those of a configuration. Certificates to trust are read now, since a jailed server cannot later; and only where
@@ -52,7 +57,8 @@ impl Ways {
             Err(error) => return Err(config.wrong("outbound_ca", "", error)),
         };
         let connections = Arc::new(Semaphore::new(OUTBOUND_CONNECTIONS_MAX));
-        let ways = Ways { tls, dialer: None, connections };
+        let dials = Arc::new(Semaphore::new(OUTBOUND_DIALS_MAX));
+        let ways = Ways { tls, dialer: None, connections, dials };
         ways.suffice(config)?;
         Ok(ways)
     }
@@ -78,11 +84,18 @@ impl Ways {
         }
     }
 
-    async fn dial(&self, way: Way) -> io::Result<TcpStream> {
+    /// Connects, on a thread that cannot be called off: what is held for it is given back when it has ended, though nobody may
+    /// wait for it any more.
+    async fn dial(&self, way: Way, dial: OwnedSemaphorePermit, places: Places) -> io::Result<(TcpStream, Places)> {
+        let dials = [dial, self.dials.clone().acquire_owned().await.map_err(io::Error::other)?];
         let dialer = self.dialer.clone();
-        let dialed = tokio::task::spawn_blocking(move || match dialer {
-            Some(dialer) => dialer.dial(&way.to_string(), 2 * OUTBOUND_CONNECT_TIMEOUT),
-            None => connect(&way),
+        let dialed = tokio::task::spawn_blocking(move || {
+            let _held = dials;
+            let stream = match dialer {
+                Some(dialer) => dialer.dial(&way.to_string(), 2 * OUTBOUND_CONNECT_TIMEOUT),
+                None => connect(&way),
+            };
+            Ok((stream?, places))
         });
         dialed.await.map_err(io::Error::other)?
     }
@@ -101,7 +114,7 @@ struct Tenants {
     destinations: Arc<[Destination]>,
     ways: Arc<Ways>,
     connections: Arc<Semaphore>,
-    dials: Semaphore,
+    dials: Arc<Semaphore>,
 }
 
 impl Connector {
@@ -112,8 +125,13 @@ impl Connector {
         connections_max: usize,
         dials_max: usize,
     ) -> Connector {
-        let (connections, dials) = (Arc::new(Semaphore::new(connections_max)), Semaphore::new(dials_max));
+        let [connections, dials] = [connections_max, dials_max].map(|most| Arc::new(Semaphore::new(most)));
         Connector(Arc::new(Tenants { destinations, ways, connections, dials }))
+    }
+
+    /// How many more connections there may be now.
+    pub(super) fn left(&self) -> usize {
+        self.0.connections.available_permits()
     }
 }
 
@@ -123,19 +141,16 @@ impl Tenants {
         // Asked before, of whoever made the request; hyper's client may have other reasons to connect.
         let way = way(&self.destinations, &target).ok_or_else(|| io::Error::other("no destination of the tenant"))?;
         let closed = io::Error::other;
-        let permits = [
+        let places = [
             self.connections.clone().acquire_owned().await.map_err(closed)?,
             self.ways.connections.clone().acquire_owned().await.map_err(closed)?,
         ];
-        let dial = async {
-            let _dials = self.dials.acquire().await.map_err(closed)?;
-            let stream = self.ways.dial(way).await?;
-            stream.set_nodelay(true)?;
-            tokio::net::TcpStream::from_std(stream)
-        };
-        let stream = dial.await?;
+        let dial = self.dials.clone().acquire_owned().await.map_err(closed)?;
+        let (stream, places) = self.ways.dial(way, dial, places).await?;
+        stream.set_nodelay(true)?;
+        let stream = tokio::net::TcpStream::from_std(stream)?;
         if !target.secure {
-            return Ok(Pipe { stream: TokioIo::new(Box::new(stream)), http2: false, _permits: permits });
+            return Ok(Pipe::new(stream, false, places));
         }
         let config = self.ways.tls.clone().ok_or_else(|| io::Error::other("there are no certificates to trust"))?;
         let name = target.host.as_str().trim_matches(['[', ']']).to_string();
@@ -143,7 +158,7 @@ impl Tenants {
         let shaken = tokio::time::timeout(OUTBOUND_CONNECT_TIMEOUT, TlsConnector::from(config).connect(name, stream));
         let stream = shaken.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Pipe { stream: TokioIo::new(Box::new(stream)), http2, _permits: permits })
+        Ok(Pipe::new(stream, http2, places))
     }
 }
 
@@ -162,11 +177,19 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connection, which counts as long as it is there.
+/// A connection, which counts as long as it is there. A server that takes nothing for a while has ended it: nobody else might,
+/// when whoever asked is gone.
 pub(super) struct Pipe {
-    stream: TokioIo<Box<dyn Stream>>,
+    stream: Stalling<Box<dyn Stream>>,
     http2: bool,
-    _permits: [OwnedSemaphorePermit; 2],
+    _places: Places,
+}
+
+impl Pipe {
+    fn new(stream: impl Stream + 'static, http2: bool, places: Places) -> Pipe {
+        let stream: Box<dyn Stream> = Box::new(stream);
+        Pipe { stream: Stalling::new(Vec::new(), stream, Arc::default()), http2, _places: places }
+    }
 }
 
 impl fmt::Debug for Pipe {
@@ -214,5 +237,38 @@ impl Write for Pipe {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    /// Threads that connect were nobody's when their programs ended: whoever asked a server that does not answer, and did
+    /// not wait, had all threads in the end.
+    #[tokio::test]
+    async fn who_does_not_wait_for_a_connection_has_no_more_of_them_at_once() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = socket.listen(1).unwrap();
+        let address = silent.local_addr().unwrap();
+        let others: Vec<_> = (0..8).map(|_| tokio::spawn(tokio::net::TcpStream::connect(address))).collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let url = format!("http://{address}");
+        let ways = Arc::new(Ways::of(&Config::default()).unwrap());
+        let mut connector = Connector::new(Arc::new([url.parse().unwrap()]), ways.clone(), 8, 2);
+        for _ in 0..6 {
+            let asked = tokio::time::timeout(Duration::from_millis(20), connector.call(url.parse().unwrap()));
+            assert!(asked.await.is_err(), "it was answered");
+        }
+        let tenants = &connector.0;
+        let left = [&ways.dials, &tenants.dials, &tenants.connections].map(|places| places.available_permits());
+        assert_eq!(left, [OUTBOUND_DIALS_MAX - 2, 0, 6]);
+        // So that they end.
+        drop((silent, others));
     }
 }

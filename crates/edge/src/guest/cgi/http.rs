@@ -21,7 +21,7 @@ use crate::guest::notes::{Notes, Outcome};
 use crate::limits::{
     HEADERS_MAX, OUTBOUND_ANSWERS_MAX, OUTBOUND_BODY_BYTES_MAX, OUTBOUND_HEAD_BYTES_MAX, OUTBOUND_URL_BYTES_MAX,
 };
-use crate::outbound::{Outbound, OutboundError};
+use crate::outbound::{Outbound, OutboundError, Place};
 
 /// What programs import it as.
 const MODULE: &str = "wasi_experimental_http";
@@ -69,14 +69,14 @@ pub(super) struct Calls {
 struct Asked {
     /// Method and URL, for the log.
     line: String,
-    answer: Pin<Box<dyn Future<Output = Result<Response<Incoming>, OutboundError>> + Send>>,
+    answer: Pin<Box<dyn Future<Output = Result<(Response<Incoming>, Place), OutboundError>> + Send>>,
 }
 
 /// An answer whose head is there.
 struct Answer {
     headers: HeaderMap,
     /// None at its end.
-    body: Option<Incoming>,
+    body: Option<(Incoming, Place)>,
     chunk: Bytes,
 }
 
@@ -198,8 +198,8 @@ impl Calls {
         let Poll::Ready(answer) = asked.answer.as_mut().poll(context) else { return Poll::Pending };
         let line = std::mem::take(&mut asked.line);
         self.asked = None;
-        let (head, body) = match answer {
-            Ok(response) => response.into_parts(),
+        let ((head, body), place) = match answer {
+            Ok((response, place)) => (response.into_parts(), place),
             Err(error) => {
                 self.notes.outbound(Outcome::Failed, format!("{line}: {error}"));
                 return Poll::Ready(Err(Wrong::Request));
@@ -208,7 +208,8 @@ impl Calls {
         self.notes.answered();
         status.write(mem, &head.status.as_u16())?;
         handle.write(mem, &self.next)?;
-        self.answers.push((self.next, Answer { headers: head.headers, body: Some(body), chunk: Bytes::new() }));
+        self.answers
+            .push((self.next, Answer { headers: head.headers, body: Some((body, place)), chunk: Bytes::new() }));
         self.next = self.next.wrapping_add(1);
         Poll::Ready(Ok(()))
     }
@@ -267,7 +268,7 @@ impl Calls {
         read.read(mem)?;
         let answer = self.answer(handle)?;
         while answer.chunk.is_empty() && len > 0 {
-            let Some(body) = &mut answer.body else { break };
+            let Some((body, _)) = &mut answer.body else { break };
             match Pin::new(body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => answer.chunk = frame.into_data().unwrap_or_default(),
                 Poll::Ready(None) => answer.body = None,
