@@ -41,8 +41,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 /// What it is made of, in a few words.
 fn content(version: &VersionRecord) -> String {
     let module = version.module.map(|module| format!("module {}", &module.to_string()[..12]));
-    let count = |count: u32, what: &str| (count > 0).then(|| format!("{count} {what}"));
-    let assets = version.bundle.and_then(|bundle| count(bundle.summary.assets, "assets"));
-    let files = version.bundle.and_then(|bundle| count(bundle.summary.files, "files"));
+    let count =
+        |count: u32, what: &str| (count > 0).then(|| format!("{count} {what}{}", if count == 1 { "" } else { "s" }));
+    let assets = version.bundle.and_then(|bundle| count(bundle.summary.assets, "asset"));
+    let files = version.bundle.and_then(|bundle| count(bundle.summary.files, "file"));
     module.into_iter().chain(assets).chain(files).collect::<Vec<_>>().join(", ")
 }

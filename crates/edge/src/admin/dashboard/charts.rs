@@ -64,10 +64,13 @@ pub(super) fn ago(ms: u64, now_ms: u64) -> String {
     let seconds = now_ms.saturating_sub(ms) / 1_000;
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let unit = units.into_iter().find(|(length, _)| seconds >= *length);
-    unit.map_or("just now".into(), |(length, name)| {
-        let count = seconds / length;
-        format!("{count} {name}{} ago", if count == 1 { "" } else { "s" })
-    })
+    unit.map_or("just now".into(), |(length, name)| format!("{} ago", counted(seconds / length, name)))
+}
+
+/// So many of something.
+pub(super) fn counted(count: impl Into<u64>, what: &str) -> String {
+    let count = count.into();
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -80,6 +83,7 @@ mod tests {
         assert_eq!(written, ["–", "12 µs", "1.5 ms", "250 ms", "2.5 s"]);
         assert_eq!([0, 1_023, 1_536, 10 << 20].map(size), ["0 B", "1023 B", "1.5 KiB", "10.0 MiB"]);
         assert_eq!([0.0, 1.0 / 60.0, 0.25, 1234.0].map(rate), ["0", "0.02", "0.2", "1234"]);
+        assert_eq!([1_u32, 2].map(|count| counted(count, "file")), ["1 file", "2 files"]);
         assert_eq!(clock(86_399_000), "23:59:59");
         let agos = [0, 1_000, 59_000, 120_000, 86_400_000].map(|ms| ago(10, 10 + ms));
         assert_eq!(agos, ["just now", "1 second ago", "59 seconds ago", "2 minutes ago", "1 day ago"]);

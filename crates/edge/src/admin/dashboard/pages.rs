@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use askama::Template;
 use hyper::StatusCode;
 
-use super::charts::{ago, clock, duration, rate, size, spark};
+use super::charts::{ago, clock, counted, duration, rate, size, spark};
 use super::session::Visitor;
 use crate::history::Recent;
 use crate::logs::{Entry, Event, now_ms};
@@ -107,7 +107,7 @@ pub(super) fn sites(server: &Shared, visitor: &Visitor, admin: &str) -> SitesPar
             name: site.key.site.to_string(),
             hosts: places.get(&site.key).map(|places| places.join(", ")).unwrap_or_default(),
             version: running(&site),
-            chart: spark(&recent.traffic(), &format!("{} requests in the last minute", recent.requests())),
+            chart: spark(&recent.traffic(), &format!("{} in the last minute", counted(recent.requests(), "request"))),
             tiles: Tiles::of(&recent, now(&site)),
         };
         (format!("site-{}", site.key.site), rendered(&row))
@@ -330,8 +330,8 @@ fn uploaded(version: &VersionRecord) -> String {
 
 fn beside(bundle: &BundleSummary) -> String {
     let BundleSummary { assets, asset_bytes, files } = *bundle;
-    let assets = (assets > 0).then(|| format!("{assets} assets, {}", size(asset_bytes)));
-    let files = (files > 0).then(|| format!("{files} files"));
+    let assets = (assets > 0).then(|| format!("{}, {}", counted(assets, "asset"), size(asset_bytes)));
+    let files = (files > 0).then(|| counted(files, "file"));
     assets.into_iter().chain(files).collect::<Vec<_>>().join(" · ")
 }
 
