@@ -43,6 +43,20 @@ impl Grants {
         Ok(Grants { read, state: real(state)?, collector })
     }
 
+    /// Whether a configuration is where the jailed server cannot write. It says more than what the server does with it: the
+    /// process that connects for programs reads it, too, and must not believe the server.
+    pub(crate) fn keep_apart(&self, config: &Path) -> Result<()> {
+        match directories(config)?.into_iter().find(|directory| directory.starts_with(&self.state)) {
+            None => Ok(()),
+            Some(directory) => bail!(
+                "{} is in {}, which is the state's or below it, where the jailed server may write: one that was taken over \
+                 could change what it may; keep it elsewhere",
+                config.display(),
+                directory.display()
+            ),
+        }
+    }
+
     /// Jails this process; what the kernel lacks of it is an error, or a warning.
     pub(crate) fn enter(&self, accept_gaps: bool, warn: impl Fn(String)) -> Result<()> {
         let jail = ServerJail::new(OPEN_FILES_MAX as u64).write(&self.state);

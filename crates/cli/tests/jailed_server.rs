@@ -407,6 +407,22 @@ fn programs_of_a_jailed_server_ask_others_by_a_process_that_connects_to_what_is_
 }
 
 #[test]
+fn a_configuration_that_the_server_could_write_is_refused() {
+    let (place, _) = Place::new();
+    std::fs::create_dir_all(place.at("state/etc")).unwrap();
+    std::fs::copy(place.at("etc/edge.toml"), place.at("state/etc/edge.toml")).unwrap();
+    for name in ["state/etc/edge.toml", "link.toml"] {
+        if name == "link.toml" {
+            std::os::unix::fs::symlink(place.at("state/etc/edge.toml"), place.at(name)).unwrap();
+        }
+        let refused = Command::new(SELVEDGE).arg("serve").arg(place.at(name)).output().unwrap();
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains("where the jailed server may write") && said.contains("keep it elsewhere"), "{said}");
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+    }
+}
+
+#[test]
 fn a_server_that_is_not_jailed_says_so() {
     let (place, _) = Place::new();
     let server = Server::start(&place.at("etc/edge.toml"), &["--unjailed"]);

@@ -110,6 +110,15 @@ fn serve(stream: TcpStream, Seen { pieces, hung_up, .. }: &Seen) -> Option<()> {
                     pieces.fetch_add(1, Ordering::Relaxed);
                 }
             }
+            // A head without an end, until the other side hangs up.
+            "/begins" => {
+                out.write_all(b"HTTP/1.1 200 OK\r\nx-long: ").ok()?;
+                while out.write_all(b"x").is_ok() {
+                    std::thread::sleep(std::time::Duration::from_millis(5));
+                }
+                hung_up.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
             // Never answers; the other side hangs up.
             "/never" => {
                 assert_eq!(out.read(&mut [0]).unwrap_or(0), 0);
@@ -271,6 +280,8 @@ async fn an_answer_is_taken_as_it_is_read_and_left_when_its_program_ends() {
     // Whoever waits for an answer ends with its wall time; and with its client.
     assert!(rest(ask("/never")).contains("x-selvedge-error: wall_limit"));
     until("the request to be given up", || upstream.seen.hung_up.load(Ordering::Relaxed) == 1).await;
+    assert!(rest(ask("/begins")).contains("x-selvedge-error: wall_limit"));
+    until("the answer to be given up", || upstream.seen.hung_up.load(Ordering::Relaxed) == 2).await;
     let client = ask("/never");
     let connected = upstream.seen.connections.load(Ordering::Relaxed);
     until("the request", || edge.server.live_instances() == 1).await;

@@ -159,7 +159,9 @@ impl Args {
             return Ok(None);
         }
         let files = self.config.iter().map(PathBuf::as_path).chain(config.files());
-        Ok(Some(Grants::new(files, &config.state, collector)?))
+        let grants = Grants::new(files, &config.state, collector)?;
+        self.config.iter().try_for_each(|config| grants.keep_apart(config))?;
+        Ok(Some(grants))
     }
 
     /// When each of the files was changed that the configuration is read from.
