@@ -65,11 +65,14 @@ pub(super) struct Calls {
     next: u32,
 }
 
+/// An answer, and its request's place until it has ended.
+type Answered = (Response<Incoming>, Place);
+
 /// A request that is being made.
 struct Asked {
     /// Method and URL, for the log.
     line: String,
-    answer: Pin<Box<dyn Future<Output = Result<(Response<Incoming>, Place), OutboundError>> + Send>>,
+    answer: Pin<Box<dyn Future<Output = Result<Answered, OutboundError>> + Send>>,
 }
 
 /// An answer whose head is there.
