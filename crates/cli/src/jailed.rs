@@ -204,7 +204,7 @@ pub(crate) fn start_outbound_dialer(config: &Path, gaps: bool) -> Result<Dialer>
 
 /// The dialer for programs: connects to what the configuration lists until its client is gone.
 pub(crate) fn outbound_dialer(args: &OutboundArgs) -> Result<ExitCode> {
-    let dialing = Dialing::new(&args.config)?;
+    let dialing = Dialing::new(&args.config);
     let threads = NonZeroUsize::new(OUTBOUND_DIALS_MAX).context("no thread is to connect")?;
     let jail = DialerJail::to_any_port().threads(threads);
     let jail = grants::directories(&args.config)?.into_iter().fold(jail, DialerJail::read);

@@ -375,11 +375,14 @@ fn who_connects_for_a_jailed_server_asks_the_configuration_alone() {
         std::fs::write(&new, text).unwrap();
         std::fs::rename(&new, &file).unwrap();
     };
-    write(&format!("[tenants.a]\noutbound = [\"http://{}\"]\n", upstream.address));
-    let dialing = Dialing::new(&file).unwrap();
+    // The server has read it; it is being changed when the other process looks.
+    write("outbound = [");
+    let dialing = Dialing::new(&file);
     let port = upstream.port();
     let dial = |words: &str| dialing.connect(words).map(drop).map_err(|error| error.kind());
     let denied = Err(std::io::ErrorKind::PermissionDenied);
+    assert_eq!(dial(&format!("private 127.0.0.1:{port}")), denied);
+    write(&format!("[tenants.a]\noutbound = [\"http://{}\"]\n", upstream.address));
     assert_eq!(dial(&format!("private 127.0.0.1:{port}")), Ok(()));
     // Listed, but not everybody's: a server that does not say so does not know that.
     assert_eq!(dial(&format!("127.0.0.1:{port}")), denied);

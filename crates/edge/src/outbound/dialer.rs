@@ -18,21 +18,16 @@ pub struct Dialing {
     read: Mutex<Read>,
 }
 
+#[derive(Default)]
 struct Read {
     state: Option<State>,
     destinations: Vec<Destination>,
 }
 
 impl Dialing {
-    /// Of a configuration's file.
-    ///
-    /// # Errors
-    /// If it cannot be read or is wrong.
-    pub fn new(path: &Path) -> Result<Dialing, ConfigError> {
-        // Asked before: a change meanwhile is seen later.
-        let state = state(path);
-        let read = Mutex::new(Read { state, destinations: destinations(path)? });
-        Ok(Dialing { path: path.to_owned(), read })
+    /// Of a configuration's file, which is read when first somebody asks. As long as it cannot be, it names nobody.
+    pub fn new(path: &Path) -> Dialing {
+        Dialing { path: path.to_owned(), read: Mutex::default() }
     }
 
     /// Connects to where a server's words say, if the configuration has it.
