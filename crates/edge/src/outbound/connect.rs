@@ -22,7 +22,7 @@ use super::destination::{Destination, Target, Way, way};
 use crate::config::{Config, ConfigError, TenantConfig};
 use crate::connection::Stalling;
 use crate::dial::{self, Roots, Stream};
-use crate::limits::{OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_CONNECTIONS_MAX, OUTBOUND_DIALS_MAX};
+use crate::limits::{OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_CONNECTIONS_MAX, OUTBOUND_DIALS_MAX, OUTBOUND_FAILED_PAUSE};
 
 /// What all tenants' connections have in common.
 pub(crate) struct Ways {
@@ -85,19 +85,24 @@ impl Ways {
     }
 
     /// Connects, on a thread that cannot be called off: what is held for it is given back when it has ended, though nobody may
-    /// wait for it any more.
+    /// wait for it any more. Who has asked in vain has the tenant's place a while longer: without end, that would cost others
+    /// the processor's time.
     async fn dial(&self, way: Way, dial: OwnedSemaphorePermit, places: Places) -> io::Result<(TcpStream, Places)> {
         let dials = [dial, self.dials.clone().acquire_owned().await.map_err(io::Error::other)?];
         let dialer = self.dialer.clone();
         let dialed = tokio::task::spawn_blocking(move || {
-            let _held = dials;
             let stream = match dialer {
                 Some(dialer) => dialer.dial(&way.to_string(), 2 * OUTBOUND_CONNECT_TIMEOUT),
                 None => connect(&way),
             };
-            Ok((stream?, places))
+            (stream, dials, places)
         });
-        dialed.await.map_err(io::Error::other)?
+        let (stream, [_of_tenant, of_all], places) = dialed.await.map_err(io::Error::other)?;
+        drop(of_all);
+        if stream.is_err() {
+            tokio::time::sleep(OUTBOUND_FAILED_PAUSE).await;
+        }
+        Ok((stream?, places))
     }
 }
 
@@ -247,6 +252,22 @@ mod tests {
     use tokio::net::TcpSocket;
 
     use super::*;
+
+    /// Without that, a program that asked in vain without end kept a processor's other users waiting.
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_in_vain_asks_seldom() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = format!("http://{nobody}");
+        let ways = Arc::new(Ways::of(&Config::default()).unwrap());
+        let mut connector = Connector::new(Arc::new([url.parse().unwrap()]), ways, 8, 2);
+        let began = tokio::time::Instant::now();
+        let asked: Vec<_> = (0..6).map(|_| tokio::spawn(connector.call(url.parse().unwrap()))).collect();
+        for asked in asked {
+            assert_eq!(asked.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        }
+        // By a clock that goes on only when all wait for it.
+        assert!(began.elapsed() >= 3 * OUTBOUND_FAILED_PAUSE);
+    }
 
     /// Threads that connect were nobody's when their programs ended: whoever asked a server that does not answer, and did
     /// not wait, had all threads in the end.
