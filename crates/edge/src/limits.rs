@@ -129,7 +129,7 @@ pub const OUTBOUND_DIALS_MAX: usize = 64;
 /// Time in which another server must take a connection, and again in which it must prove who it is.
 pub const OUTBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a tenant's place among those that connect is held after a connection that was not made.
-pub const OUTBOUND_FAILED_PAUSE: Duration = Duration::from_millis(20);
+pub const OUTBOUND_FAILED_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection waits for the next request.
 pub const OUTBOUND_IDLE_MAX: Duration = Duration::from_secs(10);
 /// Connections to one server that do.
