@@ -1,7 +1,7 @@
 //! Who may use the admin API.
 //!
-//! With tokens: whoever has one, for the tenant it belongs to, or an operator's, to look at all of them. Without: whoever can run programs on this machine, and
-//! nobody else. A page in a browser on this machine is somebody else: it cannot set our header (`x-selvedge`) for
+//! With tokens: whoever has one, for the tenant it belongs to, or an operator's, to look at all of them. Without:
+//! whoever can run programs on this machine, and nobody else. A page in a browser on this machine is somebody else: it cannot set our header (`x-selvedge`) for
 //! another origin without asking first, which is never granted, and it cannot name this server otherwise than by
 //! an address or `localhost` without being found out (DNS rebinding).
 

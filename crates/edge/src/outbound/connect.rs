@@ -84,9 +84,9 @@ impl Ways {
         }
     }
 
-    /// Connects, on a thread that cannot be called off: what is held for it is given back when it has ended, though nobody may
-    /// wait for it any more. Who has asked in vain has the tenant's place a while longer: without end, that would cost others
-    /// the processor's time.
+    /// Connects, on a thread that cannot be called off: what is held for it is given back when it has ended, though nobody
+    /// may wait for it any more. Who has asked in vain has the tenant's place a while longer: without end, that would cost
+    /// others the processor's time.
     async fn dial(&self, way: Way, dial: OwnedSemaphorePermit, places: Places) -> io::Result<(TcpStream, Places)> {
         let dials = [dial, self.dials.clone().acquire_owned().await.map_err(io::Error::other)?];
         let dialer = self.dialer.clone();
