@@ -14,6 +14,18 @@ pub enum CompileError {
         /// The parser's message, with line, column and the line itself.
         message: String,
     },
+    /// Neither text nor a binary.
+    #[error("not WebAssembly: it begins with {begins}, a module with 00 61 73 6d (\\0asm)")]
+    Foreign {
+        /// The bytes that it begins with, and what such files are.
+        begins: String,
+    },
+    /// A component.
+    #[error(
+        "this is a component, and modules are taken here: build it for WASI preview 1 (Rust: --target wasm32-wasip1, \
+         not wasip2), or take the core module it was made from"
+    )]
+    Component,
     /// The binary breaks a rule of the specification.
     #[error("not valid WebAssembly{place}: {message}")]
     Invalid {
