@@ -18,7 +18,7 @@ use crate::connection::Peer;
 use crate::error::EdgeError;
 use crate::exchange::Exchange;
 use crate::guest::{Call, Guest, Origin};
-use crate::limits::CHECK_TIMEOUT;
+use crate::limits::{CHECK_TIMEOUT, SiteLimits};
 use crate::logs::GuestLog;
 use crate::name::Host;
 use crate::policy::TenantPolicy;
@@ -83,10 +83,12 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Loaded) -
     let admission = gate.admit(&server.slots, &site.counters.waiting).await.map_err(failed)?;
     let exchange = Exchange::default();
     let now = Instant::now();
-    let guest = first_guest(server, site, program, (&exchange, admission, now))?;
+    let mut limits = gate.limits;
+    limits.wall.0 = limits.wall.0.min(CHECK_TIMEOUT);
+    let guest = first_guest(server, site, program, (&exchange, admission, now, limits))?;
     let whose = (&site.tenant, &Arc::default());
-    let guest = Fair::new(guest, &server.turns, whose, now..now + gate.limits.wall.0);
-    let mut running = Running::new(guest, exchange.clone(), gate.limits, None);
+    let guest = Fair::new(guest, &server.turns, whose, now..now + limits.wall.0);
+    let mut running = Running::new(guest, exchange.clone(), limits, None);
     if let Progress::Ended(end) = poll_fn(|context| running.poll_head(context)).await {
         end.map_err(failed)?;
     }
@@ -101,10 +103,8 @@ fn first_guest(
     server: &Shared,
     site: &Arc<Site>,
     program: &Loaded,
-    (exchange, admission, now): (&Exchange, Admission, Instant),
+    (exchange, admission, now, limits): (&Exchange, Admission, Instant, SiteLimits),
 ) -> Result<Guest, EdgeError> {
-    let mut limits = site.tenant.gate.load().limits;
-    limits.wall.0 = limits.wall.0.min(CHECK_TIMEOUT);
     let request = Request::builder().uri("/").header("user-agent", "selvedge-check");
     let (mut parts, ()) = request.body(()).expect("it is well formed").into_parts();
     let peer = Peer::new((Ipv4Addr::LOCALHOST, 0).into(), 0, false, Arc::default());
