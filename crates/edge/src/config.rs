@@ -608,8 +608,8 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
                 "[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = [{ certificate = \"a\" }]",
                 &["edge.toml:3:", "tls.certificates: ", "missing field `key`"],
             ),
-            ("[tls]\ncertificates = []", &["edge.toml:1", "missing field `listen`"]),
-            ("[traces]\nshare = 0.5", &["edge.toml:1", "missing field `endpoint`"]),
+            ("[tls]\ncertificates = []", &["edge.toml:1:1: tls: missing field `listen`"]),
+            ("[traces]\nshare = 0.5", &["edge.toml:1:1: traces: missing field `endpoint`"]),
             (
                 "[traces]\nendpoint = \"http://a\"\nshare = 1.5",
                 &["edge.toml:3:", "traces.share: ", "found 1.5, expected a share from 0.0 to 1.0"],

@@ -1,5 +1,6 @@
 //! Why a server cannot start, or an operator's request cannot be met.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use thiserror::Error;
@@ -8,6 +9,17 @@ use crate::config::ConfigError;
 use crate::name::NameError;
 use crate::store::StoreError;
 
+/// What to do about an address that cannot be listened on.
+fn way_out(what: &str, why: &std::io::Error) -> String {
+    match why.kind() {
+        ErrorKind::PermissionDenied => {
+            format!("ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it, or set `{what}` to another")
+        }
+        ErrorKind::AddrNotAvailable => format!("this machine does not have it: set `{what}` to an address that it has"),
+        _ => format!("set `{what}` to another address, or end what listens there"),
+    }
+}
+
 /// What went wrong, and whose it is to mend.
 #[derive(Debug, Error)]
 pub enum EdgeError {
@@ -15,7 +27,7 @@ pub enum EdgeError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// An address cannot be listened on. The operator's.
-    #[error("cannot listen on {address}: {source}; set `{what}` to another address, or end what listens there")]
+    #[error("cannot listen on {address}: {source}; {}", way_out(what, source))]
     Listen {
         /// Where.
         address: SocketAddr,

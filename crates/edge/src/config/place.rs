@@ -44,7 +44,11 @@ pub(super) fn wrong(text: &str, file: &str, error: &toml::de::Error) -> ConfigEr
     let line = text[line_start..].lines().next().unwrap_or_default();
     let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !key.is_empty() && !key.starts_with('#'));
     let place = format!("{file}:{}:{}: ", before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
-    let key = key.map(|key| format!("{}{key}: ", section(before))).unwrap_or_default();
+    let key = key.map(|key| format!("{}{key}: ", section(before)));
+    // Something about a table as a whole.
+    let table = line.trim().strip_prefix('[').and_then(|line| line.split(']').next());
+    let key = key.or_else(|| table.map(|table| format!("{}: ", table.trim_start_matches('[').trim())));
+    let key = key.unwrap_or_default();
     ConfigError::Wrong { place, key, message: error.message().to_string() }
 }
 

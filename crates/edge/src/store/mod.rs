@@ -184,6 +184,14 @@ pub enum StoreError {
         "the state directory {0} is another server's, which runs: stop that one, or set `state` to another directory"
     )]
     InUse(String),
+    /// What is kept cannot be kept there. The operator's to name another directory.
+    #[error("cannot use the state directory {directory}: {source}; set `state` to one that this user may write")]
+    Directory {
+        /// Which.
+        directory: String,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The disk. The operator's to mend.
     #[error("cannot {what}: {source}")]
     Disk {

@@ -49,7 +49,7 @@ impl DiskStore {
     /// # Errors
     /// If that cannot be, or another process has it open.
     pub fn open(directory: &Path) -> Result<DiskStore, StoreError> {
-        let open = |source: std::io::Error| disk(format!("use the state directory {}", directory.display()), source);
+        let open = |source| StoreError::Directory { directory: directory.display().to_string(), source };
         let blobs = Blobs::open(directory.join("blobs")).map_err(open)?;
         let database = database(directory)?;
         let store = DiskStore { database, blobs };
