@@ -25,6 +25,9 @@ pub use crate::store::{BundleRecord, BundleSummary, Canary, SiteRecord, VersionR
 /// Longest answer that is not streamed, and longest line of one that is.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// An answer that is no admin API's.
+const ELSEWHERE: &str = "and what answers is no admin API; `selvedge serve` says at its start where that is";
+
 /// A server's admin API.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -72,6 +75,9 @@ pub enum ClientError {
         /// Why not.
         message: String,
     },
+    /// The token is none. The user's mistake.
+    #[error("the token cannot be one: it has a space, a line break or a letter that is not ASCII in it")]
+    Token,
     /// The certificates to trust cannot be read. The user's to mend.
     #[error("certificates to trust: {0}")]
     Roots(String),
@@ -109,7 +115,7 @@ impl Client {
     /// As [`Client::new`], with a choice of whose word is taken for who the server is.
     ///
     /// # Errors
-    /// If the URL is none, or the certificates cannot be read.
+    /// If the URL or the token is none, or the certificates cannot be read.
     pub fn trusting(url: &str, token: Option<String>, roots: &Roots) -> Result<Client, ClientError> {
         let wrong = || ClientError::Address(url.to_string());
         let uri: Uri = url.parse().map_err(|_| wrong())?;
@@ -117,6 +123,9 @@ impl Client {
             DialError::Roots(message) => ClientError::Roots(message),
             _ => wrong(),
         })?;
+        if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(ClientError::Token);
+        }
         Ok(Client { authority: dial.authority(), dial, token, tenant: None })
     }
 
@@ -174,6 +183,7 @@ impl Client {
         let authority = self.authority.clone();
         match error {
             DialError::Connect(source) => ClientError::Connect { authority, source },
+            DialError::NoTls => self.answer(format!("{error}; without TLS, its address begins with http://")),
             error => ClientError::Untrusted { authority, message: error.to_string() },
         }
     }
@@ -181,7 +191,7 @@ impl Client {
     fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
         let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
         let said = json.as_ref().and_then(|json| json.get("error")?.as_str());
-        let message = said.map_or_else(|| format!("{status}, from something else than an admin API"), str::to_string);
+        let message = said.map_or_else(|| format!("{status}, {ELSEWHERE}"), str::to_string);
         ClientError::Refused { status: status.as_u16(), message }
     }
 

@@ -46,6 +46,9 @@ pub(crate) enum DialError {
     /// It does not answer.
     #[error(transparent)]
     Connect(#[from] io::Error),
+    /// What it speaks is not TLS.
+    #[error("it does not speak TLS")]
+    NoTls,
     /// It is not who it should be.
     #[error("{0}")]
     Untrusted(String),
@@ -131,12 +134,18 @@ impl Dial {
         let stream = connector.connect(name.clone(), stream).await.map_err(|error| {
             // What rustls finds wrong comes as invalid data.
             match error.kind() {
+                _ if matches!(found(&error), Some(rustls::Error::InvalidMessage(_))) => DialError::NoTls,
                 io::ErrorKind::InvalidData => DialError::Untrusted(untrusted(&error)),
                 _ => DialError::Connect(error),
             }
         })?;
         Ok(Box::new(stream))
     }
+}
+
+/// What rustls has found.
+fn found(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// What is wrong with a server's certificate.

@@ -201,3 +201,17 @@ async fn operators_come_by_tls_and_trust_whom_they_are_told_to() {
     let why = client("127.0.0.1", "own.pem").unwrap().sites().await.unwrap_err().to_string();
     assert!(why.contains("CA:FALSE"), "{why}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_at_the_wrong_address_is_told_what_is_there() {
+    let place = Place::new();
+    make(place.0.path(), "own", &["127.0.0.1"]);
+    let edge = edge(common::CONFIG).await;
+    let secure = format!("https://{}", edge.server.admin());
+    let secure = Client::trusting(&secure, None, &Roots::File(place.file("own.pem"))).unwrap();
+    let why = secure.sites().await.unwrap_err().to_string();
+    assert!(why.contains("does not speak TLS") && why.contains("begins with http://"), "{why}");
+    let clients = Client::new(&format!("http://{}", edge.server.listen()), None).unwrap();
+    let why = clients.sites().await.unwrap_err().to_string();
+    assert!(why.contains("404") && why.contains("no admin API"), "{why}");
+}

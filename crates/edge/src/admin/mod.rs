@@ -205,7 +205,9 @@ impl Asked {
 
     /// The tenant, where a site is asked for: two of them may have one of the same name.
     fn tenant(&self) -> Result<&Arc<Tenant>, Failure> {
-        let which = || Failure::bad("tenant: found nothing, expected the name of one: this token looks at several");
+        let which = || {
+            Failure::bad("tenant: found nothing, expected the name of one: this token looks at several (--tenant NAME)")
+        };
         self.tenants.first().filter(|_| self.tenants.len() == 1).ok_or_else(which)
     }
 
