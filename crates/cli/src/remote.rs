@@ -29,9 +29,11 @@ impl RemoteArgs {
     pub(crate) fn run<F: Future<Output = Result<T>>, T>(&self, task: impl FnOnce(Client) -> F) -> Result<T> {
         let url = self.to.clone().or_else(|| variable("SELVEDGE_SERVER"));
         let url = url.as_deref().unwrap_or("http://127.0.0.1:8081");
+        // A file's last line break comes along easily.
+        let token = variable("SELVEDGE_TOKEN").map(|token| token.trim_end().to_string());
         let roots = self.ca.clone().or_else(|| variable("SELVEDGE_CA").map(PathBuf::from));
         let roots = roots.map_or(Roots::System, Roots::File);
-        let client = Client::trusting(url, variable("SELVEDGE_TOKEN"), &roots)?;
+        let client = Client::trusting(url, token, &roots)?;
         let client = self.tenant.iter().fold(client, |client, tenant| client.of_tenant(tenant.clone()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.context("cannot wait for the network")?.block_on(task(client))

@@ -14,6 +14,9 @@ use crate::remote::{RemoteArgs, name};
 /// which version does not depend on the client. `selvedge versions` shows it, and the
 /// metrics count the requests of each version. A deploy or a rollback ends it.
 #[derive(clap::Args)]
+#[command(override_usage = "\
+selvedge canary [OPTIONS] <SITE> <VERSION> <PERCENT>
+       selvedge canary [OPTIONS] <SITE> <--promote|--drop>")]
 #[command(after_help = "\
 Examples:
   selvedge deploy app.wasm --site hello --canary 5   # deploy it as one

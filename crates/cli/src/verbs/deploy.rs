@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use clap::ArgGroup;
 use selvedge_contract::limits::WASM_BYTES_MAX;
 use selvedge_edge::client::{DeployOrder, Host, Name, Payload, Prefix, Progress, Stage};
 
@@ -18,6 +19,7 @@ use crate::{files, signatures};
 /// it, and only then sends requests to it. If any of this fails, the version
 /// before goes on answering.
 #[derive(clap::Args)]
+#[command(group(ArgGroup::new("what").args(["module", "assets"]).required(true).multiple(true)))]
 #[command(after_help = "\
 Examples:
   selvedge deploy app.wasm --site hello
@@ -33,7 +35,6 @@ What is deployed answers for its hosts:
 pub(crate) struct Args {
     /// The module: .wasm or .wat. Or a bundle: .tar, or a directory, with app.wasm,
     /// assets/, files/ and args, of which it needs the first or the second
-    #[arg(required_unless_present = "assets")]
     module: Option<PathBuf>,
     /// Files that clients get as they are, before the module is asked: /a/b.css is
     /// DIR/a/b.css, and / is DIR/index.html
@@ -101,7 +102,11 @@ fn is_bundle(path: &Path) -> bool {
 
 fn packed(parts: Parts) -> Result<(Payload, Option<PathBuf>)> {
     let payload = match &parts.module {
-        Some(module) if parts.is_module_alone() => Payload::Module(files::read(module, WASM_BYTES_MAX)?),
+        Some(module) if parts.is_module_alone() => {
+            let bytes = files::read(module, WASM_BYTES_MAX)?;
+            ensure!(!bytes.is_empty(), "{} is empty; build it again", module.display());
+            Payload::Module(bytes)
+        }
         _ => Payload::Bundle(parts.pack()?),
     };
     Ok((payload, parts.module))
@@ -132,10 +137,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
             files::print(&format!("version {version} of {} answers{share} for {}\n", args.site, hosts.join(", ")))?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(Progress::Failed { stage, message }) => Err(anyhow!(
-            "not deployed, {} failed: {message}\nwhat was deployed before goes on answering",
-            called(stage)
-        )),
+        Some(Progress::Failed { stage, message }) => {
+            Err(anyhow!("not deployed, {} failed: {message}\nthe site stays as it was", called(stage)))
+        }
         _ => {
             ensure!(last.is_some(), "the server said nothing");
             Err(anyhow!("the server went away; `selvedge versions {}` says what is deployed", args.site))

@@ -134,7 +134,8 @@ fn next_steps(name: &str, template: &Template, found: Option<&Toolchain>) -> Str
                 template.toolchains.iter().map(|chain| format!("    {}: {}\n", chain.title, chain.get)).collect();
             // One that goes by several names is got in one way.
             ways.dedup();
-            format!("To build it, one of these is missing here:\n{}", ways.concat())
+            let what = if ways.len() == 1 { "this" } else { "one of these" };
+            format!("To build it, {what} is missing here:\n{}", ways.concat())
         }
     };
     let built = found.map(|chain| format!(", built by {}", chain.title)).unwrap_or_default();

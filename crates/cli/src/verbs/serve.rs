@@ -48,11 +48,11 @@ A configuration, every key with its default:
   access_log = false           # each request on stderr
   log_format = \"text\"          # or json, an object each line
   policy = \"policy.toml\"       # what modules may ask for; any if not given
-  outbound = [                 # servers that programs may ask; none if not given
-    \"https://api.example.com\", \"https://*.example.org\", \"http://10.0.0.7:8080\",
+  outbound = [                 # servers that programs may ask; else none
+    \"https://api.example.com\", \"https://*.example.org\",
     { url = \"http://db.internal:5984\", private = true }, # in a private network
   ]
-  outbound_ca = \"ca.pem\"     # for https; this machine's if not given
+  outbound_ca = \"ca.pem\"       # for https; this machine's if not given
   tokens = [                   # of operators, who look at all tenants
     { hash = \"sha256:...\", may = \"metrics\" },
   ]                            # may: metrics, or read: logs, too
@@ -64,7 +64,7 @@ A configuration, every key with its default:
   endpoint = \"http://127.0.0.1:4318/v1/traces\"
   service = \"selvedge\"
   share = 1.0                  # of requests in no trace yet
-  ca = \"ca.pem\"              # for https; this machine's if not given
+  ca = \"ca.pem\"                # for https; this machine's if not given
   [limits]                     # of a request:
   memory = \"128MiB\"
   wall = \"30s\"
@@ -89,10 +89,10 @@ pub(crate) struct Args {
     /// A configuration in TOML; options here come first
     config: Option<PathBuf>,
     /// Where clients connect; 127.0.0.1:8080 if not given
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
     /// Where operators connect; 127.0.0.1:8081 if not given
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     admin: Option<SocketAddr>,
     /// Where sites are kept; ./selvedge-state if not given
     #[arg(long, value_name = "DIR")]
@@ -110,6 +110,10 @@ pub(crate) struct Args {
     /// Go on without what this kernel lacks of the jail, and say so on stderr
     #[arg(long, conflicts_with = "unjailed")]
     jail_gaps: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "expected an address with a port like 127.0.0.1:8080 or [::]:8080")
 }
 
 /// How often the configuration file is looked at.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use selvedge_edge::client::Name;
+use selvedge_edge::client::{Name, SiteInfo};
 
 use crate::files;
 use crate::remote::{RemoteArgs, listed, name};
@@ -31,12 +31,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     }
     let sites = args.remote.run(async |client| Ok(client.sites().await?))?;
     let several = sites.iter().any(|site| site.tenant != sites[0].tenant);
+    let name = |site: &SiteInfo| listed(&site.tenant, &site.site, several);
+    let longest = sites.iter().map(|site| name(site).len()).max().unwrap_or_default();
     for site in sites {
-        let name = listed(&site.tenant, &site.site, several);
+        let name = name(&site);
         let hosts: Vec<String> = site.hosts.iter().map(|host| format!("{host}{}", site.path)).collect();
         let canary = site.canary.map(|c| format!(", {} for {} %", c.version, c.percent)).unwrap_or_default();
         let (active, versions, hosts) = (site.active, site.versions, hosts.join(", "));
-        files::print(&format!("{name}  version {active}{canary} of {versions}  {hosts}\n"))?;
+        files::print(&format!("{name:<longest$}  version {active}{canary} of {versions}  {hosts}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
