@@ -24,6 +24,22 @@ pub(crate) struct RemoteArgs {
     tenant: Option<Name>,
 }
 
+/// What somebody knows of a site that they change.
+#[derive(clap::Args)]
+pub(crate) struct KnownArgs {
+    /// Only if this is the site's revision, as `selvedge versions` shows it: nobody has
+    /// changed it since
+    #[arg(long, value_name = "NUMBER")]
+    revision: Option<u64>,
+}
+
+impl KnownArgs {
+    /// The client, for who knows this.
+    pub(crate) fn of(&self, client: Client) -> Client {
+        self.revision.iter().fold(client, |client, revision| client.at_revision(*revision))
+    }
+}
+
 impl RemoteArgs {
     /// Speaks with it.
     pub(crate) fn run<F: Future<Output = Result<T>>, T>(&self, task: impl FnOnce(Client) -> F) -> Result<T> {

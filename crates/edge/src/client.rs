@@ -19,7 +19,7 @@ pub use crate::metrics::Counted;
 pub use crate::name::{Host, Name, NameError, Prefix};
 pub use crate::payload::Payload;
 pub use crate::request_id::RequestId;
-pub use crate::server::Health;
+pub use crate::sites::Health;
 pub use crate::store::{BundleRecord, BundleSummary, Canary, SiteRecord, VersionRecord};
 
 /// Longest answer that is not streamed, and longest line of one that is.
@@ -35,6 +35,7 @@ pub struct Client {
     dial: Dial,
     token: Option<String>,
     tenant: Option<Name>,
+    revision: Option<u64>,
 }
 
 /// What is asked of a deploy beside the module.
@@ -126,12 +127,18 @@ impl Client {
         if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
             return Err(ClientError::Token);
         }
-        Ok(Client { authority: dial.authority(), dial, token, tenant: None })
+        Ok(Client { authority: dial.authority(), dial, token, tenant: None, revision: None })
     }
 
     /// The same, about one tenant: an operator's token is for all of them.
     pub fn of_tenant(self, tenant: Name) -> Client {
         Client { tenant: Some(tenant), ..self }
+    }
+
+    /// The same, and what changes a site is refused unless this is its revision ([`SiteRecord::revision`], 0 if there is no
+    /// such site): nobody else has changed it since.
+    pub fn at_revision(self, revision: u64) -> Client {
+        Client { revision: Some(revision), ..self }
     }
 
     fn answer(&self, message: impl std::fmt::Display) -> ClientError {
@@ -152,9 +159,13 @@ impl Client {
         body: Outgoing,
     ) -> Result<Response<Incoming>, ClientError> {
         let mut sender = self.dial.connect().await.map_err(|error| self.unconnected(error))?;
-        let mark = if path.contains('?') { '&' } else { '?' };
-        let tenant = self.tenant.as_ref().map(|tenant| format!("{mark}tenant={tenant}")).unwrap_or_default();
-        let mut request = Request::builder().method(method).uri(format!("{path}{tenant}"));
+        let tenant = self.tenant.as_ref().map(|tenant| format!("tenant={tenant}"));
+        let revision = self.revision.map(|revision| format!("revision={revision}"));
+        let path = tenant.into_iter().chain(revision).fold(path.to_string(), |path, parameter| {
+            let mark = if path.contains('?') { '&' } else { '?' };
+            format!("{path}{mark}{parameter}")
+        });
+        let mut request = Request::builder().method(method).uri(path);
         request = request.header(header::HOST, &self.authority).header(crate::admin::CLIENT_HEADER, "1");
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));

@@ -51,6 +51,27 @@ pub enum EdgeError {
     /// There is no such site. The client's.
     #[error("there is no site {0:?}; `selvedge sites` lists those there are")]
     NoSite(String),
+    /// The site was deleted after the change was asked for. The client's to deploy it again.
+    #[error("the site {0:?} was deleted meanwhile; deploy it anew, with its hosts")]
+    Deleted(String),
+    /// What was allowed when it was asked for is not any more. The operator's.
+    #[error("this is not allowed any more: {0}")]
+    Revoked(String),
+    /// Somebody else changed the site since the client looked at it. The client's to look again.
+    #[error("the site {site:?} is at revision {now}, not {expected}: somebody has changed it; see `selvedge versions`")]
+    Stale {
+        /// Which.
+        site: String,
+        /// What the client believes.
+        expected: u64,
+        /// What it is.
+        now: u64,
+    },
+    /// A canary that would move its site, for all requests. The client's.
+    #[error(
+        "a canary answers where its site does: leave out --host and --path, or deploy without --canary to move the site"
+    )]
+    CanaryMoves,
     /// There is no such version. The client's.
     #[error("{0}")]
     NoVersion(String),

@@ -95,6 +95,9 @@ pub const BUNDLE_NOTE_BYTES_MAX: u64 = 64 << 10;
 pub const BUNDLE_ARGS_MAX: usize = 100;
 /// All of them together.
 pub const BUNDLE_ARG_BYTES_MAX: u64 = 16 << 10;
+/// Time in which a module or bundle must have come: what was allowed at its beginning may not be any more at its end. The
+/// largest needs 2.4 Mbit/s.
+pub const UPLOAD_MAX: Duration = Duration::from_secs(30 * 60);
 /// Time in which a module must be compiled.
 pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What is kept of what a compiler says.
@@ -175,6 +178,7 @@ const _: () = assert!(CGI_HEAD_BYTES_MAX <= RESPONSE_BUFFER_BYTES);
 const _: () = assert!(STREAM_PIECE_BYTES <= RESPONSE_BUFFER_BYTES && STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);
 const _: () = assert!(LOG_LINE_BYTES_MAX * 16 <= LOG_RING_BYTES_MAX);
 const _: () = assert!(DASHBOARD_TEXT_BYTES_MAX * 3 < DASHBOARD_FORM_BYTES_MAX);
+const _: () = assert!(BODY_STALL_MAX.as_secs() < UPLOAD_MAX.as_secs());
 const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX);
 
 /// What a tenant's sites may use. `memory`, `wall`, `cpu`, bodies and log are of one request; the others of all the

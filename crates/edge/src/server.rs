@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use selvedge_runtime::{Module, Pool};
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -38,7 +37,8 @@ use crate::respond::ResponseBody;
 use crate::route::Routes;
 use crate::serve::serve;
 use crate::site::{Site, Tenant};
-use crate::store::{SiteKey, SiteRecord, Store};
+use crate::sites::{Health, Sites};
+use crate::store::Store;
 use crate::tls::{self, Tls};
 use crate::traces::Traces;
 use crate::turns::Turns;
@@ -71,7 +71,7 @@ pub(crate) struct Shared {
     pub(crate) traces: Option<Arc<Traces>>,
     /// Held by each response that sends a file.
     pub(crate) under_way: Arc<()>,
-    sites: Mutex<BTreeMap<SiteKey, Arc<Site>>>,
+    pub(crate) sites: Mutex<Sites>,
     draining: AtomicBool,
 }
 
@@ -118,6 +118,27 @@ impl Access {
         Access { tenants, tokens: tokens.chain(operators).collect() }
     }
 
+    /// Whether a tenant is there; one that was taken away and added again is another.
+    pub(crate) fn check_tenant(&self, tenant: &Arc<Tenant>) -> Result<(), EdgeError> {
+        match self.tenants.get(&tenant.name) {
+            Some(present) if Arc::ptr_eq(present, tenant) => Ok(()),
+            Some(_) => Err(EdgeError::Revoked(format!("the tenant {} was configured anew meanwhile", tenant.name))),
+            None => Err(EdgeError::Revoked(format!("the tenant {} is not configured any more", tenant.name))),
+        }
+    }
+
+    /// What a tenant's token may by now, or whoever has none.
+    pub(crate) fn scope(&self, tenant: &Arc<Tenant>, token: Option<TokenHash>) -> Result<Arc<Scope>, EdgeError> {
+        self.check_tenant(tenant)?;
+        if token.is_none() && self.tokens.is_empty() {
+            return Ok(Arc::default());
+        }
+        let of_tenant = self.tokens.iter().filter(|known| known.tenant.as_ref() == Some(&tenant.name));
+        let known = of_tenant.into_iter().find(|known| Some(known.hash) == token);
+        let gone = || EdgeError::Revoked(format!("what was asked with is no token of the tenant {} now", tenant.name));
+        known.map(|known| known.scope.clone()).ok_or_else(gone)
+    }
+
     /// The tenants whose policy will be another one.
     fn tenants_of_changed(&self, policies: &Policies) -> BTreeSet<Name> {
         let same = |tenant: &Tenant| match (tenant.policy.load().as_deref(), policies.get(&tenant.name)) {
@@ -129,11 +150,6 @@ impl Access {
 }
 
 impl Shared {
-    fn lock_sites(&self) -> MutexGuard<'_, BTreeMap<SiteKey, Arc<Site>>> {
-        // Nothing below leaves it half changed.
-        self.sites.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A module as a program, whoever has it last.
     pub(crate) fn program(&self, module: Module, provision: Provision) -> Result<Arc<Loaded>, Unfit> {
         // The module goes with the program, and so by the reaper.
@@ -144,91 +160,6 @@ impl Shared {
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
-
-    /// A site that requests go to.
-    pub(crate) fn site(&self, key: &SiteKey) -> Option<Arc<Site>> {
-        self.lock_sites().get(key).cloned()
-    }
-
-    /// The sites of a tenant, by name.
-    pub(crate) fn sites_of(&self, tenant: &Name) -> Vec<Arc<Site>> {
-        self.lock_sites().values().filter(|site| site.key.tenant == *tenant).cloned().collect()
-    }
-
-    pub(crate) fn all_sites(&self) -> Vec<Arc<Site>> {
-        self.lock_sites().values().cloned().collect()
-    }
-
-    /// The site of a tenant, or a new one that no requests go to yet.
-    pub(crate) fn site_or_new(&self, key: &SiteKey, tenant: &Arc<Tenant>) -> Arc<Site> {
-        let new = || Arc::new(Site::new(key.clone(), tenant.clone(), self.log.clone()));
-        self.site(key).unwrap_or_else(new)
-    }
-
-    /// Requests for these hosts and paths, and no others, go to the site from now on.
-    pub(crate) fn publish(&self, site: &Arc<Site>, record: &SiteRecord) {
-        let mut sites = self.lock_sites();
-        sites.insert(site.key.clone(), site.clone());
-        self.routes.store(Arc::new(self.routes.load().with(site, &record.hosts, &record.path)));
-    }
-
-    /// No requests go to the site from now on.
-    pub(crate) fn withdraw(&self, site: &Arc<Site>) {
-        let mut sites = self.lock_sites();
-        sites.remove(&site.key);
-        self.routes.store(Arc::new(self.routes.load().without(site)));
-    }
-
-    /// Publishes sites that are kept and not served yet, to be loaded; the log names those that have no tenant.
-    fn adopt(&self, records: &[SiteRecord]) -> Vec<Arc<Site>> {
-        let access = self.access.load();
-        let mut sites = self.lock_sites();
-        let mut routes = (**self.routes.load()).clone();
-        let mut adopted = Vec::new();
-        let new: Vec<_> = records.iter().filter(|record| !sites.contains_key(&record.key)).collect();
-        for record in new {
-            let Some(tenant) = access.tenants.get(&record.key.tenant) else {
-                self.log.line(format!("{} is not served: no such tenant is configured", record.key));
-                continue;
-            };
-            let site = Arc::new(Site::new(record.key.clone(), tenant.clone(), self.log.clone()));
-            routes.add(&site, &record.hosts, &record.path);
-            sites.insert(record.key.clone(), site.clone());
-            adopted.push(site);
-        }
-        self.routes.store(Arc::new(routes));
-        adopted
-    }
-
-    /// Withdraws the sites of tenants that are not there any more.
-    fn withdraw_strangers(&self) {
-        let access = self.access.load();
-        let strangers = |site: &&Arc<Site>| !access.tenants.contains_key(&site.key.tenant);
-        let strangers: Vec<_> = self.lock_sites().values().filter(strangers).cloned().collect();
-        for site in strangers {
-            self.log.line(format!("{} is not served any more: its tenant is not configured", site.key));
-            self.withdraw(&site);
-        }
-    }
-
-    /// How many sites there are, are still to be loaded, and have no version that can be run.
-    pub(crate) fn health(&self) -> Health {
-        let sites = self.lock_sites();
-        let loading = sites.values().filter(|site| !site.is_settled()).count();
-        let failed = sites.values().filter(|site| site.is_settled() && site.serving().is_none()).count();
-        Health { sites: sites.len(), loading, failed }
-    }
-}
-
-/// What `GET /healthz` says, to anybody.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Health {
-    /// Sites that are served.
-    pub sites: usize,
-    /// Those of them that are still to be loaded; a request for one is answered as soon as it is.
-    pub loading: usize,
-    /// Those that have no version that can be run.
-    pub failed: usize,
 }
 
 /// A server that runs, until it is told to stop.
@@ -341,9 +272,20 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
 /// Finds what is kept; it is loaded while requests are served already, those that are asked for first.
 async fn find_sites(shared: &Arc<Shared>) -> Result<(), EdgeError> {
     let kept = shared.clone();
-    let records = deploy::blocking(move || Ok(kept.store.sites()?)).await?;
-    let queue = Arc::new(Mutex::new(shared.adopt(&records)));
-    for _ in 0..shared.processors {
+    let (free, busy) = deploy::blocking(move || Ok(kept.unserved()?)).await?;
+    // Those that somebody changes now are waited for, and hold up no others.
+    for keys in [free, busy] {
+        let kept = shared.clone();
+        let adopted = deploy::blocking(move || Ok(kept.adopt(&keys)?)).await?;
+        load_sites(shared, adopted);
+    }
+    Ok(())
+}
+
+fn load_sites(shared: &Arc<Shared>, sites: Vec<Arc<Site>>) {
+    let processors = shared.processors.min(sites.len());
+    let queue = Arc::new(Mutex::new(sites));
+    for _ in 0..processors {
         let (shared, queue) = (shared.clone(), queue.clone());
         tokio::spawn(async move {
             loop {
@@ -353,7 +295,6 @@ async fn find_sites(shared: &Arc<Shared>) -> Result<(), EdgeError> {
             }
         });
     }
-    Ok(())
 }
 
 impl Server {
@@ -384,7 +325,7 @@ impl Server {
 
     /// How many sites are served.
     pub fn sites(&self) -> usize {
-        self.shared.lock_sites().len()
+        self.shared.health().sites
     }
 
     /// How many sites are served, and how many of them are ready.
@@ -462,5 +403,43 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         under_way()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::deploy::CompileError;
+
+    struct NoCompiler;
+
+    impl Compile for NoCompiler {
+        fn compile(&self, _: &Path, _: &Path) -> Result<(), CompileError> {
+            Err(CompileError::Timeout)
+        }
+    }
+
+    impl Server {
+        pub(crate) fn shared(&self) -> &Arc<Shared> {
+            &self.shared
+        }
+    }
+
+    /// A configuration with free addresses, and its state in a directory.
+    pub(crate) fn config(text: &str, state: &TempDir) -> Config {
+        let text = format!("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nslots = 2\n{text}");
+        let mut config = Config::parse(&text, "edge.toml").unwrap();
+        config.state = state.path().to_owned();
+        config
+    }
+
+    /// A server that compiles nothing, and where its state is.
+    pub(crate) async fn server(text: &str) -> (Server, TempDir) {
+        let state = tempfile::tempdir().unwrap();
+        (start(config(text, &state), Arc::new(NoCompiler)).await.unwrap(), state)
     }
 }

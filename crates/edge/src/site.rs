@@ -58,8 +58,10 @@ pub(crate) struct Site {
     settling: watch::Sender<bool>,
     /// Whether somebody waits for it to be settled.
     wanted: AtomicBool,
-    /// Held by whoever changes what answers, from reading the record to the switch.
-    pub(crate) turn: Mutex<()>,
+    /// Whether it is served, or was.
+    published: AtomicBool,
+    /// Held by whoever changes it, from reading the record to the switch. All that are of one key have the same.
+    pub(crate) turn: Arc<Mutex<()>>,
     pub(crate) log: Arc<SiteLog>,
     pub(crate) counters: Counters,
     pub(crate) history: History,
@@ -131,7 +133,7 @@ impl Serving {
 }
 
 impl Site {
-    pub(crate) fn new(key: SiteKey, tenant: Arc<Tenant>, log: ServerLog) -> Site {
+    pub(crate) fn new(key: SiteKey, tenant: Arc<Tenant>, turn: Arc<Mutex<()>>, log: ServerLog) -> Site {
         let log = Arc::new(SiteLog::new(key.to_string(), log));
         let (settling, _) = watch::channel(false);
         Site {
@@ -141,7 +143,8 @@ impl Site {
             settled: AtomicBool::new(false),
             settling,
             wanted: AtomicBool::new(false),
-            turn: Mutex::new(()),
+            published: AtomicBool::new(false),
+            turn,
             log,
             counters: Counters::default(),
             history: History::default(),
@@ -174,6 +177,16 @@ impl Site {
         self.settled.load(Ordering::Acquire)
     }
 
+    /// Whether it is served, or was.
+    pub(crate) fn was_published(&self) -> bool {
+        self.published.load(Ordering::Relaxed)
+    }
+
+    /// It is served from now on.
+    pub(crate) fn mark_published(&self) {
+        self.published.store(true, Ordering::Relaxed);
+    }
+
     /// Whether this is the first who wants it to be settled.
     pub(crate) fn is_first_to_want(&self) -> bool {
         !self.wanted.swap(true, Ordering::Relaxed)
@@ -195,7 +208,7 @@ pub(crate) mod tests {
     pub(crate) fn site(name: &str) -> Arc<Site> {
         let tenant = Arc::new(Tenant::new(&Config::default().tenant_list()[0]));
         let key = SiteKey { tenant: tenant.name.clone(), site: Name::new(name).unwrap() };
-        Arc::new(Site::new(key, tenant, ServerLog::silent()))
+        Arc::new(Site::new(key, tenant, Arc::default(), ServerLog::silent()))
     }
 
     #[test]

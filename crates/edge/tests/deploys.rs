@@ -328,7 +328,16 @@ async fn a_token_does_no_more_than_its_scope_says() {
     refused(of_one.logs(&two, false, drop).await, "other sites than two");
     refused(of_one.deploy(&name("three"), &[], says("three"), drop).await, "other sites than three");
     refused(of_one.delete(&two).await, "other sites than two");
-    assert!(get(server.listen(), "two", "/").ends_with("\ntwo\n"));
+    // Nor takes it requests of another, and with them what browsers send there.
+    let hosts = vec![Host::new("two.localhost").unwrap()];
+    let login = DeployOrder { hosts, path: Some(Prefix::new("/login").unwrap()), ..DeployOrder::default() };
+    let (stage, message) = failed(deploy_as(&of_one, "one", &login, says("stolen")).await);
+    assert!(stage == Stage::Store && message.contains("a site that this token is not for"), "{message}");
+    for path in ["/", "/login"] {
+        assert!(get(server.listen(), "two", path).ends_with("\ntwo\n"));
+    }
+    let deployed = deploy_as(&all, "one", &login, says("login")).await;
+    assert!(matches!(deployed, Progress::Deployed { .. }), "whose token is for both may: {deployed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use selvedge_edge::client::{Name, SiteRecord};
 
 use crate::files;
-use crate::remote::{RemoteArgs, name};
+use crate::remote::{KnownArgs, RemoteArgs, name};
 
 /// Let a version of a site answer a part of the requests
 ///
@@ -40,12 +40,15 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "version")]
     drop: bool,
     #[command(flatten)]
+    known: KnownArgs,
+    #[command(flatten)]
     remote: RemoteArgs,
 }
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let SiteRecord { active, canary, .. } = args.remote.run(async |client| {
+        let client = args.known.of(client);
         Ok(match (args.version, args.percent) {
             _ if args.promote => client.promote(&args.site).await?,
             _ if args.drop => client.drop_canary(&args.site).await?,

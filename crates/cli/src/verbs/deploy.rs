@@ -10,7 +10,7 @@ use selvedge_contract::limits::WASM_BYTES_MAX;
 use selvedge_edge::client::{DeployOrder, Host, Name, Payload, Prefix, Progress, Stage};
 
 use crate::bundle::Parts;
-use crate::remote::{RemoteArgs, name};
+use crate::remote::{KnownArgs, RemoteArgs, name};
 use crate::{files, signatures};
 
 /// Deploy a module, files, or both to a server
@@ -64,6 +64,8 @@ pub(crate) struct Args {
     /// if not given, and if it is there
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
+    #[command(flatten)]
+    known: KnownArgs,
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -128,10 +130,10 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         };
         let (hosts, path) = (args.hosts.clone(), args.path.clone());
         let order = DeployOrder { hosts, path, canary: args.canary, signature };
-        Ok(client.deploy_as(&args.site, &order, payload, progress).await?)
+        Ok(args.known.of(client).deploy_as(&args.site, &order, payload, progress).await?)
     })?;
     match last {
-        Some(Progress::Deployed { version, hosts, path, canary }) => {
+        Some(Progress::Deployed { version, hosts, path, canary, revision: _ }) => {
             let share = canary.map(|percent| format!(" {percent} % of the requests")).unwrap_or_default();
             let hosts: Vec<String> = hosts.iter().map(|host| format!("{host}{path}")).collect();
             files::print(&format!("version {version} of {} answers{share} for {}\n", args.site, hosts.join(", ")))?;

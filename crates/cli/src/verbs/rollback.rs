@@ -6,7 +6,7 @@ use anyhow::Result;
 use selvedge_edge::client::Name;
 
 use crate::files;
-use crate::remote::{RemoteArgs, name};
+use crate::remote::{KnownArgs, RemoteArgs, name};
 
 /// Let an earlier version of a site answer again
 #[derive(clap::Args)]
@@ -22,12 +22,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NUMBER")]
     version: Option<u32>,
     #[command(flatten)]
+    known: KnownArgs,
+    #[command(flatten)]
     remote: RemoteArgs,
 }
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    let record = args.remote.run(async |client| Ok(client.rollback(&args.site, args.version).await?))?;
+    let record =
+        args.remote.run(async |client| Ok(args.known.of(client).rollback(&args.site, args.version).await?))?;
     files::print(&format!("version {} of {} answers\n", record.active, args.site))?;
     Ok(ExitCode::SUCCESS)
 }

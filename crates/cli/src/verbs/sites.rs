@@ -6,7 +6,7 @@ use anyhow::Result;
 use selvedge_edge::client::{Name, SiteInfo};
 
 use crate::files;
-use crate::remote::{RemoteArgs, listed, name};
+use crate::remote::{KnownArgs, RemoteArgs, listed, name};
 
 /// List the sites of a server, or remove one
 #[derive(clap::Args)]
@@ -19,13 +19,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SITE", value_parser = name)]
     remove: Option<Name>,
     #[command(flatten)]
+    known: KnownArgs,
+    #[command(flatten)]
     remote: RemoteArgs,
 }
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if let Some(site) = &args.remove {
-        args.remote.run(async |client| Ok(client.delete(site).await?))?;
+        args.remote.run(async |client| Ok(args.known.of(client).delete(site).await?))?;
         files::print(&format!("{site} is removed\n"))?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -9,6 +9,9 @@ use crate::files;
 use crate::remote::{RemoteArgs, date, name};
 
 /// List the versions of a site
+///
+/// The last line is the site's revision, which every change makes one more. Whoever
+/// names it with --revision changes what is shown here, or nothing.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Example:
@@ -35,6 +38,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         let line = format!("{number:>4}  {date}  {content}  {active}");
         files::print(&format!("{}\n", line.trim_end()))?;
     }
+    files::print(&format!("revision {}\n", record.revision))?;
     Ok(ExitCode::SUCCESS)
 }
 

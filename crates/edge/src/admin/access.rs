@@ -12,7 +12,7 @@ use hyper::{StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::reply::Failure;
-use crate::config::Scope;
+use crate::config::{Scope, TokenHash};
 use crate::connection::Peer;
 use crate::name::{Host, Name};
 use crate::server::{Access, Token};
@@ -39,23 +39,29 @@ pub(super) fn is_for(scope: &Scope, site: &Name) -> Result<(), Failure> {
     scope.is_for(site).then_some(()).ok_or_else(others)
 }
 
-/// For whom a request acts, all tenants if it is none, and what it may. One that `only_reads` may lack our header: whoever
+/// Who asks.
+pub(super) struct Who {
+    /// For whom they act; all tenants if it is none.
+    pub(super) tenant: Option<Name>,
+    /// What they may.
+    pub(super) scope: Arc<Scope>,
+    /// None where no tokens are asked for.
+    pub(super) token: Option<TokenHash>,
+}
+
+/// Who makes a request. One that `only_reads` may lack our header: whoever
 /// is not to read the answer cannot, and Prometheus sends no headers that it does not know.
-pub(super) fn tenant(
-    access: &Access,
-    peer: &Peer,
-    headers: &HeaderMap,
-    only_reads: bool,
-) -> Result<(Option<Name>, Arc<Scope>), Failure> {
+pub(super) fn who(access: &Access, peer: &Peer, headers: &HeaderMap, only_reads: bool) -> Result<Who, Failure> {
     if access.tokens.is_empty() {
-        return Ok((Some(local(access, peer, headers, only_reads)?), Arc::default()));
+        let tenant = Some(local(access, peer, headers, only_reads)?);
+        return Ok(Who { tenant, scope: Arc::default(), token: None });
     }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
         Failure::unauthorized("this server asks for a token: set SELVEDGE_TOKEN, or send Authorization: Bearer TOKEN")
     })?;
-    let Token { tenant, scope, .. } = known(access, token)?;
-    Ok((tenant.clone(), scope.clone()))
+    let Token { hash, tenant, scope } = known(access, token)?;
+    Ok(Who { tenant: tenant.clone(), scope: scope.clone(), token: Some(*hash) })
 }
 
 /// The tenants that a request is about: that of its token or, of an operator's, the one that it names, or all.

@@ -16,6 +16,7 @@
 //! | `GET /openapi.json` | all of this for programs; asks for no token |
 //! | `GET /healthz` | whether all sites are loaded; asks for no token |
 //!
+//! Whatever changes a site takes `revision=N`, and is refused if that is not the site's any more (0: there is none).
 //! With an operator's token those that only look do so at all tenants. Each takes `tenant=NAME`, and what is about one site
 //! then needs it, if there are several.
 
@@ -34,12 +35,14 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::access::CLIENT_HEADER;
+use self::access::Who;
 pub(crate) use self::dashboard::COOKIE;
 use self::dashboard::Dashboard;
 use self::reply::{Failure, ReplyBody, json, typed};
 pub(crate) use self::site::SIGNATURE_HEADER;
-use crate::config::Scope;
+use crate::config::{Scope, TokenHash};
 use crate::connection::{Answer, Peer};
+use crate::deploy::Asker;
 use crate::exposition::{Exposition, Family};
 use crate::metrics::Counted;
 use crate::name::{Host, Name, Prefix};
@@ -139,6 +142,7 @@ struct Asked {
     /// One, unless an operator looks at all of them.
     tenants: Vec<Arc<Tenant>>,
     scope: Arc<Scope>,
+    token: Option<TokenHash>,
     query: BTreeMap<String, Vec<String>>,
     request: Request<Incoming>,
 }
@@ -152,7 +156,7 @@ async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -
     }
     let access = server.access.load_full();
     let only_reads = request.method() == Method::GET && request.uri().path() == "/metrics";
-    let (name, scope) = access::tenant(&access, peer, request.headers(), only_reads)?;
+    let Who { tenant, scope, token } = access::who(&access, peer, request.headers(), only_reads)?;
     if !only_reads {
         access::may_read(&scope)?;
     }
@@ -161,10 +165,10 @@ async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -
     }
     let query = query(request.uri().query().unwrap_or_default())?;
     let named = query.get("tenant").and_then(|values| values.first());
-    let tenants = access::tenants(&access, name.as_ref(), named)?;
+    let tenants = access::tenants(&access, tenant.as_ref(), named)?;
     let path = request.uri().path().to_string();
     let method = request.method().clone();
-    let asked = Asked { tenants, scope, query, request };
+    let asked = Asked { tenants, scope, token, query, request };
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match (&method, &parts[..]) {
         (&Method::GET, ["v1", "sites"]) => site::list(server, &asked).await,
@@ -209,6 +213,11 @@ impl Asked {
             Failure::bad("tenant: found nothing, expected the name of one: this token looks at several (--tenant NAME)")
         };
         self.tenants.first().filter(|_| self.tenants.len() == 1).ok_or_else(which)
+    }
+
+    /// Who asks for a change, and of what.
+    fn asker(&self) -> Result<Asker, Failure> {
+        Ok(Asker { token: self.token, revision: self.number("revision")? })
     }
 
     fn key(&self, site: &str) -> Result<SiteKey, Failure> {

@@ -2,21 +2,23 @@
 
 use std::future::Future;
 use std::io::Write;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper::{HeaderMap, Response, StatusCode, header};
 use selvedge_contract::limits::SIGNATURE_BYTES_MAX;
+use serde::Serialize;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::sync::mpsc;
 
 use super::reply::{Failure, ReplyBody, json, line, lines};
 use super::{Asked, SiteInfo};
 use crate::bundle::BUNDLE_TYPE;
-use crate::deploy::{self, Order, Progress, Reporter, Uploaded, blocking};
+use crate::deploy::{self, Asker, Order, Progress, Reporter, Uploaded, blocking};
 use crate::error::EdgeError;
-use crate::limits::{BODY_STALL_MAX, BUNDLE_BYTES_MAX, HOSTS_MAX, MODULE_BYTES_MAX};
+use crate::limits::{BODY_STALL_MAX, BUNDLE_BYTES_MAX, HOSTS_MAX, MODULE_BYTES_MAX, UPLOAD_MAX};
 use crate::logs::{Entry, Event, now_ms};
 use crate::name::{Host, Prefix};
 use crate::request_id::RequestId;
@@ -60,23 +62,23 @@ pub(super) async fn versions(server: &Arc<Shared>, asked: &Asked, site: &str) ->
 }
 
 pub(super) async fn rollback(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
-    let site = asked.site(server, site)?;
     let to = asked.number("version")?;
-    changed(server, &site, move |server, site| async move { deploy::rollback(&server, &site, to).await }).await
+    let change = move |server, site, asker| async move { deploy::rollback(&server, (&site, &asker), to).await };
+    changed(server, asked, site, change).await
 }
 
 pub(super) async fn canary(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
-    let site = asked.site(server, site)?;
     let missing = |name: &str| Failure::bad(format!("{name}: found nothing, expected a number"));
     let version = asked.number("version")?.ok_or_else(|| missing("version"))?;
     let percent = asked.percent("percent")?.ok_or_else(|| missing("percent"))?;
-    changed(server, &site, move |server, site| async move { deploy::canary(&server, &site, version, percent).await })
-        .await
+    let change =
+        move |server, site, asker| async move { deploy::canary(&server, (&site, &asker), version, percent).await };
+    changed(server, asked, site, change).await
 }
 
 pub(super) async fn promote(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
-    let site = asked.site(server, site)?;
-    changed(server, &site, move |server, site| async move { deploy::promote(&server, &site).await }).await
+    let change = |server, site, asker| async move { deploy::promote(&server, (&site, &asker)).await };
+    changed(server, asked, site, change).await
 }
 
 pub(super) async fn drop_canary(
@@ -84,36 +86,35 @@ pub(super) async fn drop_canary(
     asked: &Asked,
     site: &str,
 ) -> Result<Response<ReplyBody>, Failure> {
-    let site = asked.site(server, site)?;
-    changed(server, &site, move |server, site| async move { deploy::drop_canary(&server, &site).await }).await
-}
-
-/// Changes a site, to the end, whatever becomes of the client.
-async fn changed<F>(
-    server: &Arc<Shared>,
-    site: &Arc<Site>,
-    change: impl FnOnce(Arc<Shared>, Arc<Site>) -> F,
-) -> Result<Response<ReplyBody>, Failure>
-where
-    F: Future<Output = Result<SiteRecord, EdgeError>> + Send + 'static,
-{
-    let done = tokio::spawn(change(server.clone(), site.clone())).await;
-    let record = done.map_err(|error| EdgeError::Internal(error.to_string()))??;
-    Ok(json(StatusCode::OK, &record))
+    let change = |server, site, asker| async move { deploy::drop_canary(&server, (&site, &asker)).await };
+    changed(server, asked, site, change).await
 }
 
 pub(super) async fn delete(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
+    let change = |server, site, asker| async move { deploy::delete(&server, (&site, &asker)).await };
+    changed(server, asked, site, change).await
+}
+
+/// Changes a site, to the end, whatever becomes of the client; what there is to say of it then.
+async fn changed<F, T>(
+    server: &Arc<Shared>,
+    asked: &Asked,
+    site: &str,
+    change: impl FnOnce(Arc<Shared>, Arc<Site>, Asker) -> F,
+) -> Result<Response<ReplyBody>, Failure>
+where
+    F: Future<Output = Result<T, EdgeError>> + Send + 'static,
+    T: Serialize + Send + 'static,
+{
     let site = asked.site(server, site)?;
-    let (shared, key) = (server.clone(), site.key.clone());
-    blocking(move || Ok(shared.store.delete_site(&key)?)).await?;
-    server.withdraw(&site);
-    deploy::sweep(server);
-    Ok(json(StatusCode::OK, &site.key))
+    let done = tokio::spawn(change(server.clone(), site, asked.asker()?)).await;
+    let said = done.map_err(|error| EdgeError::Internal(error.to_string()))??;
+    Ok(json(StatusCode::OK, &said))
 }
 
 impl Asked {
     /// A number among the parameters.
-    fn number(&self, name: &str) -> Result<Option<u32>, Failure> {
+    pub(super) fn number<T: FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
         let wrong = |text: &String| Failure::bad(format!("{name}: found {text:?}, expected a number like 3"));
         self.all(name).first().map(|text| text.parse().map_err(|_| wrong(text))).transpose()
     }
@@ -145,7 +146,8 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     }
     let path = asked.all("path").first().map(|path| Prefix::new(path)).transpose();
     let path = path.map_err(|error| Failure::bad(error.to_string()))?;
-    let order = Order { hosts, path, canary: asked.percent("canary")?, signature: asked.signature()? };
+    let (canary, signature, asker) = (asked.percent("canary")?, asked.signature()?, asked.asker()?);
+    let order = Order { hosts, path, canary, signature, asker };
     let site = server.site_or_new(&key, asked.tenant()?);
     let (headers, body) = (asked.request.headers().clone(), asked.request.into_body());
     let uploaded = upload(server, &headers, body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await?;
@@ -188,20 +190,27 @@ fn as_lines(mut told: mpsc::UnboundedReceiver<Progress>) -> mpsc::Receiver<Bytes
     lines
 }
 
-/// Receives a module, or a bundle, whichever it says it is; neither longer than it may be.
+/// Receives a module, or a bundle, whichever it says it is; neither longer than it may be, nor for longer.
 pub(super) async fn upload(
     server: &Arc<Shared>,
     headers: &HeaderMap,
-    body: Incoming,
+    body: impl Body<Data = Bytes> + Unpin,
     (module_bytes_max, bundle_bytes_max): (u64, u64),
 ) -> Result<Uploaded, Failure> {
-    match headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BUNDLE_TYPE) {
-        true => receive(server, "bundle", body, bundle_bytes_max).await.map(Uploaded::Bundle),
-        false => receive(server, "module", body, module_bytes_max).await.map(Uploaded::Module),
-    }
+    let is_bundle = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BUNDLE_TYPE);
+    let (what, bytes_max) = if is_bundle { ("bundle", bundle_bytes_max) } else { ("module", module_bytes_max) };
+    let received = tokio::time::timeout(UPLOAD_MAX, receive(server, what, body, bytes_max)).await;
+    let message = || format!("the {what} has taken longer to come than {UPLOAD_MAX:?}");
+    let path = received.map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, message()))??;
+    Ok(if is_bundle { Uploaded::Bundle(path) } else { Uploaded::Module(path) })
 }
 
-async fn receive(server: &Arc<Shared>, what: &str, mut body: Incoming, bytes_max: u64) -> Result<TempPath, Failure> {
+async fn receive(
+    server: &Arc<Shared>,
+    what: &str,
+    mut body: impl Body<Data = Bytes> + Unpin,
+    bytes_max: u64,
+) -> Result<TempPath, Failure> {
     let mut file = NamedTempFile::new_in(&server.scratch).map_err(deploy::disk)?;
     let mut bytes = 0;
     loop {
@@ -262,6 +271,13 @@ async fn tail(site: Arc<Site>, follow: bool, to: mpsc::Sender<Bytes>) {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use hyper::body::Frame;
+    use tokio::time::{Instant, Sleep, sleep};
+
     use super::*;
     use crate::config::Config;
     use crate::limits::{LOG_LINE_BYTES_MAX, LOG_RING_BYTES_MAX};
@@ -273,7 +289,7 @@ mod tests {
     fn site() -> Arc<Site> {
         let tenant = Arc::new(Tenant::new(&Config::default().tenant_list()[0]));
         let key = SiteKey { tenant: tenant.name.clone(), site: Name::new("a").unwrap() };
-        Arc::new(Site::new(key, tenant, ServerLog::silent()))
+        Arc::new(Site::new(key, tenant, Arc::default(), ServerLog::silent()))
     }
 
     #[tokio::test]
@@ -295,5 +311,40 @@ mod tests {
         for _ in 0..kept {
             assert!(next().await.starts_with("log | xxx"));
         }
+    }
+
+    /// A byte now and then, until its time is over.
+    struct Trickle {
+        pause: Pin<Box<Sleep>>,
+        end: Instant,
+    }
+
+    impl Body for Trickle {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+            std::task::ready!(self.pause.as_mut().poll(context));
+            let now = Instant::now();
+            self.pause.as_mut().reset(now + BODY_STALL_MAX / 2);
+            Poll::Ready((now < self.end).then(|| Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    /// Whoever sent a byte now and then deployed what had been allowed days before.
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_never_stalls_has_its_time_all_the_same() {
+        let (server, _state) = crate::server::tests::server("").await;
+        let until = async |time: Duration| {
+            let body = Trickle { pause: Box::pin(sleep(Duration::ZERO)), end: Instant::now() + time };
+            upload(server.shared(), &HeaderMap::new(), body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await
+        };
+        assert!(until(UPLOAD_MAX - BODY_STALL_MAX).await.is_ok());
+        let failure = until(2 * UPLOAD_MAX).await.err().unwrap();
+        assert_eq!(failure.status, StatusCode::REQUEST_TIMEOUT);
+        assert!(failure.message.contains("longer to come than 1800s"), "{}", failure.message);
     }
 }

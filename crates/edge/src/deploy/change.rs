@@ -1,4 +1,4 @@
-//! What is changed of a site without a deploy: which of its versions answer.
+//! What is changed of a site without a deploy: which of its versions answer, and whether it is there at all.
 //!
 //! What is to answer is made ready first, then the record is written, then requests go there: a change that fails
 //! leaves all as it was.
@@ -6,26 +6,26 @@
 use std::sync::Arc;
 
 use super::load::serving;
-use super::{put, record_of, switch};
+use super::turn::{Asker, Turn};
+use super::{put, sweep};
 use crate::error::EdgeError;
 use crate::server::Shared;
 use crate::site::Site;
-use crate::store::{Canary, SiteRecord};
+use crate::store::{Canary, SiteKey, SiteRecord};
 
 async fn change(
     server: &Arc<Shared>,
-    site: &Arc<Site>,
+    (site, asker): (&Arc<Site>, &Asker),
     edit: impl FnOnce(&mut SiteRecord) -> Result<(), EdgeError>,
 ) -> Result<SiteRecord, EdgeError> {
     let _turn = server.deploys.acquire().await;
-    let _own = site.turn.lock().await;
-    let record = record_of(server, &site.key).await?;
-    let mut record = record.ok_or_else(|| EdgeError::NoSite(site.key.site.to_string()))?;
+    let turn = Turn::of(server, site, asker).await?;
+    let mut record = turn.record.clone().ok_or_else(|| EdgeError::NoSite(site.key.site.to_string()))?;
     edit(&mut record)?;
     record.revision += 1;
-    let serving = serving(server, site, &record).await?;
+    let serving = serving(server, &turn.site, &record).await?;
     let record = put(server, record).await?;
-    switch(server, site, &record, serving);
+    turn.publish(server, &record, serving)?;
     Ok(record)
 }
 
@@ -41,7 +41,11 @@ fn no_canary() -> EdgeError {
 }
 
 /// Goes back to a version that was deployed before: the one named, or the one before the active one. A canary ends.
-pub(crate) async fn rollback(server: &Arc<Shared>, site: &Arc<Site>, to: Option<u32>) -> Result<SiteRecord, EdgeError> {
+pub(crate) async fn rollback(
+    server: &Arc<Shared>,
+    whose: (&Arc<Site>, &Asker),
+    to: Option<u32>,
+) -> Result<SiteRecord, EdgeError> {
     let edit = |record: &mut SiteRecord| {
         let numbers = record.versions.iter().map(|version| version.number);
         let before = numbers.filter(|number| *number < record.active).max();
@@ -53,13 +57,13 @@ pub(crate) async fn rollback(server: &Arc<Shared>, site: &Arc<Site>, to: Option<
         record.canary = None;
         Ok(())
     };
-    change(server, site, edit).await
+    change(server, whose, edit).await
 }
 
 /// Lets a version answer so many of a hundred requests.
 pub(crate) async fn canary(
     server: &Arc<Shared>,
-    site: &Arc<Site>,
+    whose: (&Arc<Site>, &Asker),
     version: u32,
     percent: u8,
 ) -> Result<SiteRecord, EdgeError> {
@@ -70,20 +74,27 @@ pub(crate) async fn canary(
         record.canary = Some(Canary { version, percent });
         Ok(())
     };
-    change(server, site, edit).await
+    change(server, whose, edit).await
 }
 
 /// Lets the canary answer all requests.
-pub(crate) async fn promote(server: &Arc<Shared>, site: &Arc<Site>) -> Result<SiteRecord, EdgeError> {
+pub(crate) async fn promote(server: &Arc<Shared>, whose: (&Arc<Site>, &Asker)) -> Result<SiteRecord, EdgeError> {
     let edit = |record: &mut SiteRecord| {
         record.active = record.canary.take().ok_or_else(no_canary)?.version;
         Ok(())
     };
-    change(server, site, edit).await
+    change(server, whose, edit).await
 }
 
 /// Lets the canary answer no more.
-pub(crate) async fn drop_canary(server: &Arc<Shared>, site: &Arc<Site>) -> Result<SiteRecord, EdgeError> {
+pub(crate) async fn drop_canary(server: &Arc<Shared>, whose: (&Arc<Site>, &Asker)) -> Result<SiteRecord, EdgeError> {
     let edit = |record: &mut SiteRecord| record.canary.take().map(drop).ok_or_else(no_canary);
-    change(server, site, edit).await
+    change(server, whose, edit).await
+}
+
+/// Removes a site and all its versions. It waits for no deploys but those of the site that are being kept.
+pub(crate) async fn delete(server: &Arc<Shared>, (site, asker): (&Arc<Site>, &Asker)) -> Result<SiteKey, EdgeError> {
+    Turn::of(server, site, asker).await?.delete(server).await?;
+    sweep(server);
+    Ok(site.key.clone())
 }

@@ -6,7 +6,9 @@
 mod change;
 mod compile;
 mod load;
+mod turn;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,10 +18,12 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 use tokio::sync::mpsc;
 
-pub(crate) use self::change::{canary, drop_canary, promote, rollback};
+pub(crate) use self::change::{canary, delete, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
 use self::load::{check, deployment, read, unfit, verified};
 pub(crate) use self::load::{disk, judge_again, load_site};
+pub(crate) use self::turn::Asker;
+use self::turn::{Turn, allowed};
 use crate::bundle::Bundle;
 use crate::error::EdgeError;
 use crate::limits::{DEPLOYS_MAX, HOSTS_MAX, VERSIONS_MAX};
@@ -76,6 +80,9 @@ pub enum Progress {
         /// Of a hundred requests, those that it answers; all if it is none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         canary: Option<u8>,
+        /// The site's revision now.
+        #[serde(default)]
+        revision: u64,
     },
     /// It failed; the version before answers as it did.
     Failed {
@@ -126,6 +133,17 @@ pub(crate) struct Order {
     pub(crate) canary: Option<u8>,
     /// The text of the module's detached signature.
     pub(crate) signature: Option<String>,
+    /// Who asks for it.
+    pub(crate) asker: Asker,
+}
+
+impl Order {
+    /// Whether the site will answer elsewhere than it does.
+    fn moves(&self, record: &SiteRecord) -> bool {
+        let hosts: BTreeSet<_> = self.hosts.iter().collect();
+        let other_hosts = !hosts.is_empty() && hosts != record.hosts.iter().collect();
+        other_hosts || self.path.as_ref().is_some_and(|path| *path != record.path)
+    }
 }
 
 /// What was uploaded.
@@ -145,6 +163,7 @@ pub(crate) async fn deploy(
     reporter: &mut Reporter,
 ) -> Result<(), EdgeError> {
     let _turn = server.deploys.acquire().await;
+    allowed(server, site, &order.asker)?;
     let unpacked = match uploaded {
         Uploaded::Module(module) => Unpacked { module: Some(module), bundle: None },
         Uploaded::Bundle(archive) => {
@@ -157,9 +176,9 @@ pub(crate) async fn deploy(
     let made = make(server, site, &order, &unpacked, reporter).await?;
     let (program, artifact) = made.unzip();
     reporter.next(Stage::Store);
-    let own = site.turn.lock().await;
-    let beside = beside(server, site, &order).await?;
-    let record = keep(server, site, order, unpacked, artifact).await.inspect_err(|_| sweep(server))?;
+    let turn = Turn::of(server, site, &order.asker).await?;
+    let beside = beside(server, &turn, &order).await?;
+    let record = keep(server, &turn, order, unpacked, artifact).await.inspect_err(|_| sweep(server))?;
     reporter.next(Stage::Switch);
     let deployed = record.versions.last().map_or(record.active, |version| version.number);
     let new = Deployment::new(deployed, Content { program, assets });
@@ -167,18 +186,20 @@ pub(crate) async fn deploy(
         (Some(active), Some(canary)) => Serving::new(active, Some((new, canary.percent))),
         _ => Serving::new(new, None),
     };
-    switch(server, site, &record, serving);
-    drop(own);
+    turn.publish(server, &record, serving)?;
+    let site = turn.site.clone();
+    drop(turn);
     // Another policy came meanwhile: it may have judged the version before.
     if !is_same(policy.as_ref(), site.tenant.policy.load_full().as_ref()) {
-        judge_again(server, site).await;
+        judge_again(server, &site).await;
     }
     if record.versions.len() >= VERSIONS_MAX {
         sweep(server);
     }
     reporter.next(Stage::Switch);
-    let SiteRecord { hosts, path, .. } = record;
-    reporter.tell(Progress::Deployed { version: deployed, hosts, path, canary: record.canary.map(|c| c.percent) });
+    let SiteRecord { hosts, path, revision, .. } = record;
+    let canary = record.canary.map(|canary| canary.percent);
+    reporter.tell(Progress::Deployed { version: deployed, hosts, path, canary, revision });
     Ok(())
 }
 
@@ -241,21 +262,14 @@ async fn accepted(site: &Site, order: &Order, module: &Path, artifact: Arc<Vec<u
 }
 
 /// The version that goes on answering beside a canary.
-async fn beside(server: &Arc<Shared>, site: &Arc<Site>, order: &Order) -> Result<Option<Arc<Deployment>>, EdgeError> {
+async fn beside(server: &Arc<Shared>, turn: &Turn, order: &Order) -> Result<Option<Arc<Deployment>>, EdgeError> {
     if order.canary.is_none() {
         return Ok(None);
     }
-    let record = record_of(server, &site.key).await?;
-    let record = record.ok_or_else(|| {
+    let record = turn.record.as_ref().ok_or_else(|| {
         EdgeError::NoVersion("a canary answers beside another version: deploy without --canary first".into())
     })?;
-    deployment(server, site, &record, record.active).await.map(Some)
-}
-
-/// Requests that begin from now on are answered so; those under way end with what they have.
-pub(crate) fn switch(server: &Shared, site: &Arc<Site>, record: &SiteRecord, serving: Serving) {
-    site.settle(Some(serving));
-    server.publish(site, record);
+    deployment(server, &turn.site, record, record.active).await.map(Some)
 }
 
 /// Removes what no site needs, as soon as no deploy is under way whose record is still to come.
@@ -299,14 +313,14 @@ async fn put(server: &Arc<Shared>, record: SiteRecord) -> Result<SiteRecord, Edg
 /// Keeps module, artifact and bundle, then the record that names them.
 async fn keep(
     server: &Arc<Shared>,
-    site: &Site,
+    turn: &Turn,
     order: Order,
     unpacked: Unpacked,
     artifact: Option<Arc<Vec<u8>>>,
 ) -> Result<SiteRecord, EdgeError> {
-    let (server, key) = (server.clone(), site.key.clone());
+    let (server, key, before) = (server.clone(), turn.site.key.clone(), turn.record.clone());
+    let scope = turn.scope.clone();
     blocking(move || {
-        let before = server.store.site(&key)?;
         let store = &server.store;
         let module = unpacked.module.map(|module| store.put_file(&module)).transpose()?;
         let artifact = artifact.map(|artifact| store.put_blob(&artifact)).transpose()?;
@@ -316,7 +330,7 @@ async fn keep(
         let (bundle, signature) = (bundle.transpose()?, order.signature.clone());
         let version = VersionRecord { number: 0, module, artifact, bundle, signature, deployed_ms: now_ms() };
         let record = with_version(key, before, order, version)?;
-        server.store.put_site(&record)?;
+        server.store.put_site_within(&record, &scope)?;
         Ok(record)
     })
     .await
@@ -330,6 +344,9 @@ fn with_version(
     version: VersionRecord,
 ) -> Result<SiteRecord, EdgeError> {
     let mut record = before.unwrap_or_else(|| SiteRecord::new(key));
+    if order.canary.is_some() && order.moves(&record) {
+        return Err(EdgeError::CanaryMoves);
+    }
     if !order.hosts.is_empty() {
         record.hosts = order.hosts;
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::redb::DiskStore;
+use crate::config::Scope;
 use crate::name::{Host, Name, Prefix};
 
 /// Whose site it is, and its name.
@@ -162,6 +163,15 @@ pub enum StoreError {
         /// Which.
         host: Host,
     },
+    /// A site answers for a host that whoever asks may not change. The client's to choose another.
+    #[error(
+        "the host {host} belongs to a site that this token is not for: choose another with --host, or ask somebody \
+         whose token is for both"
+    )]
+    HostOfOthers {
+        /// Which.
+        host: Host,
+    },
     /// Another site answers for a host and path. The client's to choose another.
     #[error("{route} belongs to the site {site}: choose another --host or --path, or delete that site")]
     RouteTaken {
@@ -244,7 +254,15 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// If it is not, or a host belongs to another site.
-    fn put_site(&self, record: &SiteRecord) -> Result<(), StoreError>;
+    fn put_site(&self, record: &SiteRecord) -> Result<(), StoreError> {
+        self.put_site_within(record, &Scope::default())
+    }
+
+    /// The same, of somebody who may change these sites alone: it answers nowhere on hosts of others where it did not before.
+    ///
+    /// # Errors
+    /// As above, or if it would.
+    fn put_site_within(&self, record: &SiteRecord, scope: &Scope) -> Result<(), StoreError>;
 
     /// Deletes a record.
     ///

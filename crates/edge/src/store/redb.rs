@@ -9,8 +9,9 @@ use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTab
 
 use super::files::Blobs;
 use super::{Digest, SiteKey, SiteRecord, Store, StoreError};
+use crate::config::Scope;
 use crate::limits::{SITES_MAX, STATE_WAIT_MAX};
-use crate::name::Host;
+use crate::name::{Host, Name};
 
 /// Records in JSON, by `tenant/site`.
 const SITES: TableDefinition<&str, &[u8]> = TableDefinition::new("sites");
@@ -99,7 +100,7 @@ impl Tables<'_> {
         found.map(|bytes| parse(name, bytes.value())).transpose()
     }
 
-    fn put(&mut self, record: &SiteRecord) -> Result<(), StoreError> {
+    fn put(&mut self, record: &SiteRecord, scope: &Scope) -> Result<(), StoreError> {
         let name = record.key.to_string();
         let before = self.get(&name)?;
         if before.as_ref().map_or(0, |before| before.revision) + 1 != record.revision {
@@ -110,8 +111,9 @@ impl Tables<'_> {
         }
         self.forget_routes(before.as_ref())?;
         for host in &record.hosts {
-            self.check_tenant(host, &record.key)?;
             let route = route(host, record);
+            let is_new = before.as_ref().is_none_or(|b| !b.hosts.contains(host) || b.path != record.path);
+            self.check_owners(host, &record.key, is_new.then_some(scope))?;
             let taken = self.hosts.insert(route.as_str(), name.as_str()).map_err(unwritable)?;
             let owner = taken.map(|owner| owner.value().to_string()).filter(|owner| *owner != name);
             if let Some(owner) = owner {
@@ -132,17 +134,26 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// A host is one tenant's, whatever the path: pages of one host can do to each other what they like.
-    fn check_tenant(&self, host: &Host, key: &SiteKey) -> Result<(), StoreError> {
+    /// A host is one tenant's, whatever the path: pages of one host can do to each other what they like. So whoever may
+    /// change some sites alone does not come to be on a host of others.
+    fn check_owners(&self, host: &Host, key: &SiteKey, scope: Option<&Scope>) -> Result<(), StoreError> {
         let (all, below) = (host.as_str(), format!("{host}/"));
         let whole = self.hosts.get(all).map_err(unreadable)?;
         // Routes of the host follow each other: what comes after "/" is "0".
         let end = format!("{host}0");
         let others = self.hosts.range(below.as_str()..end.as_str()).map_err(unreadable)?;
-        let mut owners = whole.into_iter().map(Ok).chain(others.map(|entry| entry.map(|(_, owner)| owner)));
-        let own = |owner: &str| owner.split_once('/').is_some_and(|(tenant, _)| tenant == key.tenant.as_str());
-        let foreign = owners.try_fold(false, |any, owner| Ok(any || !own(owner.map_err(unreadable)?.value())))?;
-        if foreign { Err(StoreError::HostTaken { host: host.clone() }) } else { Ok(()) }
+        let is_for = |site: &str| scope.is_none_or(|scope| Name::new(site).is_ok_and(|site| scope.is_for(&site)));
+        for owner in whole.into_iter().map(Ok).chain(others.map(|entry| entry.map(|(_, owner)| owner))) {
+            match owner.map_err(unreadable)?.value().split_once('/') {
+                Some((tenant, site)) if tenant == key.tenant.as_str() => {
+                    if !is_for(site) {
+                        return Err(StoreError::HostOfOthers { host: host.clone() });
+                    }
+                }
+                _ => return Err(StoreError::HostTaken { host: host.clone() }),
+            }
+        }
+        Ok(())
     }
 
     fn delete(&mut self, name: &str) -> Result<(), StoreError> {
@@ -190,8 +201,8 @@ impl Store for DiskStore {
         found.map(|bytes| parse(&name, bytes.value())).transpose()
     }
 
-    fn put_site(&self, record: &SiteRecord) -> Result<(), StoreError> {
-        self.write(|tables| tables.put(record))
+    fn put_site_within(&self, record: &SiteRecord, scope: &Scope) -> Result<(), StoreError> {
+        self.write(|tables| tables.put(record, scope))
     }
 
     fn delete_site(&self, key: &SiteKey) -> Result<(), StoreError> {
@@ -209,7 +220,8 @@ impl Store for DiskStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::{Name, Prefix};
+    use crate::config::May;
+    use crate::name::Prefix;
     use crate::store::VersionRecord;
 
     fn record(site: &str, hosts: &[&str], revision: u64, blob: Digest) -> SiteRecord {
@@ -290,6 +302,41 @@ mod tests {
             store.delete_site(&record(site, &[], 1, blob).key).unwrap();
         }
         store.put_site(&stranger).unwrap();
+    }
+
+    /// Who could deploy one site of a tenant took `/login` of another's host, and with it what browsers send there.
+    #[test]
+    fn whoever_is_for_one_site_gets_no_place_on_a_host_of_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(directory.path()).unwrap();
+        let blob = store.put_blob(b"blob").unwrap();
+        let below = |site: &str, path: &str, revision| SiteRecord {
+            path: Prefix::new(path).unwrap(),
+            ..record(site, &["a.example"], revision, blob)
+        };
+        let scope = Scope { may: May::Deploy, sites: Some([Name::new("one").unwrap()].into()) };
+        let refused = |record: &SiteRecord| {
+            let refused = store.put_site_within(record, &scope).unwrap_err();
+            assert!(matches!(&refused, StoreError::HostOfOthers { host } if host.as_str() == "a.example"), "{refused}");
+        };
+        store.put_site(&record("two", &["a.example"], 1, blob)).unwrap();
+        refused(&below("one", "/login", 1));
+        refused(&record("one", &["a.example"], 1, blob));
+        store.delete_site(&record("two", &[], 1, blob).key).unwrap();
+        store.put_site(&below("two", "/deep/down", 1)).unwrap();
+        refused(&below("one", "/login", 1));
+        // Where somebody else has put it, it stays, and goes nowhere else there.
+        store.put_site(&below("one", "/one", 1)).unwrap();
+        store.put_site_within(&below("one", "/one", 2), &scope).unwrap();
+        refused(&below("one", "/login", 3));
+        store.put_site_within(&record("one", &["b.example"], 3, blob), &scope).unwrap();
+        refused(&below("one", "/one", 4));
+        store
+            .put_site_within(
+                &SiteRecord { path: Prefix::new("/x").unwrap(), ..record("one", &["b.example"], 4, blob) },
+                &scope,
+            )
+            .unwrap();
     }
 
     #[test]

@@ -34,7 +34,7 @@ use self::session::{Sessions, Stranger, Visitor, same_origin};
 use super::access;
 use super::reply::{Failure, ReplyBody};
 use crate::connection::Peer;
-use crate::deploy;
+use crate::deploy::{self, Asker};
 use crate::error::EdgeError;
 use crate::name::Name;
 use crate::server::Shared;
@@ -183,9 +183,11 @@ impl Visit<'_> {
         let form = self.form(visitor, request).await?;
         let version = form.get("version").parse().map_err(|_| Failure::bad("the form names no version"))?;
         let (server, site) = (self.server.clone(), self.site(visitor, site)?);
+        // What the page showed, that is; a form that does not say is taken as it is.
+        let asker = Asker { revision: form.get("revision").parse().ok(), ..visitor.asker() };
         let to = format!("/sites/{}", site.key.site);
         // To its end, whatever becomes of the browser.
-        let done = tokio::spawn(async move { deploy::rollback(&server, &site, Some(version)).await }).await;
+        let done = tokio::spawn(async move { deploy::rollback(&server, (&site, &asker), Some(version)).await }).await;
         done.map_err(|error| EdgeError::Internal(error.to_string()))??;
         Ok(redirect(&to))
     }

@@ -19,6 +19,7 @@ use crate::admin::access;
 use crate::admin::reply::Failure;
 use crate::config::{Scope, TokenHash};
 use crate::connection::Peer;
+use crate::deploy::Asker;
 use crate::limits::{SESSION_MAX, SESSIONS_MAX};
 use crate::name::Name;
 use crate::server::{Access, Token};
@@ -45,6 +46,8 @@ struct Session {
 pub(super) struct Visitor {
     pub(super) tenant: Arc<Tenant>,
     pub(super) scope: Arc<Scope>,
+    /// None where none is asked for.
+    pub(super) token: Option<TokenHash>,
     /// The cookie's value; empty where there are no tokens.
     pub(super) session: String,
 }
@@ -54,6 +57,12 @@ pub(super) enum Stranger {
     /// Could give a token.
     Unknown,
     Refused(Failure),
+}
+
+impl Visitor {
+    pub(super) fn asker(&self) -> Asker {
+        Asker { token: self.token, revision: None }
+    }
 }
 
 impl Sessions {
@@ -67,19 +76,19 @@ impl Sessions {
     }
 
     pub(super) fn visitor(&self, access: &Access, peer: &Peer, headers: &HeaderMap) -> Result<Visitor, Stranger> {
-        let (name, scope, session) = if access.tokens.is_empty() {
+        let (name, scope, token, session) = if access.tokens.is_empty() {
             access::from_here(peer, headers).map_err(Stranger::Refused)?;
             let name = access.tenants.keys().next().cloned();
             let name = name.ok_or_else(|| Stranger::Refused(Failure::forbidden("no tenant is configured")))?;
-            (name, Arc::default(), String::new())
+            (name, Arc::default(), None, String::new())
         } else {
             let id = cookie(headers).ok_or(Stranger::Unknown)?;
             let token = self.token(id).ok_or(Stranger::Unknown)?;
             let known = access.tokens.iter().find(|known| known.hash == token).ok_or(Stranger::Unknown)?;
-            (shown(known).map_err(Stranger::Refused)?.clone(), known.scope.clone(), id.to_string())
+            (shown(known).map_err(Stranger::Refused)?.clone(), known.scope.clone(), Some(token), id.to_string())
         };
         let tenant = access.tenants.get(&name).cloned();
-        Ok(Visitor { tenant: tenant.ok_or(Stranger::Unknown)?, scope, session })
+        Ok(Visitor { tenant: tenant.ok_or(Stranger::Unknown)?, scope, token, session })
     }
 
     fn token(&self, id: &str) -> Option<TokenHash> {

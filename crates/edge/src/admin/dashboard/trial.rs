@@ -73,12 +73,13 @@ async fn deploy_body(
     let given = visit.headers.get(FORM_HEADER).and_then(|value| value.to_str().ok());
     visit.dashboard.sessions.check_form(&visitor.session, given.unwrap_or_default())?;
     let query = query(request.uri().query().unwrap_or_default())?;
-    let asked = Asked { tenants: vec![visitor.tenant.clone()], scope: visitor.scope.clone(), query, request };
+    let (tenants, scope, token) = (vec![visitor.tenant.clone()], visitor.scope.clone(), visitor.token);
+    let asked = Asked { tenants, scope, token, query, request };
     let key = asked.key(asked.all("site").first().map_or("", String::as_str))?;
     let bytes_max = (DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX);
-    let uploaded = upload(visit.server, &visit.headers, asked.request.into_body(), bytes_max).await?;
     let site = visit.server.site_or_new(&key, &visitor.tenant);
-    Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(), uploaded)))
+    let uploaded = upload(visit.server, &visit.headers, asked.request.into_body(), bytes_max).await?;
+    Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(visitor), uploaded)))
 }
 
 /// Without a script: the whole deploy, then a page that says how it went.
@@ -99,7 +100,7 @@ async fn deploy_form(
     let site = visit.server.site_or_new(&SiteKey { tenant: visitor.tenant.name.clone(), site }, &visitor.tenant);
     let mut file = tempfile::NamedTempFile::new_in(&visit.server.scratch).map_err(deploy::disk)?;
     file.write_all(text.as_bytes()).map_err(deploy::disk)?;
-    let mut told = begin_deploy(visit.server, site, anywhere(), Uploaded::Module(file.into_temp_path()));
+    let mut told = begin_deploy(visit.server, site, anywhere(visitor), Uploaded::Module(file.into_temp_path()));
     while let Some(progress) = told.recv().await {
         match progress {
             Progress::Passed { stage, micros } => {
@@ -201,6 +202,6 @@ fn readable(bytes: &[u8]) -> String {
 }
 
 /// Where the version before answered, or at the site's own name.
-fn anywhere() -> Order {
-    Order { hosts: Vec::new(), path: None, canary: None, signature: None }
+fn anywhere(visitor: &Visitor) -> Order {
+    Order { asker: visitor.asker(), ..Order::default() }
 }
