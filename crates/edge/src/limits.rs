@@ -123,7 +123,9 @@ pub const OUTBOUND_DESTINATIONS_MAX: usize = 1_000;
 pub const OUTBOUND_CONNECTIONS_MAX: usize = 2_000;
 /// Requests of one tenant's programs to other servers at once, to the ends of their answers; one more waits.
 pub const OUTBOUND_ASKED_OF_TENANT_MAX: usize = 128;
-/// Connections of one tenant's: what is more than its requests waits for the next.
+/// How long it waits: for that, for a connection, and for its turn to make one.
+pub const OUTBOUND_WAIT_MAX: Duration = Duration::from_secs(10);
+/// Connections of one tenant's, while others have few: what is more than its requests waits for the next.
 pub const OUTBOUND_CONNECTIONS_OF_TENANT_MAX: usize = OUTBOUND_ASKED_OF_TENANT_MAX + 64;
 /// Of these, the ones that are being made, so that servers that do not answer hold up nobody else.
 pub const OUTBOUND_DIALS_OF_TENANT_MAX: usize = 4;
@@ -133,6 +135,8 @@ pub const OUTBOUND_DIALS_MAX: usize = 64;
 pub const OUTBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a tenant's place among those that connect is held after a connection that was not made.
 pub const OUTBOUND_FAILED_PAUSE: Duration = Duration::from_millis(100);
+/// TLS sessions that a tenant keeps, to begin the next connections to the same servers with.
+pub const OUTBOUND_TLS_SESSIONS_MAX: usize = 256;
 /// How long a connection waits for the next request.
 pub const OUTBOUND_IDLE_MAX: Duration = Duration::from_secs(10);
 /// Connections to one server that do.

@@ -13,7 +13,7 @@ use crate::history::History;
 use crate::logs::{ServerLog, SiteLog};
 use crate::metrics::{Counters, VersionCounters};
 use crate::name::Name;
-use crate::outbound::{Destination, Outbound, Ways};
+use crate::outbound::{Asked, Destination, Outbound, Ways};
 use crate::policy::TenantPolicy;
 use crate::reaper::Loaded;
 use crate::store::SiteKey;
@@ -23,25 +23,28 @@ use crate::turns::{Share, Usual};
 pub(crate) struct Tenant {
     pub(crate) name: Name,
     pub(crate) gate: ArcSwap<Gate>,
-    pub(crate) share: Share,
+    pub(crate) share: Arc<Share>,
     pub(crate) policy: ArcSwapOption<TenantPolicy>,
     /// None if its programs may ask nobody.
     pub(crate) outbound: ArcSwapOption<Outbound>,
+    /// By whichever list.
+    pub(crate) asked: Asked,
 }
 
 impl Tenant {
     pub(crate) fn new(config: &TenantConfig) -> Tenant {
         let gate = ArcSwap::from_pointee(Gate::new(config.limits));
-        let share = Share::new(config.weight.0);
+        let share = Arc::new(Share::new(config.weight.0));
         let (policy, outbound) = (ArcSwapOption::empty(), ArcSwapOption::empty());
-        Tenant { name: config.name.clone(), gate, share, policy, outbound }
+        Tenant { name: config.name.clone(), gate, share, policy, outbound, asked: Asked::default() }
     }
 
     /// From now on its programs may ask these servers. Requests under way keep what they have.
     pub(crate) fn may_ask(&self, destinations: &[Destination], ways: &Arc<Ways>) {
         if !self.outbound.load().as_ref().is_some_and(|outbound| outbound.is_for(destinations)) {
             let some = !destinations.is_empty();
-            self.outbound.store(some.then(|| Arc::new(Outbound::new(destinations, ways))));
+            let whose = (&self.name, &self.share, &self.asked);
+            self.outbound.store(some.then(|| Arc::new(Outbound::new(whose, destinations, ways))));
         }
     }
 }

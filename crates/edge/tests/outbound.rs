@@ -6,8 +6,12 @@ mod common;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection};
 
 use common::{Edge, TWO_TENANTS, deploy, edge, guest, rest, send, until};
 use selvedge_edge::client::{Client, Entry, Event, Host, Name, Progress};
@@ -119,6 +123,8 @@ fn serve(stream: TcpStream, Seen { pieces, hung_up, .. }: &Seen) -> Option<()> {
                 hung_up.fetch_add(1, Ordering::Relaxed);
                 return None;
             }
+            // Says without end that the answer will come.
+            "/soon" => while out.write_all("HTTP/1.1 102 Processing\r\n\r\n".repeat(1_000).as_bytes()).is_ok() {},
             // Never answers; the other side hangs up.
             "/never" => {
                 assert_eq!(out.read(&mut [0]).unwrap_or(0), 0);
@@ -363,6 +369,69 @@ async fn servers_with_https_are_asked_by_http_2_and_must_be_who_they_should() {
         let log = shown(&answer, &logged(&edge).await);
         assert!(log[0] == "error 11" && log[1].contains("invalid peer certificate"), "{log:?}");
     }
+}
+
+/// What the server does for a program that asks was on nobody's account: one that waited for an answer had all the wall time
+/// for it, however much there was to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_for_a_program_that_asks_is_of_its_cpu_time() {
+    let upstream = Upstream::start();
+    let url = format!("http://{}", upstream.address);
+    let config = listing(std::slice::from_ref(&url)).replace("2s", "60s");
+    let edge = edge(&config).await.with(&["fetch"]).await;
+    let answer = fetch(edge.server.listen(), &order(&format!("{url}/soon")));
+    assert!(answer.contains("x-selvedge-error: cpu_limit"), "{answer}");
+}
+
+/// A server with https that ends each connection with its answer; how each began.
+fn secure_upstream(certificate: &Path, key: &Path) -> (SocketAddr, Arc<Mutex<Vec<HandshakeKind>>>) {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, kinds) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<_>>>::default());
+    let seen = kinds.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let connection = ServerConnection::new(config.clone()).unwrap();
+            let mut stream = BufReader::new(rustls::StreamOwned::new(connection, stream.unwrap()));
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).is_ok_and(|count| count > 0) {}
+            let stream = stream.get_mut();
+            seen.lock().unwrap().extend(stream.conn.handshake_kind());
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nsmall");
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    (address, kinds)
+}
+
+/// By a session that two tenants shared, a server could tell that the same machine asks for both.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_tenant_goes_on_with_anothers_tls_session() {
+    let place = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["ours.pem", "ours.key"].map(|name| place.path().join(name));
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (upstream, kinds) = secure_upstream(&certificate, &key);
+    let url = format!("https://{upstream}");
+    let edge = edge(&format!("outbound_ca = {certificate:?}\noutbound = [{url:?}]\n{TWO_TENANTS}")).await;
+    for (site, token) in [("fetch", "a"), ("other", "b")] {
+        let client = Client::new(&format!("http://{}", edge.server.admin()), Some(token.into())).unwrap();
+        assert!(matches!(deploy(&client, site, guest("fetch")).await, Progress::Deployed { .. }));
+    }
+    for site in ["fetch", "fetch", "other", "other"] {
+        let order = order(&format!("{url}/small"));
+        let head = format!("POST /x HTTP/1.0\r\nHost: {site}.localhost\r\nContent-Length: {}\r\n\r\n", order.len());
+        let answer = rest(send(edge.server.listen(), head + &order));
+        assert!(answer.ends_with("\n\nsmall"), "{answer}");
+    }
+    let (full, resumed) = (HandshakeKind::Full, HandshakeKind::Resumed);
+    assert_eq!(*kinds.lock().unwrap(), [full, resumed, full, resumed]);
 }
 
 #[test]

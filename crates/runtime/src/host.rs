@@ -4,6 +4,7 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use selvedge_contract::types::{FuncType, ValType};
 use selvedge_native::{Arena, Host, HostBody, HostVerdict, RawValue, SlotId};
@@ -120,6 +121,12 @@ impl<T: 'static> Caller<'_, T> {
     /// functions that wait themselves.
     pub fn wake_on_interrupt(&self, waker: &Waker) -> bool {
         self.context.inner.core.arena.wake_on_interrupt(waker)
+    }
+
+    /// Counts CPU time that was used elsewhere for the guest as its own, if that has a limit. Where the limit is reached by
+    /// it, the call ends when it next goes on after it waited, and no other begins.
+    pub fn add_cpu_time(&mut self, used: Duration) {
+        self.context.inner.core.time.add_used(used);
     }
 
     /// Hands a host object to the store, to be passed to the guest.

@@ -1,8 +1,8 @@
 //! Limits on time, and slices.
 //!
 //! CPU time is what the kernel counts for the thread while it runs one of the store's calls, host functions
-//! included; what the store waits for, and what others do meanwhile, is not in it. It is added up over suspensions,
-//! threads and calls. It is an upper bound, and a close one: [`crate::stretch`] says how close, and why.
+//! included; what the store waits for, and what others do meanwhile, is not in it, unless a host function adds it
+//! ([`crate::Caller::add_cpu_time`]). It is added up over suspensions, threads and calls. It is an upper bound, and a close one: [`crate::stretch`] says how close, and why.
 
 use std::time::{Duration, Instant};
 
@@ -108,6 +108,13 @@ impl Time {
 
     pub(crate) fn limits(&self) -> TimeLimits {
         self.0.as_ref().map_or(TimeLimits::NONE, |counted| counted.limits)
+    }
+
+    /// What was used elsewhere; [`Counted::over`] is asked when a call goes on.
+    pub(crate) fn add_used(&mut self, used: Duration) {
+        if let Some(counted) = &mut self.0 {
+            counted.used = counted.used.saturating_add(used);
+        }
     }
 
     fn used(&self) -> Duration {

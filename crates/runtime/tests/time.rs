@@ -163,6 +163,34 @@ fn cpu_time_is_the_stores_own_and_adds_up_over_suspensions() {
 }
 
 #[test]
+fn what_is_used_elsewhere_for_a_guest_is_counted_and_ends_it_when_it_goes_on() {
+    let mut linker = Linker::<u32>::new();
+    // Waits each time once.
+    linker.func_wrap_poll("host", "use", |mut caller: Caller<'_, u32>, _: &mut Context<'_>, ()| {
+        caller.add_cpu_time(Duration::from_secs(1_000));
+        *caller.data_mut() += 1;
+        if *caller.data() % 2 == 1 { Poll::Pending } else { Poll::Ready(Ok(())) }
+    });
+    let guest = r#"(module (import "host" "use" (func $use)) (func (export "run") (loop (call $use) (br 0))))"#;
+    let mut store = Store::new(0, Limits { time: TimeLimits { cpu: LONG, ..NONE }, ..Limits::default() }).unwrap();
+    let instance = linker.prepare(&load(guest)).unwrap().instantiate(&mut store).unwrap();
+    let run = instance.typed_func::<(), ()>(&store, "run").unwrap();
+    let mut context = Context::from_waker(Waker::noop());
+    let ended = {
+        let mut run = pin!(run.call_async(&mut store, ()));
+        loop {
+            if let Poll::Ready(ended) = run.as_mut().poll(&mut context) {
+                break ended;
+            }
+        }
+    };
+    assert!(matches!(ended, Err(CallError::CpuTimeExceeded(_))), "{ended:?}");
+    // The limit is reached by the fourth, and seen when the next has waited.
+    assert_eq!(*store.data(), 5);
+    assert!(store.cpu_time() >= Duration::from_secs(5_000));
+}
+
+#[test]
 fn a_kill_is_told_before_a_limit() {
     let pre = prepared();
     let (mut store, instance) = instance(&pre, TimeLimits { cpu: LONG, wall: LONG, slice: None });

@@ -1,43 +1,52 @@
-//! Connections to other servers, as hyper's client asks for them: dialed here, or by another process if this one may
-//! not; then in plain text or by TLS.
+//! Connections to other servers: dialed here, or by another process if this one may not; then in plain text or by TLS.
 
-use std::fmt;
 use std::io;
 use std::net::TcpStream;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 
-use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
+use selvedge_native::CpuClock;
 use selvedge_native::jail::{self, Dialer};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
-use tower_service::Service;
 
+use super::account::Account;
 use super::destination::{Destination, Target, Way, way};
+use super::pool::Pool;
+use super::shares::{Bounds, Place, Shares};
 use crate::config::{Config, ConfigError, TenantConfig};
 use crate::connection::Stalling;
 use crate::dial::{self, Roots, Stream};
-use crate::limits::{OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_CONNECTIONS_MAX, OUTBOUND_DIALS_MAX, OUTBOUND_FAILED_PAUSE};
+use crate::limits::{
+    OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_CONNECTIONS_MAX, OUTBOUND_CONNECTIONS_OF_TENANT_MAX, OUTBOUND_DIALS_MAX,
+    OUTBOUND_DIALS_OF_TENANT_MAX, OUTBOUND_FAILED_PAUSE, OUTBOUND_TLS_SESSIONS_MAX, OUTBOUND_WAIT_MAX,
+};
+use crate::name::Name;
+use crate::turns::Share;
 
 /// What all tenants' connections have in common.
 pub(crate) struct Ways {
     /// None if there are no certificates to trust.
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<ClientConfig>,
     /// Who connects, if this process may not.
     dialer: Option<Arc<Dialer>>,
-    /// Of all tenants together.
-    connections: Arc<Semaphore>,
+    connections: Arc<Shares>,
     /// Those that are being made. Each takes a thread, of which deploys need some, too.
-    dials: Arc<Semaphore>,
+    dials: Arc<Shares>,
+    /// Those with connections that nobody uses.
+    pools: Mutex<Vec<Weak<Pool>>>,
 }
 
-/// The places of a connection among those of its tenant, and among all.
-type Places = [OwnedSemaphorePermit; 2];
+/// The place of a connection, and that of making it.
+pub(super) struct Places {
+    connection: Place,
+    dial: Place,
+}
 
 impl Ways {
     /// Those of a configuration. Certificates to trust are read now, since a jailed server cannot later; and only where
@@ -51,16 +60,21 @@ impl Ways {
             _ if !config.may_have_outbound() => None,
             Ok(mut tls) => {
                 tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-                Some(Arc::new(tls))
+                Some(tls)
             }
             Err(_) if roots == Roots::System => None,
             Err(error) => return Err(config.wrong("outbound_ca", "", error)),
         };
-        let connections = Arc::new(Semaphore::new(OUTBOUND_CONNECTIONS_MAX));
-        let dials = Arc::new(Semaphore::new(OUTBOUND_DIALS_MAX));
-        let ways = Ways { tls, dialer: None, connections, dials };
+        let connections = Bounds { all: OUTBOUND_CONNECTIONS_MAX, of_tenant: OUTBOUND_CONNECTIONS_OF_TENANT_MAX };
+        let dials = Bounds { all: OUTBOUND_DIALS_MAX, of_tenant: OUTBOUND_DIALS_OF_TENANT_MAX };
+        let ways = Ways::with(tls, connections, dials);
         ways.suffice(config)?;
         Ok(ways)
+    }
+
+    pub(super) fn with(tls: Option<ClientConfig>, connections: Bounds, dials: Bounds) -> Ways {
+        let (connections, dials) = (Shares::new(connections), Shares::new(dials));
+        Ways { tls, dialer: None, connections, dials, pools: Mutex::default() }
     }
 
     /// The same, by another process.
@@ -84,25 +98,13 @@ impl Ways {
         }
     }
 
-    /// Connects, on a thread that cannot be called off: what is held for it is given back when it has ended, though nobody
-    /// may wait for it any more. Who has asked in vain has the tenant's place a while longer: without end, that would cost
-    /// others the processor's time.
-    async fn dial(&self, way: Way, dial: OwnedSemaphorePermit, places: Places) -> io::Result<(TcpStream, Places)> {
-        let dials = [dial, self.dials.clone().acquire_owned().await.map_err(io::Error::other)?];
-        let dialer = self.dialer.clone();
-        let dialed = tokio::task::spawn_blocking(move || {
-            let stream = match dialer {
-                Some(dialer) => dialer.dial(&way.to_string(), 2 * OUTBOUND_CONNECT_TIMEOUT),
-                None => connect(&way),
-            };
-            (stream, dials, places)
-        });
-        let (stream, [_of_tenant, of_all], places) = dialed.await.map_err(io::Error::other)?;
-        drop(of_all);
-        if stream.is_err() {
-            tokio::time::sleep(OUTBOUND_FAILED_PAUSE).await;
-        }
-        Ok((stream?, places))
+    /// Closes connections that nobody uses: those of a tenant that needs a place, and of those that have more than their
+    /// share.
+    fn make_room(&self, tenant: &Name) {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let yields =
+            |connector: &Connector| connector.0.tenant == *tenant || self.connections.is_above(&connector.0.tenant);
+        pools.retain(|pool| pool.upgrade().is_some_and(|pool| pool.make_room(yields)));
     }
 }
 
@@ -111,74 +113,111 @@ pub(super) fn connect(way: &Way) -> io::Result<TcpStream> {
     jail::connect(way.name(), way.port, OUTBOUND_CONNECT_TIMEOUT, |address| way.accepts(address))
 }
 
-/// Makes one tenant's connections.
+/// Makes one tenant's connections. Those of one that has several, since its list was changed, have its places together.
 #[derive(Clone)]
 pub(super) struct Connector(Arc<Tenants>);
 
 struct Tenants {
+    tenant: Name,
+    share: Arc<Share>,
     destinations: Arc<[Destination]>,
     ways: Arc<Ways>,
-    connections: Arc<Semaphore>,
-    dials: Arc<Semaphore>,
+    /// With sessions of its own: by those of others a server could tell that they ask it, too.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Connector {
-    /// For these destinations, with so many connections at once, of which so many are being made.
-    pub(super) fn new(
-        destinations: Arc<[Destination]>,
-        ways: Arc<Ways>,
-        connections_max: usize,
-        dials_max: usize,
-    ) -> Connector {
-        let [connections, dials] = [connections_max, dials_max].map(|most| Arc::new(Semaphore::new(most)));
-        Connector(Arc::new(Tenants { destinations, ways, connections, dials }))
+    /// A tenant's, for these destinations.
+    pub(super) fn new(tenant: Name, share: Arc<Share>, destinations: Arc<[Destination]>, ways: Arc<Ways>) -> Connector {
+        let tls = ways.tls.clone().map(|mut tls| {
+            tls.resumption = Resumption::in_memory_sessions(OUTBOUND_TLS_SESSIONS_MAX);
+            Arc::new(tls)
+        });
+        Connector(Arc::new(Tenants { tenant, share, destinations, ways, tls }))
     }
 
-    /// How many more connections there may be now.
-    pub(super) fn left(&self) -> usize {
-        self.0.connections.available_permits()
+    /// Of the processors.
+    pub(super) fn share(&self) -> &Arc<Share> {
+        &self.0.share
     }
-}
 
-impl Tenants {
-    async fn connect(&self, url: &Uri) -> io::Result<Pipe> {
-        let target = Target::of(url).ok_or_else(|| io::Error::other("no address of a server"))?;
-        // Asked before, of whoever made the request; hyper's client may have other reasons to connect.
-        let way = way(&self.destinations, &target).ok_or_else(|| io::Error::other("no destination of the tenant"))?;
-        let closed = io::Error::other;
-        let places = [
-            self.connections.clone().acquire_owned().await.map_err(closed)?,
-            self.ways.connections.clone().acquire_owned().await.map_err(closed)?,
-        ];
-        let dial = self.dials.clone().acquire_owned().await.map_err(closed)?;
-        let (stream, places) = self.ways.dial(way, dial, places).await?;
+    /// Whether connections that nobody uses are in somebody's way.
+    pub(super) fn should_yield(&self) -> bool {
+        self.0.ways.connections.should_yield(&self.0.tenant)
+    }
+
+    /// Lets those who need room know of a pool that could make some.
+    pub(super) fn list(&self, pool: &Arc<Pool>) {
+        self.0.ways.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(pool));
+    }
+
+    /// Places for a new connection. The second is held for seconds by whoever has one, so that nobody waits here for one who
+    /// waits, too.
+    pub(super) async fn places(&self, until: Instant) -> io::Result<Places> {
+        let ways = &self.0.ways;
+        let connection = self.place(&ways.connections, "connections", until).await?;
+        Ok(Places { connection, dial: self.place(&ways.dials, "connections that are being made", until).await? })
+    }
+
+    async fn place(&self, shares: &Arc<Shares>, what: &str, until: Instant) -> io::Result<Place> {
+        let tenant = &self.0.tenant;
+        let comes = match shares.ask(tenant) {
+            Ok(place) => return Ok(place),
+            Err(comes) => comes,
+        };
+        if Arc::ptr_eq(shares, &self.0.ways.connections) {
+            self.0.ways.make_room(tenant);
+        }
+        timeout_at(until, comes).await.ok().and_then(Result::ok).ok_or_else(|| {
+            let (has, may_have) = shares.standing(tenant);
+            let seconds = OUTBOUND_WAIT_MAX.as_secs();
+            io::Error::other(format!(
+                "no place for it in {seconds} s: the tenant has {has} {what}, and may have {may_have} now"
+            ))
+        })
+    }
+
+    /// Makes a connection.
+    pub(super) async fn connect(&self, target: &Target, places: Places, account: &Arc<Account>) -> io::Result<Pipe> {
+        let Tenants { destinations, ways, tls, .. } = &*self.0;
+        let way = way(destinations, target).ok_or_else(|| io::Error::other("no destination of the tenant"))?;
+        let (stream, place) = ways.dial(way, places, account).await?;
         stream.set_nodelay(true)?;
         let stream = tokio::net::TcpStream::from_std(stream)?;
         if !target.secure {
-            return Ok(Pipe::new(stream, false, places));
+            return Ok(Pipe::new(stream, false, place));
         }
-        let config = self.ways.tls.clone().ok_or_else(|| io::Error::other("there are no certificates to trust"))?;
+        let config = tls.clone().ok_or_else(|| io::Error::other("there are no certificates to trust"))?;
         let name = target.host.as_str().trim_matches(['[', ']']).to_string();
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
-        let shaken = tokio::time::timeout(OUTBOUND_CONNECT_TIMEOUT, TlsConnector::from(config).connect(name, stream));
+        let shaken = timeout(OUTBOUND_CONNECT_TIMEOUT, TlsConnector::from(config).connect(name, stream));
         let stream = shaken.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Pipe::new(stream, http2, places))
+        Ok(Pipe::new(stream, http2, place))
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = Pipe;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Pipe>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, url: Uri) -> Self::Future {
-        let tenant = self.0.clone();
-        Box::pin(async move { tenant.connect(&url).await })
+impl Ways {
+    /// Connects, on a thread that cannot be called off: what is held for it is given back when it has ended, though nobody
+    /// may wait for it any more. Who has asked in vain has the tenant's place a while longer: without end, that would cost
+    /// others the processor's time.
+    async fn dial(&self, way: Way, places: Places, account: &Arc<Account>) -> io::Result<(TcpStream, Place)> {
+        let (dialer, account) = (self.dialer.clone(), account.clone());
+        let dialed = tokio::task::spawn_blocking(move || {
+            let began = CpuClock::this_thread();
+            let stream = match dialer {
+                Some(dialer) => dialer.dial(&way.to_string(), 2 * OUTBOUND_CONNECT_TIMEOUT),
+                None => connect(&way),
+            };
+            account.add(CpuClock::this_thread().saturating_sub(began));
+            (stream, places)
+        });
+        let (stream, Places { connection, mut dial }) = dialed.await.map_err(io::Error::other)?;
+        if stream.is_err() {
+            dial.leave_to_others();
+            tokio::time::sleep(OUTBOUND_FAILED_PAUSE).await;
+        }
+        Ok((stream?, connection))
     }
 }
 
@@ -187,25 +226,18 @@ impl Service<Uri> for Connector {
 pub(super) struct Pipe {
     stream: Stalling<Box<dyn Stream>>,
     http2: bool,
-    _places: Places,
+    _place: Place,
 }
 
 impl Pipe {
-    fn new(stream: impl Stream + 'static, http2: bool, places: Places) -> Pipe {
+    fn new(stream: impl Stream + 'static, http2: bool, place: Place) -> Pipe {
         let stream: Box<dyn Stream> = Box::new(stream);
-        Pipe { stream: Stalling::new(Vec::new(), stream, Arc::default()), http2, _places: places }
+        Pipe { stream: Stalling::new(Vec::new(), stream, Arc::default()), http2, _place: place }
     }
-}
 
-impl fmt::Debug for Pipe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pipe").field("http2", &self.http2).finish_non_exhaustive()
-    }
-}
-
-impl Connection for Pipe {
-    fn connected(&self) -> Connected {
-        if self.http2 { Connected::new().negotiated_h2() } else { Connected::new() }
+    /// Whether it is for many requests at once.
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2
     }
 }
 
@@ -249,21 +281,60 @@ impl Write for Pipe {
 mod tests {
     use std::time::Duration;
 
-    use tokio::net::TcpSocket;
+    use tokio::net::{TcpListener, TcpSocket, TcpStream};
+    use tokio::task::JoinHandle;
 
     use super::*;
+
+    fn connector(tenant: &str, ways: &Arc<Ways>, url: &str) -> Connector {
+        let share = Arc::new(Share::new(1));
+        Connector::new(Name::new(tenant).unwrap(), share, Arc::new([url.parse().unwrap()]), ways.clone())
+    }
+
+    /// Two connections of a tenant are made at a time.
+    fn ways() -> Arc<Ways> {
+        let [connections, dials] = [(64, 8), (32, 2)].map(|(all, of_tenant)| Bounds { all, of_tenant });
+        Arc::new(Ways::with(None, connections, dials))
+    }
+
+    /// One connection more; `None` if its place does not come.
+    async fn connect(connector: Connector, url: &str) -> io::Result<Pipe> {
+        let (account, url) = (Account::new(connector.share()), url.parse().unwrap());
+        let places = connector.places(Instant::now() + OUTBOUND_WAIT_MAX).await?;
+        connector.connect(&Target::of(&url).unwrap(), places, &account).await
+    }
+
+    /// A server that answers nobody, and those that keep it from it.
+    async fn silent() -> (String, impl Drop) {
+        struct Silent(
+            #[expect(dead_code, reason = "it is held")] (TcpListener, Vec<JoinHandle<io::Result<TcpStream>>>),
+        );
+        impl Drop for Silent {
+            fn drop(&mut self) {}
+        }
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = socket.listen(1).unwrap();
+        let address = silent.local_addr().unwrap();
+        let others = (0..8).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        (format!("http://{address}"), Silent((silent, others)))
+    }
 
     /// Without that, a program that asked in vain without end kept a processor's other users waiting.
     #[tokio::test(start_paused = true)]
     async fn who_asks_in_vain_asks_seldom() {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let url = format!("http://{nobody}");
-        let ways = Arc::new(Ways::of(&Config::default()).unwrap());
-        let mut connector = Connector::new(Arc::new([url.parse().unwrap()]), ways, 8, 2);
-        let began = tokio::time::Instant::now();
-        let asked: Vec<_> = (0..6).map(|_| tokio::spawn(connector.call(url.parse().unwrap()))).collect();
+        let connector = connector("a", &ways(), &url);
+        let began = Instant::now();
+        let ask = || {
+            let (connector, url) = (connector.clone(), url.clone());
+            tokio::spawn(async move { connect(connector, &url).await.err().unwrap().kind() })
+        };
+        let asked: Vec<_> = (0..6).map(|_| ask()).collect();
         for asked in asked {
-            assert_eq!(asked.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+            assert_eq!(asked.await.unwrap(), io::ErrorKind::ConnectionRefused);
         }
         // By a clock that goes on only when all wait for it.
         assert!(began.elapsed() >= 3 * OUTBOUND_FAILED_PAUSE);
@@ -273,23 +344,37 @@ mod tests {
     /// not wait, had all threads in the end.
     #[tokio::test]
     async fn who_does_not_wait_for_a_connection_has_no_more_of_them_at_once() {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let silent = socket.listen(1).unwrap();
-        let address = silent.local_addr().unwrap();
-        let others: Vec<_> = (0..8).map(|_| tokio::spawn(tokio::net::TcpStream::connect(address))).collect();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let url = format!("http://{address}");
-        let ways = Arc::new(Ways::of(&Config::default()).unwrap());
-        let mut connector = Connector::new(Arc::new([url.parse().unwrap()]), ways.clone(), 8, 2);
+        let (url, _silent) = silent().await;
+        let ways = ways();
+        let connector = connector("a", &ways, &url);
         for _ in 0..6 {
-            let asked = tokio::time::timeout(Duration::from_millis(20), connector.call(url.parse().unwrap()));
+            let asked = timeout(Duration::from_millis(20), connect(connector.clone(), &url));
             assert!(asked.await.is_err(), "it was answered");
         }
-        let tenants = &connector.0;
-        let left = [&ways.dials, &tenants.dials, &tenants.connections].map(|places| places.available_permits());
-        assert_eq!(left, [OUTBOUND_DIALS_MAX - 2, 0, 6]);
-        // So that they end.
-        drop((silent, others));
+        let tenant = &connector.0.tenant;
+        assert_eq!([ways.dials.standing(tenant).0, ways.connections.standing(tenant).0], [2, 2]);
+    }
+
+    /// Sixteen tenants that asked servers which do not answer had all places of connections being made.
+    #[tokio::test]
+    async fn tenants_that_ask_dead_servers_leave_places_to_others() {
+        let (dead, _silent) = silent().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let dials = Bounds { all: OUTBOUND_DIALS_MAX, of_tenant: OUTBOUND_DIALS_OF_TENANT_MAX };
+        let connections = Bounds { all: OUTBOUND_CONNECTIONS_MAX, of_tenant: OUTBOUND_CONNECTIONS_OF_TENANT_MAX };
+        let ways = Arc::new(Ways::with(None, connections, dials));
+        let greedy: Vec<_> = (0..30)
+            .flat_map(|tenant| vec![connector(&format!("t{tenant}"), &ways, &dead); OUTBOUND_DIALS_OF_TENANT_MAX])
+            .map(|connector| {
+                let dead = dead.clone();
+                tokio::spawn(async move { connect(connector, &dead).await.map(drop) })
+            })
+            .collect();
+        while ways.dials.standing(&Name::new("t29").unwrap()).0 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(connect(connector("new", &ways, &url), &url).await.is_ok());
+        assert!(greedy.iter().all(|asked| !asked.is_finished()), "nobody's place has become free meanwhile");
     }
 }

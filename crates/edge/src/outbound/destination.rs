@@ -30,7 +30,7 @@ enum Hosts {
 }
 
 /// A server that a program asks.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Target {
     pub(crate) secure: bool,
     /// As in a URL, in small letters: addresses of version 6 in brackets.

@@ -9,6 +9,10 @@ use std::time::Duration;
 use crate::name::Name;
 use crate::site::Tenant;
 
+/// What a tenant pays at most with one turn of what it has had without. One that has answered for days without a turn would
+/// wait for hours else, as soon as one of its programs takes turns.
+const UNPAID_MAX: Duration = Duration::from_millis(100);
+
 /// What a tenant may have of the processors, beside others.
 pub(crate) struct Share {
     pub(crate) weight: AtomicU32,
@@ -21,9 +25,14 @@ impl Share {
         Share { weight: AtomicU32::new(weight), unpaid_ns: AtomicU64::new(0) }
     }
 
-    /// A program of the tenant's has computed for so long without a turn.
-    pub(super) fn add_unpaid(&self, took: Duration) {
+    /// A program of the tenant's, or the server for it, has computed for so long without a turn.
+    pub(crate) fn add_unpaid(&self, took: Duration) {
         self.unpaid_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unpaid(&self) -> Duration {
+        Duration::from_nanos(self.unpaid_ns.load(Ordering::Relaxed))
     }
 }
 
@@ -84,7 +93,7 @@ impl<J> Lines<J> {
     /// A turn of a tenant's is over, after so long. Whoever needs another at once stands in line again before it is given
     /// to others: else one who is alone in its line would be passed over each time.
     pub(super) fn end(&mut self, tenant: &Tenant, took: Duration, again: Option<(u64, J)>) {
-        let unpaid = tenant.share.unpaid_ns.swap(0, Ordering::Relaxed);
+        let unpaid = tenant.share.unpaid_ns.swap(0, Ordering::Relaxed).min(UNPAID_MAX.as_nanos() as u64);
         let weight = u64::from(tenant.share.weight.load(Ordering::Relaxed).max(1));
         let Some(line) = self.lines.get_mut(&tenant.name) else { return };
         line.had += (took.as_nanos() as u64).saturating_add(unpaid) / weight;
@@ -176,6 +185,15 @@ mod tests {
         b.share.add_unpaid(50 * SLICE);
         let had = programs.run(200, 1);
         assert!(had["a"].abs_diff(had["b"] + 50) <= 5, "{had:?}");
+    }
+
+    #[test]
+    fn whoever_has_long_been_answered_without_turns_waits_for_a_while_and_no_longer() {
+        let (a, b) = (tenant("a", 1), tenant("b", 1));
+        let mut programs = Programs::new(&[(&a, 1), (&b, 1)]);
+        b.share.add_unpaid(Duration::from_secs(3_600));
+        let had = programs.run(1_000, 1);
+        assert!(had["a"].abs_diff(had["b"] + 100) <= 5, "{had:?}");
     }
 
     #[test]

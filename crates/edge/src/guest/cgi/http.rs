@@ -21,7 +21,7 @@ use crate::guest::notes::{Notes, Outcome};
 use crate::limits::{
     HEADERS_MAX, OUTBOUND_ANSWERS_MAX, OUTBOUND_BODY_BYTES_MAX, OUTBOUND_HEAD_BYTES_MAX, OUTBOUND_URL_BYTES_MAX,
 };
-use crate::outbound::{Outbound, OutboundError, Place};
+use crate::outbound::{Bill, Outbound, OutboundError, Place};
 
 /// What programs import it as.
 const MODULE: &str = "wasi_experimental_http";
@@ -58,6 +58,8 @@ pub(super) struct Calls {
     /// None if its tenant's programs may ask nobody.
     outbound: Option<Arc<Outbound>>,
     notes: Notes,
+    /// What the server computes for them.
+    bill: Arc<Bill>,
     /// The one that is being made.
     asked: Option<Asked>,
     answers: Vec<(u32, Answer)>,
@@ -119,7 +121,7 @@ pub(super) fn add_to_linker<T: 'static>(
                 headers: (headers, headers_len),
                 body: (body, body_len),
             };
-            attempt(&mut caller, get, |mem, calls| calls.ask(mem, context, &order, (status, handle)))
+            attempt(&mut caller, context, get, |mem, context, calls| calls.ask(mem, context, &order, (status, handle)))
         },
     );
     linker.func_wrap_poll(
@@ -128,7 +130,9 @@ pub(super) fn add_to_linker<T: 'static>(
         move |mut caller: Caller<'_, T>,
               context: &mut Context<'_>,
               (handle, buffer, len, read): (u32, Text, u32, GuestPtr<u32>)| {
-            attempt(&mut caller, get, |mem, calls| calls.read_body(mem, context, handle, (buffer, len), read))
+            attempt(&mut caller, context, get, |mem, context, calls| {
+                calls.read_body(mem, context, handle, (buffer, len), read)
+            })
         },
     );
     linker.func_wrap(
@@ -156,15 +160,19 @@ pub(super) fn add_to_linker<T: 'static>(
     });
 }
 
-/// Does what may have to wait.
+/// Does what may have to wait. What was computed elsewhere meanwhile is charged.
 fn attempt<T: 'static>(
     caller: &mut Caller<'_, T>,
+    context: &mut Context<'_>,
     get: impl Fn(&mut T) -> Option<&mut Calls>,
-    call: impl FnOnce(&mut [u8], &mut Calls) -> Poll<Result<(), Wrong>>,
+    call: impl FnOnce(&mut [u8], &mut Context<'_>, &mut Calls) -> Poll<Result<(), Wrong>>,
 ) -> Poll<Result<u32, HostError>> {
     let Ok((mem, data)) = caller.memory_and_data() else { return Poll::Ready(Ok(Wrong::MemoryNotFound as u32)) };
     let Some(calls) = get(data) else { return Poll::Ready(Ok(Wrong::Runtime as u32)) };
-    call(mem, calls).map(|done| Ok(done.map_or_else(|wrong| wrong as u32, |()| 0)))
+    let done = call(mem, context, calls);
+    let owed = calls.bill.settle(context.waker());
+    caller.add_cpu_time(owed);
+    done.map(|done| Ok(done.map_or_else(|wrong| wrong as u32, |()| 0)))
 }
 
 /// Does what never waits.
@@ -180,7 +188,7 @@ fn at_once<T: 'static>(
 
 impl Calls {
     pub(super) fn new(outbound: Option<Arc<Outbound>>, notes: Notes) -> Calls {
-        Calls { outbound, notes, asked: None, answers: Vec::new(), next: 0 }
+        Calls { outbound, notes, bill: Arc::default(), asked: None, answers: Vec::new(), next: 0 }
     }
 
     /// Makes a request, or goes on with the one that is being made.
@@ -195,7 +203,7 @@ impl Calls {
             // Nobody is asked if there is no place for what he says.
             status.read(mem)?;
             handle.read(mem)?;
-            self.asked = Some(self.begin(mem, order)?);
+            self.asked = Some(self.begin(mem, order).inspect_err(|wrong| self.say(*wrong))?);
         }
         let Some(asked) = &mut self.asked else { return Poll::Ready(Err(Wrong::Runtime)) };
         let Poll::Ready(answer) = asked.answer.as_mut().poll(context) else { return Poll::Pending };
@@ -233,10 +241,10 @@ impl Calls {
         }
         let line = line(&method, &url);
         let allowed = match &self.outbound {
-            Some(outbound) => outbound.check(&url).map(|()| outbound.clone()),
+            Some(outbound) => outbound.check(&url).map(|target| (outbound.clone(), target)),
             None => Err(OutboundError::NotAllowed),
         };
-        let outbound = allowed.map_err(|error| match error {
+        let (outbound, target) = allowed.map_err(|error| match error {
             OutboundError::Url => Wrong::InvalidUrl,
             error => {
                 self.notes.outbound(Outcome::Refused, format!("{line}: {error}"));
@@ -251,7 +259,22 @@ impl Calls {
         }
         let request = headers(Request::builder().method(method).uri(url), text(mem, order.headers)?)?;
         let request = request.body(Full::new(Bytes::copy_from_slice(body))).map_err(|_| Wrong::InvalidEncoding)?;
-        Ok(Asked { line, answer: Box::pin(outbound.request(request)) })
+        Ok(Asked { line, answer: Box::pin(outbound.request(target, request, self.bill.clone())) })
+    }
+
+    /// Says what is wrong with a request that could not be made, unless that was said: nothing of it is shown, since it may
+    /// be anything.
+    fn say(&mut self, wrong: Wrong) {
+        let message = match wrong {
+            Wrong::InvalidMethod => "a request's method is none that can be sent".into(),
+            Wrong::InvalidEncoding => format!(
+                "a request's headers are none: expected lines `name:value`, {HEADERS_MAX} at most, of \
+                 {OUTBOUND_HEAD_BYTES_MAX} bytes"
+            ),
+            Wrong::InvalidUrl => format!("a request is not made: {}", OutboundError::Url),
+            _ => return,
+        };
+        self.notes.outbound(Outcome::Failed, message);
     }
 
     fn answer(&mut self, handle: u32) -> Result<&mut Answer, Wrong> {
