@@ -48,8 +48,10 @@ pub(super) struct Shares {
 #[derive(Default)]
 struct State {
     taken: usize,
-    /// The number of the next who waits.
-    next: u64,
+    /// The number of who began to wait last.
+    last: u64,
+    /// How many are in lines, whether they still wait or not.
+    waiting: usize,
     /// Of those that have places, or wait.
     tenants: BTreeMap<Name, Tenant>,
 }
@@ -89,18 +91,20 @@ impl Shares {
     pub(super) fn ask(self: &Arc<Self>, tenant: &Name) -> Result<Place, oneshot::Receiver<Place>> {
         let mut state = self.lock();
         let share = self.share(&state);
-        state.next += 1;
-        let number = state.next;
-        let line = state.tenants.entry(tenant.clone()).or_default();
+        let State { taken, last, waiting, tenants } = &mut *state;
+        let line = tenants.entry(tenant.clone()).or_default();
         if line.has < share && !line.waits() {
             line.has += 1;
-            state.taken += 1;
+            *taken += 1;
             return Ok(self.place(tenant));
         }
         let (place, comes) = oneshot::channel();
         // Who does not wait any more is not kept.
+        *waiting -= line.waiting.len();
         line.waiting.retain(|(_, waits)| !waits.is_closed());
-        line.waiting.push_back((number, place));
+        *last += 1;
+        line.waiting.push_back((*last, place));
+        *waiting += line.waiting.len();
         Err(comes)
     }
 
@@ -134,22 +138,35 @@ impl Shares {
 
     /// Lets those have places who may by now.
     fn admit(self: &Arc<Self>, state: &mut State) {
-        loop {
+        while state.waiting > 0 {
             let share = self.share(state);
             let waiting = state.tenants.iter_mut().filter(|(_, line)| line.has < share && !line.waiting.is_empty());
             let next = waiting.min_by_key(|(_, line)| (line.has, line.waiting.front().map(|(number, _)| *number)));
-            let Some((name, line)) = next else { break };
-            let Some((_, waits)) = line.waiting.pop_front() else { break };
+            let Some((name, line)) = next else { return };
+            let Some((_, waits)) = line.waiting.pop_front() else { return };
+            state.waiting -= 1;
             match waits.send(self.place(name)) {
                 Ok(()) => {
                     line.has += 1;
                     state.taken += 1;
                 }
                 // Nobody waits for it: it is none.
-                Err(mut place) => place.shares = None,
+                Err(mut place) => {
+                    place.shares = None;
+                    let name = name.clone();
+                    state.forget(&name);
+                }
             }
         }
-        state.tenants.retain(|_, line| line.has > 0 || !line.waiting.is_empty());
+    }
+}
+
+impl State {
+    /// Of a tenant that has nothing and does not wait nothing is kept.
+    fn forget(&mut self, tenant: &Name) {
+        if self.tenants.get(tenant).is_some_and(|line| line.has == 0 && line.waiting.is_empty()) {
+            self.tenants.remove(tenant);
+        }
     }
 }
 
@@ -172,6 +189,7 @@ impl Drop for Place {
         if let Some(line) = state.tenants.get_mut(&self.tenant) {
             line.has -= 1;
         }
+        state.forget(&self.tenant);
         shares.admit(&mut state);
     }
 }
