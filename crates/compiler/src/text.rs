@@ -28,6 +28,11 @@ pub fn to_binary(input: &[u8]) -> Result<Cow<'_, [u8]>, CompileError> {
     }
 }
 
+/// What no text begins with.
+fn no_text(c: char) -> bool {
+    c.is_control() && !c.is_whitespace()
+}
+
 /// Bytes, and what files are that begin so.
 fn beginning(bytes: &[u8]) -> String {
     let kind = match bytes {
@@ -43,7 +48,7 @@ fn beginning(bytes: &[u8]) -> String {
 fn converted(input: &[u8]) -> Result<Cow<'_, [u8]>, CompileError> {
     let binary = input.starts_with(MAGIC) || input.is_empty();
     match std::str::from_utf8(input) {
-        Ok(text) if !binary && !text.starts_with('\0') => {
+        Ok(text) if !binary && !text.starts_with(no_text) => {
             wat::parse_str(text).map(Cow::Owned).map_err(|mut error| {
                 // Whoever calls knows the file, and says it.
                 error.set_path(Path::new("the module"));

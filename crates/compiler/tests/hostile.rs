@@ -76,11 +76,25 @@ fn other_proposals_are_refused_by_name() {
         ("(module (tag))", "exceptions"),
         ("(module (memory 1 1 shared))", "threads"),
         ("(module (func (param (ref func))))", "function-references"),
-        ("(component)", "component"),
     ];
     for (wat, feature) in cases {
         let message = refused(wat.as_bytes());
         assert!(message.contains(feature) && message.contains("not supported"), "{wat}: {message}");
+    }
+}
+
+#[test]
+fn what_is_no_module_is_called_what_it_is() {
+    let cases: [(&[u8], &str); 5] = [
+        (b"(component)", "this is a component"),
+        (b"\0asm\x0d\0\x01\0", "wasm32-wasip1"),
+        (b"\x7fELF\x02\x01\x01\0", "begins with 7f 45 4c 46 (an ELF program or library)"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "compressed by gzip"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "begins with ff d8 ff e0, a module with 00 61 73 6d"),
+    ];
+    for (bytes, expected) in cases {
+        let message = refused(bytes);
+        assert!(message.contains(expected), "{message}");
     }
 }
 
