@@ -19,13 +19,33 @@ function replace(part, html) {
   if (log && scrolled) log.scrollTop = scrolled;
 }
 
+// Takes a part from the page as it would be drawn now: its forms are this visitor's.
+async function renew(id) {
+  const response = await fetch(main.dataset.live.replace(/\/events$/, ""));
+  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const [now, before] = [page.getElementById(id), document.getElementById(id)];
+  if (now && before) before.replaceWith(now);
+}
+
 const main = document.querySelector("main[data-live]");
 if (main) {
   const events = new EventSource(main.dataset.live);
   events.addEventListener("part", event => {
     const [id, ...lines] = event.data.split("\n");
     const part = document.getElementById(id);
+    const before = part?.textContent.trim();
     if (part) replace(part, lines.join("\n"));
+    if (id === "running" && part?.textContent.trim() !== before) renew("versions");
+  });
+  // A connection that has its time comes back by itself, within seconds.
+  let lost;
+  events.addEventListener("open", () => {
+    clearTimeout(lost);
+    lost = undefined;
+    document.getElementById("lost").hidden = true;
+  });
+  events.addEventListener("error", () => {
+    lost ??= setTimeout(() => document.getElementById("lost").hidden = false, 6000);
   });
   addEventListener("pagehide", () => events.close());
 }

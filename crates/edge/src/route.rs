@@ -68,7 +68,7 @@ impl Routes {
         }
     }
 
-    /// Where each site answers, for people.
+    /// Where each site answers, for people: always in the same order.
     pub(crate) fn places(&self) -> BTreeMap<SiteKey, Vec<String>> {
         let mut places = BTreeMap::<SiteKey, Vec<String>>::new();
         for (host, paths) in &self.hosts {
@@ -78,6 +78,7 @@ impl Routes {
                 places.entry(site.key.clone()).or_default().push(format!("{host}{prefix}"));
             }
         }
+        places.values_mut().for_each(|places| places.sort_unstable());
         places
     }
 
@@ -147,5 +148,13 @@ mod tests {
         assert_eq!((found(&routes, "/api"), found(&routes, "/other/x").map(|f| f.1)), (Err(Missing::Path), Ok(6)));
         let routes = routes.without(&api).without(&v1);
         assert_eq!(found(&routes, "/api/v1"), Err(Missing::Host));
+    }
+
+    #[test]
+    fn places_are_told_in_order() {
+        let hosts: Vec<Host> = (0..50).rev().map(|number| Host::new(&format!("h{number:02}")).unwrap()).collect();
+        let all = site("all");
+        let places = Routes::default().with(&all, &hosts, &Prefix::new("/").unwrap()).places();
+        assert!(places[&all.key].len() == 50 && places[&all.key].is_sorted(), "{places:?}");
     }
 }

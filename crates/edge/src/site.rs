@@ -130,6 +130,11 @@ impl Serving {
         if u64::from(at) * 100 < u64::from(*percent) << 32 { canary } else { &self.active }
     }
 
+    /// The version that answers, and the canary with its percents.
+    pub(crate) fn versions(&self) -> (u32, Option<(u32, u8)>) {
+        (self.active.version, self.canary.as_ref().map(|(canary, percent)| (canary.version, *percent)))
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Deployment>> {
         std::iter::once(&self.active).chain(self.canary.iter().map(|(canary, _)| canary))
     }

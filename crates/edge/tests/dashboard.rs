@@ -217,6 +217,7 @@ async fn in_a_browser_a_module_is_dropped_in_watched_and_rolled_back() {
     deploy(&client, "markup", MARKUP.into()).await;
     let first = state.path().join("first.wat");
     std::fs::write(&first, guest("hello")).unwrap();
+    let runtime = tokio::runtime::Handle::current();
     let work = tokio::task::spawn_blocking(move || {
         let browser = Browser::start();
         browser.go(&admin);
@@ -243,8 +244,17 @@ async fn in_a_browser_a_module_is_dropped_in_watched_and_rolled_back() {
             "location.pathname === '/sites/dropped' && document.querySelector('h1').innerText.includes('version 1')",
         );
         assert!(get(listen, "dropped", "/").ends_with("fine\n"));
-        // A module that is none is refused where it was written.
+        // What somebody deploys elsewhere shows without a reload, and can be taken back.
+        let name = Name::new("dropped").unwrap();
+        runtime.block_on(client.rollback(&name, Some(2))).unwrap();
+        browser.until("document.querySelector('h1').innerText.includes('version 2')");
+        browser.until("document.querySelector('.versions tr').innerText.includes('active')");
+        runtime.block_on(client.canary(&name, 1, 20)).unwrap();
+        browser.until("document.querySelector('h1').innerText.includes('canary 1, 20 %')");
+        browser.until("document.querySelector('#versions').innerText.includes('canary 20 %')");
+        // A module that is none is refused where it was written. Nothing is replaced unless somebody says so.
         browser.go(&format!("{admin}/try"));
+        assert_eq!(browser.run("return document.querySelector('[name=site]').value"), "hello-2");
         browser.run("document.querySelector('#text').value = '(module'");
         browser.click("#try button");
         browser.until("document.querySelector('#stages .bad') && !document.querySelector('#failure').hidden");
@@ -261,6 +271,8 @@ async fn in_a_browser_a_module_is_dropped_in_watched_and_rolled_back() {
         browser.until("document.querySelectorAll('#errors details').length === 3");
         let open = browser.run("return [...document.querySelectorAll('#errors details')].map(one => one.open).join()");
         assert_eq!(open, "true,false,true");
+        let said = browser.run("return document.querySelector('#errors details:not([open]) summary').innerText");
+        assert!(said.as_str().unwrap().contains("trapped"), "what went wrong is seen before it is opened: {said}");
         assert_eq!(browser.run("return window.harm ?? 0"), 0);
         assert_eq!(browser.run("return document.querySelectorAll('main img, main script').length"), 0);
     });

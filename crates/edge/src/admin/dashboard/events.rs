@@ -45,8 +45,12 @@ pub(super) fn overview(visit: &Visit<'_>, visitor: Visitor) -> Result<Response<R
 pub(super) fn site(visit: &Visit<'_>, site: Arc<Site>) -> Result<Response<ReplyBody>, Failure> {
     live(visit, move || {
         let (entries, _, _) = site.log.since(0);
-        let parts =
-            [("activity", pages::activity(&site)), ("errors", pages::errors(&entries)), ("log", pages::log(&entries))];
+        let parts = [
+            ("running", pages::running(&site)),
+            ("activity", pages::activity(&site)),
+            ("errors", pages::errors(&entries)),
+            ("log", pages::log(&entries)),
+        ];
         Drawn { whole: None, parts: parts.map(|(id, text)| (id.to_string(), text)).into() }
     })
 }

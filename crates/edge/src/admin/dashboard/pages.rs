@@ -92,6 +92,8 @@ struct SiteRow {
     name: String,
     hosts: String,
     version: Option<u32>,
+    /// The canary, and its share in percent.
+    canary: Option<(u32, u8)>,
     chart: String,
     tiles: Tiles,
 }
@@ -103,10 +105,12 @@ pub(super) fn sites(server: &Shared, visitor: &Visitor, admin: &str) -> SitesPar
     let row = |site: Arc<Site>| {
         let recent = site.history.recent();
         all = std::mem::take(&mut all).and(&recent);
+        let (version, canary) = versions(&site);
         let row = SiteRow {
             name: site.key.site.to_string(),
             hosts: places.get(&site.key).map(|places| places.join(", ")).unwrap_or_default(),
-            version: running(&site),
+            version,
+            canary,
             chart: spark(&recent.traffic(), &format!("{} in the last minute", counted(recent.requests(), "request"))),
             tiles: Tiles::of(&recent, now(&site)),
         };
@@ -132,7 +136,7 @@ pub(super) struct Overview {
 struct SiteActivityPart {
     tiles: Tiles,
     most: String,
-    worst: String,
+    worst: Option<String>,
     traffic: String,
     slowest: String,
 }
@@ -145,10 +149,23 @@ pub(super) fn activity(site: &Site) -> String {
     rendered(&SiteActivityPart {
         tiles: Tiles::of(&recent, now(site)),
         most: rate(most(&traffic)),
-        worst: duration(most(&slowest)),
+        worst: Some(most(&slowest)).filter(|worst| *worst > 0.0).map(duration),
         traffic: spark(&traffic, "requests in each second of the last minute"),
         slowest: spark(&slowest, "latency of the slowest hundredth in each second of the last minute"),
     })
+}
+
+#[derive(Template)]
+#[template(path = "running.html")]
+struct RunningPart {
+    version: Option<u32>,
+    canary: Option<(u32, u8)>,
+}
+
+/// What of a site answers, beside its name.
+pub(super) fn running(site: &Site) -> String {
+    let (version, canary) = versions(site);
+    rendered(&RunningPart { version, canary })
 }
 
 #[derive(Template)]
@@ -161,6 +178,8 @@ struct ErrorRow {
     name: String,
     time: String,
     request: String,
+    /// The message's first line.
+    first: String,
     message: String,
 }
 
@@ -171,6 +190,7 @@ pub(super) fn errors(entries: &[Entry]) -> String {
             name: name.clone(),
             time: clock(entry.time_ms),
             request: entry.request.to_string(),
+            first: message.lines().next().unwrap_or_default().to_string(),
             message: message.clone(),
         }),
         _ => None,
@@ -214,7 +234,7 @@ pub(super) struct SitePage {
     pub(super) frame: Frame,
     pub(super) name: String,
     pub(super) hosts: String,
-    pub(super) running: Option<u32>,
+    pub(super) running: String,
     pub(super) revision: u64,
     pub(super) activity: String,
     pub(super) errors: String,
@@ -337,7 +357,8 @@ fn beside(bundle: &BundleSummary) -> String {
     assets.into_iter().chain(files).collect::<Vec<_>>().join(" · ")
 }
 
-/// The version that answers, beside a canary perhaps.
-fn running(site: &Site) -> Option<u32> {
-    site.serving().and_then(|serving| Some(serving.all().next()?.version))
+/// The version that answers, and the canary with its percents, if there is one.
+fn versions(site: &Site) -> (Option<u32>, Option<(u32, u8)>) {
+    let serving = site.serving().map(|serving| serving.versions());
+    (serving.map(|(version, _)| version), serving.and_then(|(_, canary)| canary))
 }

@@ -37,7 +37,16 @@ const EXAMPLE: &str = include_str!("../../../../../examples/hello.wat");
 const FORM_HEADER: HeaderName = HeaderName::from_static("x-selvedge-form");
 
 pub(super) fn page(visit: &Visit<'_>, visitor: &Visitor) -> Response<ReplyBody> {
-    headers::page(StatusCode::OK, &try_page(visit, visitor, "hello", EXAMPLE))
+    headers::page(StatusCode::OK, &try_page(visit, visitor, &free_name(visit, visitor), EXAMPLE))
+}
+
+/// A name for a site that is not there yet: trying something replaces nothing unless somebody says so.
+fn free_name(visit: &Visit<'_>, visitor: &Visitor) -> String {
+    let sites = visit.server.sites_of(&visitor.tenant.name);
+    let numbered = (2_u32..).map(|number| format!("hello-{number}"));
+    let mut names = std::iter::once("hello".to_string()).chain(numbered);
+    let is_free = |name: &String| !sites.iter().any(|site| site.key.site.as_str() == name);
+    names.find(is_free).expect("sites are bounded, and numbers more")
 }
 
 fn try_page(visit: &Visit<'_>, visitor: &Visitor, site: &str, text: &str) -> TryPage {
