@@ -38,7 +38,7 @@ use thiserror::Error;
 
 use self::place::{Source, in_section, wrong};
 pub use self::quantity::{ByteCount, TimeSpan};
-pub(crate) use self::quantity::{at_least_one, count};
+pub(crate) use self::quantity::{at_least_one, count, storage};
 pub(crate) use self::token::ScopedToken;
 pub use self::token::{May, OperatorToken, Scope, See, TokenConfig, TokenHash};
 use crate::limits::{CERTIFICATES_MAX, OUTBOUND_DESTINATIONS_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
@@ -583,6 +583,8 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
             ("# 99999\nslots = 99999", &["edge.toml:2: slots: found 99999, expected 1 to"]),
             ("[limits]\ninstances = 0", &["edge.toml:2: limits.instances: found 0, expected a whole number from 1 up"]),
             ("[limits]\nqueue = -1", &["edge.toml:2: limits.queue: found -1, expected a whole number from 0 up"]),
+            ("[limits]\nsites = 0", &["edge.toml:2: limits.sites: found 0, expected"]),
+            ("[limits]\nstorage = \"1TiB\"", &["limits.storage", "found \"1TiB\", expected a size up to 1048576GiB"]),
             ("[limits]\nrequests_per_second = 0", &["edge.toml:2: limits.requests_per_second: found 0, expected"]),
             (
                 "admin = \"0.0.0.0:1\"",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use crate::config::{ByteCount, TimeSpan, at_least_one, count};
+use crate::config::{ByteCount, TimeSpan, at_least_one, count, storage};
 
 /// Connections of clients at once. One more is told so and closed.
 pub const CONNECTIONS_MAX: usize = 10_000;
@@ -83,8 +83,10 @@ pub const MESSAGE_BYTES_MAX: usize = 8 << 10;
 pub const MODULE_BYTES_MAX: u64 = 128 << 20;
 /// Largest bundle.
 pub const BUNDLE_BYTES_MAX: u64 = 512 << 20;
-/// Files and directories of a bundle.
+/// Entries of a bundle, and the directories that their names imply.
 pub const BUNDLE_ENTRIES_MAX: usize = 20_000;
+/// All their names together.
+pub const BUNDLE_NAMES_BYTES_MAX: usize = 2 << 20;
 /// Longest name in a bundle, of all its segments together.
 pub const BUNDLE_NAME_BYTES_MAX: usize = 512;
 /// How deep its files lie.
@@ -102,14 +104,22 @@ pub const UPLOAD_MAX: Duration = Duration::from_secs(30 * 60);
 pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(300);
 /// What is kept of what a compiler says.
 pub const COMPILER_OUTPUT_BYTES_MAX: usize = 64 << 10;
-/// Deploys under way at once; one more waits.
+/// Deploys at work at once, each of another tenant; one more waits.
 pub const DEPLOYS_MAX: usize = 2;
+/// Deploys of one tenant: one at work, the others being uploaded or waiting. One more is refused.
+pub const DEPLOYS_OF_TENANT_MAX: usize = 4;
+/// What a client whose deploy was turned away is asked to wait.
+pub const DEPLOY_RETRY_AFTER_SECONDS: u64 = 10;
+/// How much nicer than the server compilers are (nice(1)).
+pub const COMPILER_NICER: u8 = 10;
 /// Time in which a new version must answer its first request.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Versions of a site that are kept, the active one among them.
 pub const VERSIONS_MAX: usize = 50;
 /// Sites of the server.
 pub const SITES_MAX: usize = 10_000;
+/// Most that a tenant's versions may be allowed to take.
+pub const STORAGE_BYTES_MAX: u64 = 1 << 50;
 /// Longest wait for the state of a server that has just ended.
 pub const STATE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Files that a jailed server has open at once: connections, an artifact for each version that answers, and the rest.
@@ -185,8 +195,8 @@ const _: () = assert!(DASHBOARD_TEXT_BYTES_MAX * 3 < DASHBOARD_FORM_BYTES_MAX);
 const _: () = assert!(BODY_STALL_MAX.as_secs() < UPLOAD_MAX.as_secs());
 const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX);
 
-/// What a tenant's sites may use. `memory`, `wall`, `cpu`, bodies and log are of one request; the others of all the
-/// tenant's requests together.
+/// What a tenant's sites may use. `memory`, `wall`, `cpu`, bodies and log are of one request; `instances`, `queue` and
+/// `requests_per_second` of all the tenant's requests together; `sites` and `storage` of what is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SiteLimits {
@@ -213,6 +223,14 @@ pub struct SiteLimits {
     #[serde(deserialize_with = "some_rate")]
     #[schemars(range(min = 1))]
     pub requests_per_second: Option<u32>,
+    /// The tenant's sites.
+    #[serde(deserialize_with = "at_least_one")]
+    #[schemars(range(min = 1))]
+    pub sites: u32,
+    /// What is kept of all their versions: modules, artifacts and bundles. Where a new version has no room, older ones of
+    /// its site go.
+    #[serde(deserialize_with = "storage")]
+    pub storage: ByteCount,
 }
 
 fn some_rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
@@ -231,6 +249,8 @@ impl Default for SiteLimits {
             response_body: ByteCount(1 << 30),
             log: ByteCount(64 << 10),
             requests_per_second: None,
+            sites: 100,
+            storage: ByteCount(10 << 30),
         }
     }
 }

@@ -263,6 +263,17 @@ fn pax(key: &str, value: &str) -> Vec<u8> {
     format!("{length} {key}={value}\n").into_bytes()
 }
 
+/// Files that have thirty directories each to themselves.
+fn deep_below(place: &str, count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|at| file(&format!("{place}/{at}{}", "/d".repeat(30)))).collect()
+}
+
+/// A file with a name that is almost as long as may be.
+fn long_name(at: usize) -> [Vec<u8>; 2] {
+    let name = format!("assets/{at:05}{}\0", "x".repeat(490));
+    [raw("note", EntryType::GNULongName, "", name.as_bytes()), file("short")]
+}
+
 /// Archives, and what is said of them.
 fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let of = |kind| move |name: &str, link: &str| raw(name, kind, link, b"");
@@ -305,6 +316,10 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("neither a program", vec![vec![0; 1024]]),
         ("lies below something", vec![file("assets/x"), file("files/a"), file("files/a/b")]),
         ("more than 20000 entries", (0..20_001).map(|at| file(&format!("assets/{at}"))).collect()),
+        // A small archive made hundreds of megabytes of directories: only its entries were counted.
+        ("more than 20000 entries", deep_below("assets", 700)),
+        ("more than 20000 entries", [deep_below("files", 700), vec![file("assets/x")]].concat()),
+        ("names have more than 2097152 bytes", (0..5_000).flat_map(long_name).collect()),
         ("more than 100 lines", vec![file("assets/x"), raw("args", EntryType::Regular, "", &[b'\n'; 200])]),
         ("more than 16384", vec![file("assets/x"), raw("args", EntryType::Regular, "", &[b'x'; 20_000])]),
     ]

@@ -75,6 +75,8 @@ A configuration, every key with its default:
   instances = 100              # of a tenant's requests together:
   queue = 100
   requests_per_second = 1000   # no limit if not given
+  sites = 100                  # of what it keeps:
+  storage = \"10GiB\"
   [tenants.acme]               # without tenants no tokens are asked for
   tokens = [
     \"sha256:...\",              # printf %s TOKEN | sha256sum

@@ -19,7 +19,7 @@ use super::Bundle;
 use super::assets::AssetsBuilder;
 use crate::limits::{
     BUNDLE_ARG_BYTES_MAX, BUNDLE_ARGS_MAX, BUNDLE_BYTES_MAX, BUNDLE_DEPTH_MAX, BUNDLE_ENTRIES_MAX,
-    BUNDLE_NAME_BYTES_MAX, BUNDLE_NOTE_BYTES_MAX, MODULE_BYTES_MAX,
+    BUNDLE_NAME_BYTES_MAX, BUNDLE_NAMES_BYTES_MAX, BUNDLE_NOTE_BYTES_MAX, MODULE_BYTES_MAX,
 };
 
 /// An archive is no bundle. Its maker's to mend.
@@ -27,8 +27,12 @@ use crate::limits::{
 pub(crate) enum BundleError {
     #[error("the bundle is no tar archive, or damaged: {}", crate::logs::message(&.0.to_string()))]
     Archive(#[from] io::Error),
-    #[error("the bundle has more than {BUNDLE_ENTRIES_MAX} entries")]
+    #[error("the bundle has more than {BUNDLE_ENTRIES_MAX} entries, with the directories that its files are in")]
     TooManyEntries,
+    #[error(
+        "the bundle's names have more than {BUNDLE_NAMES_BYTES_MAX} bytes, with those of the directories that its files are in"
+    )]
+    TooManyNames,
     #[error("the bundle has {0} bytes, more than {BUNDLE_BYTES_MAX}")]
     TooLong(u64),
     #[error(
@@ -87,8 +91,12 @@ pub(super) fn read(file: File) -> Result<Bundle, BundleError> {
 struct Reading {
     file: Arc<File>,
     length: u64,
+    /// Entries, and directories that were made for them.
     entries: usize,
+    names_bytes: usize,
     seen: HashSet<Box<str>>,
+    /// Those that a name has implied.
+    directories: HashSet<Box<str>>,
     /// A name that is longer than a header has room for, for the next entry.
     long_name: Option<Vec<u8>>,
     module: Option<Range<u64>>,
@@ -104,7 +112,9 @@ impl Reading {
             file,
             length,
             entries: 0,
+            names_bytes: 0,
             seen: HashSet::new(),
+            directories: HashSet::new(),
             long_name: None,
             module: None,
             args: Vec::new(),
@@ -115,10 +125,7 @@ impl Reading {
     }
 
     fn entry<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<(), BundleError> {
-        self.entries += 1;
-        if self.entries > BUNDLE_ENTRIES_MAX {
-            return Err(BundleError::TooManyEntries);
-        }
+        self.count()?;
         let kind = entry.header().entry_type();
         match kind {
             EntryType::GNULongName | EntryType::XHeader => {
@@ -133,12 +140,38 @@ impl Reading {
         }
         let bytes = self.long_name.take().unwrap_or_else(|| entry.header().path_bytes().into_owned());
         let name = checked_name(&bytes)?;
+        self.count_name(&name)?;
         let range = self.range(&name, entry)?;
         match kind {
             EntryType::Regular | EntryType::Continuous => self.file(&name, range, entry),
             EntryType::Directory => self.directory(&name),
             _ => Err(BundleError::Type(name)),
         }
+    }
+
+    /// One more.
+    fn count(&mut self) -> Result<(), BundleError> {
+        self.entries += 1;
+        if self.entries > BUNDLE_ENTRIES_MAX { Err(BundleError::TooManyEntries) } else { Ok(()) }
+    }
+
+    /// A name, and the directories on the way to it, each of which is kept as a file is.
+    fn count_name(&mut self, name: &str) -> Result<(), BundleError> {
+        self.take_name(name)?;
+        for (end, _) in name.match_indices('/') {
+            let directory = &name[..end];
+            if !self.directories.contains(directory) {
+                self.count()?;
+                self.take_name(directory)?;
+                self.directories.insert(directory.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn take_name(&mut self, name: &str) -> Result<(), BundleError> {
+        self.names_bytes += name.len();
+        if self.names_bytes > BUNDLE_NAMES_BYTES_MAX { Err(BundleError::TooManyNames) } else { Ok(()) }
     }
 
     /// Where an entry's contents are.
@@ -178,6 +211,7 @@ impl Reading {
     }
 
     fn directory(&mut self, name: &str) -> Result<(), BundleError> {
+        self.directories.insert(name.into());
         match place(&format!("{name}/"))? {
             Place::File("") | Place::Outer | Place::Asset(_) => Ok(()),
             Place::File(name) => Ok(self.files.directory(name).map(drop)?),

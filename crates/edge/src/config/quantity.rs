@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::limits::MEMORY_BYTES_MAX;
+use crate::limits::{MEMORY_BYTES_MAX, STORAGE_BYTES_MAX};
 
 /// A number of bytes, written with its unit: `"64MiB"`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -24,12 +24,20 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 impl<'de> Deserialize<'de> for ByteCount {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ByteCount, D::Error> {
-        const UNITS: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-        const EXPECTED: &str = "a size up to 4GiB like \"64MiB\" (B, KiB, MiB, GiB)";
-        let text = deserializer.deserialize_str(Text(EXPECTED))?;
-        let bytes = quantity(&text, UNITS).filter(|bytes| *bytes <= MEMORY_BYTES_MAX);
-        bytes.map(ByteCount).ok_or_else(|| de::Error::custom(format!("found {text:?}, expected {EXPECTED}")))
+        bytes(deserializer, MEMORY_BYTES_MAX, "a size up to 4GiB like \"64MiB\" (B, KiB, MiB, GiB)")
     }
+}
+
+fn bytes<'de, D: Deserializer<'de>>(deserializer: D, max: u64, expected: &'static str) -> Result<ByteCount, D::Error> {
+    const UNITS: &[(&str, u64)] = &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let text = deserializer.deserialize_str(Text(expected))?;
+    let bytes = quantity(&text, UNITS).filter(|bytes| *bytes <= max);
+    bytes.map(ByteCount).ok_or_else(|| de::Error::custom(format!("found {text:?}, expected {expected}")))
+}
+
+/// What may lie on a disk: more than memory has.
+pub(crate) fn storage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteCount, D::Error> {
+    bytes(deserializer, STORAGE_BYTES_MAX, "a size up to 1048576GiB like \"10GiB\" (B, KiB, MiB, GiB)")
 }
 
 impl<'de> Deserialize<'de> for TimeSpan {
