@@ -11,7 +11,7 @@ use selvedge_contract::limits::{
     ARTIFACT_BYTES_MAX, JAIL_CPU_SECONDS_DEFAULT, JAIL_MEMORY_BYTES_DEFAULT, JAIL_WALL_FACTOR, WASM_BYTES_MAX,
 };
 use selvedge_edge::Dialing;
-use selvedge_edge::limits::{COMPILE_TIMEOUT, MODULE_BYTES_MAX, OUTBOUND_DIALS_MAX};
+use selvedge_edge::limits::{COMPILE_TIMEOUT, COMPILER_NICER, MODULE_BYTES_MAX, OUTBOUND_DIALS_MAX};
 use selvedge_native::jail::{self, Broker, COMPILE_CHILD, Confined, ConfinedError, Dialer, DialerJail, Jail};
 
 use crate::grants;
@@ -35,6 +35,8 @@ const PREINIT_LATER: &str = "--preinit-later";
 /// Modules that a broker has compiled at once: more than a server sends at once, so that those it gave up are in
 /// nobody's way.
 const BROKER_WORKERS: usize = 8;
+/// For how long they compute at a time.
+const COMPILER_STRETCH: Duration = Duration::from_millis(3);
 
 /// Whether and how to jail.
 #[derive(clap::Args)]
@@ -154,6 +156,8 @@ pub(crate) fn broker(args: &BrokerArgs) -> Result<ExitCode> {
     let (memory, cpu) = (JAIL_MEMORY_BYTES_DEFAULT, JAIL_CPU_SECONDS_DEFAULT);
     let compiler = Confined::compiler(THIS, memory, cpu, args.jail_gaps.then_some("--jail-gaps"));
     let compiler = compiler.within(COMPILE_TIMEOUT);
+    // Compilers inherit it. One that cannot be made nicer is as good.
+    let _ = selvedge_native::set_urgency(COMPILER_STRETCH, COMPILER_NICER);
     jail::serve_broker(&compiler, MODULE_BYTES_MAX as usize, BROKER_WORKERS, args.jail_gaps)?;
     Ok(ExitCode::SUCCESS)
 }

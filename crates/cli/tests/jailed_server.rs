@@ -14,6 +14,7 @@ use nix::unistd::Pid;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use selvedge_edge::client::{Client, Name, Payload, Progress};
+use selvedge_edge::limits::COMPILER_NICER;
 
 const SELVEDGE: &str = env!("CARGO_BIN_EXE_selvedge");
 /// A line that does not come in this time does not come.
@@ -306,6 +307,27 @@ fn collector() -> (SocketAddr, Receiver<String>) {
 fn children(process: u32) -> Vec<u32> {
     let text = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
     text.split_whitespace().map(|number| number.parse().unwrap()).collect()
+}
+
+/// How nice a process is: the nineteenth field of its line (proc_pid_stat(5)), of which the second may hold anything.
+fn niceness(process: u32) -> i32 {
+    let line = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let fields = line.rsplit_once(") ").unwrap().1;
+    fields.split(' ').nth(16).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_jailed_servers_compilers_are_nicer_than_it() {
+    let (place, _) = Place::new();
+    place.configure("etc", "10s");
+    let server = Server::start(&place.at("etc/edge.toml"), &["--jail-gaps"]);
+    assert!(matches!(deploy(&server, module(program("one"))), Progress::Deployed { version: 1, .. }));
+    // The broker, whose children inherit it.
+    let command = |process: &u32| std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap();
+    let children = children(server.child.id());
+    let broker = children.iter().find(|process| command(process).contains("@compile-broker")).unwrap();
+    assert_eq!(niceness(*broker), niceness(server.child.id()) + i32::from(COMPILER_NICER));
+    stop(server);
 }
 
 #[test]

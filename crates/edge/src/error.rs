@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use crate::config::ConfigError;
+use crate::config::{ByteCount, ConfigError};
 use crate::name::NameError;
 use crate::store::StoreError;
 
@@ -78,6 +78,28 @@ pub enum EdgeError {
     /// Too many hosts. The client's.
     #[error("a site has at most {0} hosts")]
     TooManyHosts(usize),
+    /// The tenant's deploys hold all the places there are for them. Trying again later helps.
+    #[error("the tenant has {0} deploys under way already, as many as may be: try again when one has ended")]
+    TooManyDeploys(usize),
+    /// The tenant has as many sites as it may. Its own to delete one, or the operator's to allow more.
+    #[error("the tenant has {found} sites, and limits.sites is {max}: delete one, or have the limit raised")]
+    TooManySites {
+        /// Those that there are.
+        found: usize,
+        /// The limit.
+        max: u32,
+    },
+    /// The tenant's versions would take more than they may. Its own to delete a site, or the operator's to allow more.
+    #[error(
+        "the tenant's versions would take {found} bytes, and limits.storage is {max}, though older ones of this site \
+         went: delete another site, or have the limit raised"
+    )]
+    StorageFull {
+        /// What they would take, without the older ones.
+        found: u64,
+        /// The limit.
+        max: ByteCount,
+    },
     /// A version cannot be run. Its maker's.
     #[error("{0}")]
     Unfit(String),

@@ -14,18 +14,18 @@ use selvedge_runtime::{Module, Pool};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::admin::AdminAnswer;
 use crate::admission::Gate;
 use crate::config::{Config, Scope, TenantConfig, TokenConfig, TokenHash};
 use crate::connection::{self, Answer, Door, Flaw, Peer, accept};
-use crate::deploy::{self, Compile};
+use crate::deploy::{self, Compile, Deploys};
 use crate::error::EdgeError;
 use crate::guest::cgi::Cgi;
 use crate::guest::{Interface, Provision, Unfit};
 use crate::history;
-use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DEPLOYS_MAX, DRAIN_MAX};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_MAX};
 use crate::logs::ServerLog;
 use crate::name::Name;
 use crate::outbound::Ways;
@@ -57,7 +57,9 @@ pub(crate) struct Shared {
     pub(crate) store: Box<dyn Store>,
     /// For files of deploys under way, on the disk of the store.
     pub(crate) scratch: PathBuf,
-    pub(crate) deploys: Semaphore,
+    pub(crate) deploys: Arc<Deploys>,
+    /// Shared by whoever keeps blobs whose record is still to come; who sweeps has it alone.
+    pub(crate) keeping: Arc<RwLock<()>>,
     /// Versions that are loaded and proved at once.
     pub(crate) loads: Semaphore,
     processors: usize,
@@ -252,7 +254,8 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         compile,
         store: Box::new(store),
         scratch,
-        deploys: Semaphore::new(DEPLOYS_MAX),
+        deploys: Arc::default(),
+        keeping: Arc::default(),
         loads: Semaphore::new(processors),
         processors,
         access: ArcSwap::from_pointee(Access::new(&config, policies, &ways, None)),

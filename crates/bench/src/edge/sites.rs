@@ -22,12 +22,13 @@ pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &
     let program = read(&bed.hello)?;
     let at = program.windows(MARK.len()).position(|bytes| bytes == MARK).context("the program has its text")?;
     // On all cores: deploying is not what is measured.
-    deploy_all(&bed.ours(cores, false, "sites", "")?, sites, |number| {
+    let limits = format!("[limits]\nsites = {sites}\n");
+    deploy_all(&bed.ours(cores, false, "sites", &limits)?, sites, |number| {
         let mut program = program.clone();
         program[at..at + MARK.len()].copy_from_slice(format!("site {number:05} ").as_bytes());
         program
     })?;
-    let server = bed.ours(cores, true, "sites", "")?;
+    let server = bed.ours(cores, true, "sites", &limits)?;
     until_ready(&server)?;
     let loaded = server.memory_bytes()?;
     let (runs, time) = options.pick((3, Duration::from_secs(3)), (2, Duration::from_secs(1)));
@@ -75,7 +76,7 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Deploys, two at a time: the server does no more.
+/// Deploys, two at a time: one is uploaded while the other works.
 fn deploy_all(server: &Server, sites: usize, program: impl Fn(usize) -> Vec<u8> + Sync) -> Result<()> {
     let next = AtomicUsize::new(0);
     let deployer = || -> Result<()> {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::error::EdgeError;
+use crate::limits::DEPLOY_RETRY_AFTER_SECONDS;
 use crate::store::StoreError;
 
 /// A body: whole, or as it comes.
@@ -69,7 +70,11 @@ impl Failure {
     }
 
     pub(crate) fn reply(&self) -> Response<ReplyBody> {
-        json(self.status, &FailureJson { error: &self.message })
+        let mut response = json(self.status, &FailureJson { error: &self.message });
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(header::RETRY_AFTER, DEPLOY_RETRY_AFTER_SECONDS.into());
+        }
+        response
     }
 }
 
@@ -83,6 +88,8 @@ impl From<EdgeError> for Failure {
             EdgeError::Store(StoreError::HostTaken { .. } | StoreError::RouteTaken { .. } | StoreError::Conflict) => {
                 StatusCode::CONFLICT
             }
+            EdgeError::TooManyDeploys(_) => StatusCode::TOO_MANY_REQUESTS,
+            EdgeError::TooManySites { .. } | EdgeError::StorageFull { .. } => StatusCode::FORBIDDEN,
             EdgeError::Unfit(_) | EdgeError::Bundle(_) | EdgeError::Compile(_) => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::reply::{Failure, ReplyBody, json, line, lines};
 use super::{Asked, SiteInfo};
 use crate::bundle::BUNDLE_TYPE;
-use crate::deploy::{self, Asker, Order, Progress, Reporter, Uploaded, blocking};
+use crate::deploy::{self, Asker, Order, Place, Progress, Reporter, Uploaded, blocking};
 use crate::error::EdgeError;
 use crate::limits::{BODY_STALL_MAX, BUNDLE_BYTES_MAX, HOSTS_MAX, MODULE_BYTES_MAX, UPLOAD_MAX};
 use crate::logs::{Entry, Event, now_ms};
@@ -148,10 +148,13 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     let path = path.map_err(|error| Failure::bad(error.to_string()))?;
     let (canary, signature, asker) = (asked.percent("canary")?, asked.signature()?, asked.asker()?);
     let order = Order { hosts, path, canary, signature, asker };
-    let site = server.site_or_new(&key, asked.tenant()?);
+    let tenant = asked.tenant()?;
+    let place = server.deploys.place(&tenant.name)?;
+    deploy::room_for_site(server, tenant, &key)?;
+    let site = server.site_or_new(&key, tenant);
     let (headers, body) = (asked.request.headers().clone(), asked.request.into_body());
     let uploaded = upload(server, &headers, body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await?;
-    Ok(told_in_lines(begin_deploy(server, site, order, uploaded)))
+    Ok(told_in_lines(begin_deploy(server, site, order, (uploaded, place))))
 }
 
 /// Deploys what was uploaded; what is returned tells how it goes.
@@ -159,7 +162,7 @@ pub(super) fn begin_deploy(
     server: &Arc<Shared>,
     site: Arc<Site>,
     order: Order,
-    uploaded: Uploaded,
+    uploaded: (Uploaded, Place),
 ) -> mpsc::UnboundedReceiver<Progress> {
     let (tell, told) = mpsc::unbounded_channel();
     let mut reporter = Reporter::new(tell);

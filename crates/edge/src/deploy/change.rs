@@ -1,7 +1,8 @@
 //! What is changed of a site without a deploy: which of its versions answer, and whether it is there at all.
 //!
 //! What is to answer is made ready first, then the record is written, then requests go there: a change that fails
-//! leaves all as it was.
+//! leaves all as it was. It names no blob that its record did not name before: whoever sweeps may do so meanwhile, and it
+//! waits for no deploy but the site's own.
 
 use std::sync::Arc;
 
@@ -18,7 +19,6 @@ async fn change(
     (site, asker): (&Arc<Site>, &Asker),
     edit: impl FnOnce(&mut SiteRecord) -> Result<(), EdgeError>,
 ) -> Result<SiteRecord, EdgeError> {
-    let _turn = server.deploys.acquire().await;
     let turn = Turn::of(server, site, asker).await?;
     let mut record = turn.record.clone().ok_or_else(|| EdgeError::NoSite(site.key.site.to_string()))?;
     edit(&mut record)?;

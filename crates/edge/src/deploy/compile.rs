@@ -7,11 +7,12 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, setpriority_process};
 use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
 use selvedge_native::jail::{Broker, BrokerError};
 use thiserror::Error;
 
-use crate::limits::{COMPILE_TIMEOUT, COMPILER_OUTPUT_BYTES_MAX};
+use crate::limits::{COMPILE_TIMEOUT, COMPILER_NICER, COMPILER_OUTPUT_BYTES_MAX};
 use crate::logs;
 
 /// Turns modules into artifacts. What it returns is proved before it is run.
@@ -64,6 +65,8 @@ impl Compile for CompileCommand {
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let no_compiler = |source| CompileError::NoCompiler { program: self.program.display().to_string(), source };
         let mut child = command.spawn().map_err(no_compiler)?;
+        // One that cannot be made nicer is as good a compiler.
+        let _ = setpriority_process(Some(Pid::from_child(&child)), COMPILER_NICER.into());
         let said = hear(&mut child);
         let status = wait(&mut child, COMPILE_TIMEOUT).map_err(no_compiler)?.ok_or(CompileError::Timeout)?;
         if status.success() {
@@ -158,6 +161,13 @@ mod tests {
         assert!(error.len() <= crate::limits::MESSAGE_BYTES_MAX);
         let none = CompileCommand::new("/nowhere", [""; 0]).compile(Path::new("a"), Path::new("b")).unwrap_err();
         assert!(none.to_string().contains("/nowhere cannot be run"));
+    }
+
+    #[test]
+    fn compilers_leave_the_processors_to_those_who_answer() {
+        // `nice` alone says what it is.
+        let error = run("sleep 0.1; nice >&2; exit 1").unwrap_err().to_string();
+        assert_eq!(error, COMPILER_NICER.to_string());
     }
 
     #[test]

@@ -6,6 +6,8 @@
 mod change;
 mod compile;
 mod load;
+mod queue;
+mod quota;
 mod turn;
 
 use std::collections::BTreeSet;
@@ -22,11 +24,13 @@ pub(crate) use self::change::{canary, delete, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
 use self::load::{check, deployment, read, unfit, verified};
 pub(crate) use self::load::{disk, judge_again, load_site};
+pub(crate) use self::queue::{Deploys, Place};
+pub(crate) use self::quota::room_for_site;
 pub(crate) use self::turn::Asker;
 use self::turn::{Turn, allowed};
 use crate::bundle::Bundle;
 use crate::error::EdgeError;
-use crate::limits::{DEPLOYS_MAX, HOSTS_MAX, VERSIONS_MAX};
+use crate::limits::{HOSTS_MAX, VERSIONS_MAX};
 use crate::logs::now_ms;
 use crate::name::{Host, Prefix};
 use crate::policy::TenantPolicy;
@@ -154,15 +158,15 @@ pub(crate) enum Uploaded {
     Bundle(TempPath),
 }
 
-/// Deploys what was uploaded, from compiling to the switch.
+/// Deploys what was uploaded, from compiling to the switch, as soon as its place has its turn.
 pub(crate) async fn deploy(
     server: &Arc<Shared>,
     site: &Arc<Site>,
     order: Order,
-    uploaded: Uploaded,
+    (uploaded, place): (Uploaded, Place),
     reporter: &mut Reporter,
 ) -> Result<(), EdgeError> {
-    let _turn = server.deploys.acquire().await;
+    place.turn().await;
     allowed(server, site, &order.asker)?;
     let unpacked = match uploaded {
         Uploaded::Module(module) => Unpacked { module: Some(module), bundle: None },
@@ -178,7 +182,7 @@ pub(crate) async fn deploy(
     reporter.next(Stage::Store);
     let turn = Turn::of(server, site, &order.asker).await?;
     let beside = beside(server, &turn, &order).await?;
-    let record = keep(server, &turn, order, unpacked, artifact).await.inspect_err(|_| sweep(server))?;
+    let (record, dropped) = keep(server, &turn, order, unpacked, artifact).await.inspect_err(|_| sweep(server))?;
     reporter.next(Stage::Switch);
     let deployed = record.versions.last().map_or(record.active, |version| version.number);
     let new = Deployment::new(deployed, Content { program, assets });
@@ -193,7 +197,7 @@ pub(crate) async fn deploy(
     if !is_same(policy.as_ref(), site.tenant.policy.load_full().as_ref()) {
         judge_again(server, &site).await;
     }
-    if record.versions.len() >= VERSIONS_MAX {
+    if dropped > 0 {
         sweep(server);
     }
     reporter.next(Stage::Switch);
@@ -272,13 +276,17 @@ async fn beside(server: &Arc<Shared>, turn: &Turn, order: &Order) -> Result<Opti
     deployment(server, &turn.site, record, record.active).await.map(Some)
 }
 
-/// Removes what no site needs, as soon as no deploy is under way whose record is still to come.
+/// Removes what no site needs, as soon as nobody keeps anything whose record is still to come.
 pub(crate) fn sweep(server: &Arc<Shared>) {
     let server = server.clone();
     tokio::spawn(async move {
-        let _all = server.deploys.acquire_many(DEPLOYS_MAX as u32).await;
+        let alone = server.keeping.clone().write_owned().await;
         let shared = server.clone();
-        if let Err(error) = blocking(move || Ok(shared.store.sweep()?)).await {
+        let swept = blocking(move || {
+            let _alone = alone;
+            Ok(shared.store.sweep()?)
+        });
+        if let Err(error) = swept.await {
             server.log.line(error.to_string());
         }
     });
@@ -310,17 +318,20 @@ async fn put(server: &Arc<Shared>, record: SiteRecord) -> Result<SiteRecord, Edg
     .await
 }
 
-/// Keeps module, artifact and bundle, then the record that names them.
+/// Keeps module, artifact and bundle, then the record that names them; says how many older versions it names no more.
 async fn keep(
     server: &Arc<Shared>,
     turn: &Turn,
     order: Order,
     unpacked: Unpacked,
     artifact: Option<Arc<Vec<u8>>>,
-) -> Result<SiteRecord, EdgeError> {
+) -> Result<(SiteRecord, usize), EdgeError> {
     let (server, key, before) = (server.clone(), turn.site.key.clone(), turn.record.clone());
-    let scope = turn.scope.clone();
+    let (scope, limits) = (turn.scope.clone(), turn.site.tenant.gate.load().limits);
+    // Nothing is swept between the blobs and the record that names them.
+    let keeping = server.keeping.clone().read_owned().await;
     blocking(move || {
+        let _keeping = keeping;
         let store = &server.store;
         let module = unpacked.module.map(|module| store.put_file(&module)).transpose()?;
         let artifact = artifact.map(|artifact| store.put_blob(&artifact)).transpose()?;
@@ -329,9 +340,12 @@ async fn keep(
         });
         let (bundle, signature) = (bundle.transpose()?, order.signature.clone());
         let version = VersionRecord { number: 0, module, artifact, bundle, signature, deployed_ms: now_ms() };
-        let record = with_version(key, before, order, version)?;
+        let (answering, kept) = before.as_ref().map_or((0, 0), |before| (before.active, before.versions.len()));
+        let mut record = with_version(key, before, order, version)?;
+        quota::fit(&*server.store, &mut record, answering, &limits)?;
         server.store.put_site_within(&record, &scope)?;
-        Ok(record)
+        let dropped = kept + 1 - record.versions.len();
+        Ok((record, dropped))
     })
     .await
 }

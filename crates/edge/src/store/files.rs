@@ -79,6 +79,15 @@ impl Blobs {
         open().ok().flatten().ok_or_else(damaged)
     }
 
+    /// A blob's length, unchecked; none if it is not there.
+    pub(super) fn bytes(&self, digest: &Digest) -> io::Result<u64> {
+        match fs::metadata(self.path(digest)) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Removes what no record names, and what a crash left half written.
     pub(super) fn sweep(&self, named: &HashSet<Digest>) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {

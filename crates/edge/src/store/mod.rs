@@ -238,11 +238,23 @@ pub trait Store: Send + Sync {
     /// If they are not there or have changed.
     fn open_blob(&self, digest: &Digest) -> Result<File, StoreError>;
 
+    /// How many bytes a blob has, unchecked; none if it is not there.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    fn blob_bytes(&self, digest: &Digest) -> Result<u64, StoreError>;
+
     /// All records.
     ///
     /// # Errors
     /// If they cannot be read.
     fn sites(&self) -> Result<Vec<SiteRecord>, StoreError>;
+
+    /// The records of a tenant.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn sites_of(&self, tenant: &Name) -> Result<Vec<SiteRecord>, StoreError>;
 
     /// A record, if there is one.
     ///

@@ -89,6 +89,14 @@ fn parse(name: &str, bytes: &[u8]) -> Result<SiteRecord, StoreError> {
     serde_json::from_slice(bytes).map_err(|_| StoreError::Damaged(format!("record of site {name}")))
 }
 
+/// A row of the table of records.
+type Row<'r> = (redb::AccessGuard<'r, &'static str>, redb::AccessGuard<'r, &'static [u8]>);
+
+fn record_of(row: Result<Row<'_>, redb::StorageError>) -> Result<SiteRecord, StoreError> {
+    let (name, bytes) = row.map_err(unreadable)?;
+    parse(name.value(), bytes.value())
+}
+
 /// As it is written in the table; of a site for all paths it is the host alone.
 fn route(host: &Host, record: &SiteRecord) -> String {
     format!("{host}{}", record.path)
@@ -181,16 +189,24 @@ impl Store for DiskStore {
         self.blobs.open_checked(digest)
     }
 
+    fn blob_bytes(&self, digest: &Digest) -> Result<u64, StoreError> {
+        self.blobs.bytes(digest).map_err(|source| disk("look at what is kept", source))
+    }
+
     fn sites(&self) -> Result<Vec<SiteRecord>, StoreError> {
         let transaction = self.database.begin_read().map_err(unreadable)?;
         let table = transaction.open_table(SITES).map_err(unreadable)?;
         let entries = table.iter().map_err(unreadable)?;
-        let record =
-            |entry: Result<(redb::AccessGuard<'_, &str>, redb::AccessGuard<'_, &[u8]>), redb::StorageError>| {
-                let (name, bytes) = entry.map_err(unreadable)?;
-                parse(name.value(), bytes.value())
-            };
-        entries.map(record).collect()
+        entries.map(record_of).collect()
+    }
+
+    fn sites_of(&self, tenant: &Name) -> Result<Vec<SiteRecord>, StoreError> {
+        let transaction = self.database.begin_read().map_err(unreadable)?;
+        let table = transaction.open_table(SITES).map_err(unreadable)?;
+        // What comes after "/" is "0".
+        let (first, end) = (format!("{tenant}/"), format!("{tenant}0"));
+        let entries = table.range(first.as_str()..end.as_str()).map_err(unreadable)?;
+        entries.map(record_of).collect()
     }
 
     fn site(&self, key: &SiteKey) -> Result<Option<SiteRecord>, StoreError> {

@@ -85,10 +85,12 @@ async fn deploy_body(
     let (tenants, scope, token) = (vec![visitor.tenant.clone()], visitor.scope.clone(), visitor.token);
     let asked = Asked { tenants, scope, token, query, request };
     let key = asked.key(asked.all("site").first().map_or("", String::as_str))?;
+    let place = visit.server.deploys.place(&key.tenant)?;
+    deploy::room_for_site(visit.server, &visitor.tenant, &key)?;
     let bytes_max = (DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX);
     let site = visit.server.site_or_new(&key, &visitor.tenant);
     let uploaded = upload(visit.server, &visit.headers, asked.request.into_body(), bytes_max).await?;
-    Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(visitor), uploaded)))
+    Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(visitor), (uploaded, place))))
 }
 
 /// Without a script: the whole deploy, then a page that says how it went.
@@ -106,10 +108,14 @@ async fn deploy_form(
     }
     let site = Name::new(name).map_err(|error| Failure::bad(error.to_string()))?;
     access::is_for(&visitor.scope, &site)?;
-    let site = visit.server.site_or_new(&SiteKey { tenant: visitor.tenant.name.clone(), site }, &visitor.tenant);
+    let key = SiteKey { tenant: visitor.tenant.name.clone(), site };
+    let place = visit.server.deploys.place(&key.tenant)?;
+    deploy::room_for_site(visit.server, &visitor.tenant, &key)?;
+    let site = visit.server.site_or_new(&key, &visitor.tenant);
     let mut file = tempfile::NamedTempFile::new_in(&visit.server.scratch).map_err(deploy::disk)?;
     file.write_all(text.as_bytes()).map_err(deploy::disk)?;
-    let mut told = begin_deploy(visit.server, site, anywhere(visitor), Uploaded::Module(file.into_temp_path()));
+    let uploaded = (Uploaded::Module(file.into_temp_path()), place);
+    let mut told = begin_deploy(visit.server, site, anywhere(visitor), uploaded);
     while let Some(progress) = told.recv().await {
         match progress {
             Progress::Passed { stage, micros } => {
