@@ -100,6 +100,16 @@ pub enum EdgeError {
         /// The limit.
         max: ByteCount,
     },
+    /// The disk with the state is almost full. The operator's to make room.
+    #[error("the disk with the state has {free} bytes left, too few for {bytes} more: {reserve} stay free")]
+    DiskFull {
+        /// What is left.
+        free: u64,
+        /// What was to come.
+        bytes: u64,
+        /// What must be left then.
+        reserve: u64,
+    },
     /// A version cannot be run. Its maker's.
     #[error("{0}")]
     Unfit(String),

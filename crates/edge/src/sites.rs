@@ -166,7 +166,7 @@ impl Shared {
         let sites = self.lock_sites();
         let loading = sites.served.values().filter(|site| !site.is_settled()).count();
         let failed = sites.served.values().filter(|site| site.is_settled() && site.serving().is_none()).count();
-        Health { sites: sites.served.len(), loading, failed }
+        Health { sites: sites.served.len(), loading, failed, disk_failed: self.store.has_failed() }
     }
 }
 
@@ -179,4 +179,7 @@ pub struct Health {
     pub loading: usize,
     /// Those that have no version that can be run.
     pub failed: usize,
+    /// Whether the disk failed when something was last kept there, or since: sites answer, deploys may fail.
+    #[serde(default)]
+    pub disk_failed: bool,
 }

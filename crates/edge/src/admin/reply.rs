@@ -89,6 +89,7 @@ impl From<EdgeError> for Failure {
                 StatusCode::CONFLICT
             }
             EdgeError::TooManyDeploys(_) => StatusCode::TOO_MANY_REQUESTS,
+            EdgeError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
             EdgeError::TooManySites { .. } | EdgeError::StorageFull { .. } => StatusCode::FORBIDDEN,
             EdgeError::Unfit(_) | EdgeError::Bundle(_) | EdgeError::Compile(_) => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,

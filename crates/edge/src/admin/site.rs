@@ -200,6 +200,7 @@ pub(super) async fn upload(
     body: impl Body<Data = Bytes> + Unpin,
     (module_bytes_max, bundle_bytes_max): (u64, u64),
 ) -> Result<Uploaded, Failure> {
+    deploy::room_on_disk(server, body.size_hint().lower())?;
     let is_bundle = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BUNDLE_TYPE);
     let (what, bytes_max) = if is_bundle { ("bundle", bundle_bytes_max) } else { ("module", module_bytes_max) };
     let received = tokio::time::timeout(UPLOAD_MAX, receive(server, what, body, bytes_max)).await;

@@ -25,7 +25,7 @@ pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
 use self::load::{check, deployment, read, unfit, verified};
 pub(crate) use self::load::{disk, judge_again, load_site};
 pub(crate) use self::queue::{Deploys, Place};
-pub(crate) use self::quota::room_for_site;
+pub(crate) use self::quota::{room_for_site, room_on_disk};
 pub(crate) use self::turn::Asker;
 use self::turn::{Turn, allowed};
 use crate::bundle::Bundle;

@@ -4,6 +4,7 @@
 //! replaced as a whole, and only by whoever knows the one before ([`SiteRecord::revision`]).
 
 mod files;
+mod records;
 mod redb;
 
 use std::fmt;
@@ -281,6 +282,9 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// If the disk refuses. That there is none is no error.
     fn delete_site(&self, key: &SiteKey) -> Result<(), StoreError>;
+
+    /// Whether the disk failed when something was last kept, or since.
+    fn has_failed(&self) -> bool;
 
     /// Removes blobs that no record names. Nobody may keep blobs meanwhile whose record is still to come.
     ///

@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
 use super::files::Blobs;
+use super::records::Records;
 use super::{Digest, SiteKey, SiteRecord, Store, StoreError};
 use crate::config::Scope;
 use crate::limits::{SITES_MAX, STATE_WAIT_MAX};
@@ -20,8 +22,9 @@ const HOSTS: TableDefinition<&str, &str> = TableDefinition::new("hosts");
 
 /// The store of one machine, in a directory of its own.
 pub struct DiskStore {
-    database: Database,
+    records: Records,
     blobs: Blobs,
+    failed: AtomicBool,
 }
 
 pub(super) fn disk(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
@@ -52,8 +55,9 @@ impl DiskStore {
     pub fn open(directory: &Path) -> Result<DiskStore, StoreError> {
         let open = |source| StoreError::Directory { directory: directory.display().to_string(), source };
         let blobs = Blobs::open(directory.join("blobs")).map_err(open)?;
-        let database = database(directory)?;
-        let store = DiskStore { database, blobs };
+        let place = directory.to_owned();
+        let records = Records::open(move || database(&place))?;
+        let store = DiskStore { records, blobs, failed: AtomicBool::new(false) };
         store.write(|_| Ok(()))?;
         store.sweep()?;
         Ok(store)
@@ -62,15 +66,38 @@ impl DiskStore {
     /// Changes the tables, all or nothing. When it returns, the change is on the disk.
     fn write(&self, change: impl FnOnce(&mut Tables<'_>) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let failed = |source: redb::Error| disk("write the state", source);
-        let transaction = self.database.begin_write().map_err(|error| failed(error.into()))?;
-        {
-            let sites = transaction.open_table(SITES).map_err(|error| failed(error.into()))?;
-            let hosts = transaction.open_table(HOSTS).map_err(|error| failed(error.into()))?;
-            change(&mut Tables { sites, hosts })?;
+        self.kept(self.records.with(|database| {
+            let transaction = database.begin_write().map_err(|error| failed(error.into()))?;
+            {
+                let sites = transaction.open_table(SITES).map_err(|error| failed(error.into()))?;
+                let hosts = transaction.open_table(HOSTS).map_err(|error| failed(error.into()))?;
+                change(&mut Tables { sites, hosts })?;
+            }
+            transaction.commit().map_err(|error| failed(error.into()))
+        }))
+    }
+
+    /// Reads the table of records.
+    fn read<T>(&self, read: impl FnOnce(&SitesTable) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let done = self.records.with(|database| {
+            let transaction = database.begin_read().map_err(unreadable)?;
+            read(&transaction.open_table(SITES).map_err(unreadable)?)
+        });
+        if done.is_err() { self.kept(done) } else { done }
+    }
+
+    /// Remembers whether the disk did what was asked of it.
+    fn kept<T>(&self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        match &done {
+            Ok(_) => self.failed.store(false, Ordering::Relaxed),
+            Err(StoreError::Disk { .. }) => self.failed.store(true, Ordering::Relaxed),
+            Err(_) => {}
         }
-        transaction.commit().map_err(|error| failed(error.into()))
+        done
     }
 }
+
+type SitesTable = redb::ReadOnlyTable<&'static str, &'static [u8]>;
 
 struct Tables<'t> {
     sites: redb::Table<'t, &'static str, &'static [u8]>,
@@ -174,7 +201,7 @@ impl Tables<'_> {
 
 impl Store for DiskStore {
     fn put_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
-        self.blobs.put(bytes)
+        self.kept(self.blobs.put(bytes))
     }
 
     fn blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
@@ -182,7 +209,7 @@ impl Store for DiskStore {
     }
 
     fn put_file(&self, path: &Path) -> Result<Digest, StoreError> {
-        self.blobs.put_file(path)
+        self.kept(self.blobs.put_file(path))
     }
 
     fn open_blob(&self, digest: &Digest) -> Result<File, StoreError> {
@@ -194,27 +221,21 @@ impl Store for DiskStore {
     }
 
     fn sites(&self) -> Result<Vec<SiteRecord>, StoreError> {
-        let transaction = self.database.begin_read().map_err(unreadable)?;
-        let table = transaction.open_table(SITES).map_err(unreadable)?;
-        let entries = table.iter().map_err(unreadable)?;
-        entries.map(record_of).collect()
+        self.read(|table| table.iter().map_err(unreadable)?.map(record_of).collect())
     }
 
     fn sites_of(&self, tenant: &Name) -> Result<Vec<SiteRecord>, StoreError> {
-        let transaction = self.database.begin_read().map_err(unreadable)?;
-        let table = transaction.open_table(SITES).map_err(unreadable)?;
         // What comes after "/" is "0".
         let (first, end) = (format!("{tenant}/"), format!("{tenant}0"));
-        let entries = table.range(first.as_str()..end.as_str()).map_err(unreadable)?;
-        entries.map(record_of).collect()
+        self.read(|table| table.range(first.as_str()..end.as_str()).map_err(unreadable)?.map(record_of).collect())
     }
 
     fn site(&self, key: &SiteKey) -> Result<Option<SiteRecord>, StoreError> {
         let name = key.to_string();
-        let transaction = self.database.begin_read().map_err(unreadable)?;
-        let table = transaction.open_table(SITES).map_err(unreadable)?;
-        let found = table.get(name.as_str()).map_err(unreadable)?;
-        found.map(|bytes| parse(&name, bytes.value())).transpose()
+        self.read(|table| {
+            let found = table.get(name.as_str()).map_err(unreadable)?;
+            found.map(|bytes| parse(&name, bytes.value())).transpose()
+        })
     }
 
     fn put_site_within(&self, record: &SiteRecord, scope: &Scope) -> Result<(), StoreError> {
@@ -223,6 +244,10 @@ impl Store for DiskStore {
 
     fn delete_site(&self, key: &SiteKey) -> Result<(), StoreError> {
         self.write(|tables| tables.delete(&key.to_string()))
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     fn sweep(&self) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -58,6 +59,8 @@ pub(crate) const TABLE: &[Deed] = &[
     Deed { name: "server_holds_artifacts", jail: server, act: |_| ArtifactFile::from_bytes(b"artifact").map(drop).map_err(Error::other), end: Says("done") },
     Deed { name: "server_reads_what_it_was_granted", jail: reading, act: |at| File::open(at.join("inside")).map(drop), end: Says("done") },
     Deed { name: "server_writes_where_it_was_granted", jail: server, act: write, end: Says("done") },
+    Deed { name: "server_locks_what_it_opens_again", jail: server, act: lock, end: Says("done") },
+    Deed { name: "server_asks_how_full_its_disk_is", jail: server, act: |at| rustix::fs::fstatvfs(File::open(at)?).map(drop).map_err(Error::from), end: Says("done") },
     Deed { name: "server_says_how_long_it_computes_at_a_time", jail: server, act: |_| set_urgency(Duration::from_micros(100), 1), end: Says("done") },
     Deed { name: "server_asks_its_broker", jail: server, act: |_| ask_broker(), end: Says("done") },
     Deed { name: "server_asks_its_dialer", jail: server, act: |_| ask_dialer(), end: Says("done") },
@@ -138,6 +141,20 @@ fn write(at: &Path) -> Result<(), Error> {
     File::open(at)?.sync_all()?;
     std::fs::remove_file(at.join("moved"))?;
     std::fs::remove_dir(at.join("new"))
+}
+
+/// As a database does that shares its file with nobody.
+fn lock(at: &Path) -> Result<(), Error> {
+    let file = File::options().read(true).write(true).open(at.join("inside"))?;
+    file.try_lock().map_err(Error::from)?;
+    for command in [libc::F_OFD_GETLK, libc::F_OFD_SETLK] {
+        // SAFETY: it is made of numbers.
+        let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+        lock.l_type = libc::F_WRLCK as i16;
+        let place = &raw mut lock as usize;
+        call(libc::SYS_fcntl, [file.as_raw_fd() as usize, command as usize, place, 0, 0, 0])?;
+    }
+    Ok(())
 }
 
 /// Calls that open a way into the kernel, or out of the jail.

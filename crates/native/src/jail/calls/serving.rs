@@ -27,10 +27,12 @@ const CLIENTS: &[i64] = &[
 ];
 
 /// What the store's files need beyond reading and writing.
-const STORE: &[i64] = &[libc::SYS_preadv2, libc::SYS_fdatasync, libc::SYS_flock, libc::SYS_readlink, libc::SYS_getcwd];
+const STORE: &[i64] =
+    &[libc::SYS_preadv2, libc::SYS_fdatasync, libc::SYS_flock, libc::SYS_readlink, libc::SYS_getcwd, libc::SYS_fstatfs];
 
-/// Of descriptors: whether they close, wait, and are doubled.
-const DESCRIPTORS: &[i32] = &[libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC];
+/// Of descriptors: whether they close, wait, and are doubled; and locks, for what the store opens again.
+const DESCRIPTORS: &[i32] =
+    &[libc::F_SETFD, libc::F_GETFL, libc::F_SETFL, libc::F_DUPFD_CLOEXEC, libc::F_OFD_SETLK, libc::F_OFD_GETLK];
 
 pub(super) fn allow(rules: &mut Rules) -> Result<(), JailError> {
     running::allow(rules)?;
