@@ -100,7 +100,14 @@ async fn pages_of_other_origins_change_nothing() {
     }
     assert!(ask(admin, "GET /", "Host: evil.example\r\n", "").starts_with("HTTP/1.1 403 "), "a name that was rebound");
     let ours = format!("{local}Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n");
-    assert!(ask(admin, "POST /sites/hello/rollback", &ours, &good).starts_with("HTTP/1.1 303 "));
+    // The page was drawn before somebody else changed the site.
+    let old = ask(admin, "POST /sites/hello/rollback", &ours, &format!("{good}&revision=1"));
+    assert!(old.starts_with("HTTP/1.1 409 ") && old.contains("is at revision 2, not 1"), "{old}");
+    let drawn = ask(admin, "GET /sites/hello", local, "");
+    assert!(drawn.contains(r#"name="revision" value="2""#), "{drawn}");
+    assert!(
+        ask(admin, "POST /sites/hello/rollback", &ours, &format!("{good}&revision=2")).starts_with("HTTP/1.1 303 ")
+    );
     assert_eq!(active().await, 1);
 }
 
