@@ -3,6 +3,9 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use common::{edge, get, rest, send};
 use selvedge_edge::fuzzing;
 
@@ -140,8 +143,8 @@ fn any_text_is_a_configuration_or_a_mistake_with_its_line() {
     }
 }
 
-/// A request of an operator's, or nearly one.
-fn asked(random: &mut Random) -> Vec<u8> {
+/// A request of an operator's, or nearly one, and whether all of it is there.
+fn asked(random: &mut Random) -> (Vec<u8>, bool) {
     let method = random.of(&["GET", "POST", "DELETE", "PUT", "HEAD", "OPTIONS", "X"]);
     let site = random.of(&["a", "b", "c", "A", "..", "%2e%2e", "a/b", "", "-", "a\u{e4}"]);
     let verb = random.of(&["/versions", "/rollback", "/canary", "/logs", "/x", ""]);
@@ -171,24 +174,34 @@ fn asked(random: &mut Random) -> Vec<u8> {
     let head = format!(
         "{method} {path}{query} HTTP/1.1\r\nHost: {host}\r\n{header}Content-Length: {length}\r\nConnection: close\r\n\r\n"
     );
-    [head.into_bytes(), body].concat()
+    ([head.into_bytes(), body.clone()].concat(), length == body.len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_may_ask_anything_and_are_answered() {
     let edge = edge(common::CONFIG).await.with(&["hello"]).await;
     let admin = edge.server.admin();
+    // What panics while it answers ends its connection, and is seen by nobody else.
+    let panics = Arc::new(AtomicUsize::new(0));
+    let (count, tell) = (panics.clone(), std::panic::take_hook());
+    std::panic::set_hook(Box::new(move |info| {
+        count.fetch_add(1, Ordering::Relaxed);
+        tell(info);
+    }));
     let mut random = Random::new();
     for _ in 0..runs(500) {
-        let request = asked(&mut random);
+        let (request, whole) = asked(&mut random);
         let stream = send(admin, &request);
-        // What is announced and does not come.
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        if !whole {
+            // What is announced and does not come.
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+        }
         let answer = tokio::task::spawn_blocking(move || rest(stream)).await.unwrap();
         let status = answer.get(..12).unwrap_or_default();
         let said = String::from_utf8_lossy(&request);
-        assert!(answer.is_empty() || status.starts_with("HTTP/1.1 "), "{said}\n{answer}");
+        assert!(!whole && answer.is_empty() || status.starts_with("HTTP/1.1 "), "{said}\n{answer}");
         assert!(!status.starts_with("HTTP/1.1 5"), "{said}\n{answer}");
+        assert_eq!(panics.load(Ordering::Relaxed), 0, "{said}\n{answer}");
     }
     assert!(get(edge.server.listen(), "hello", "/x").ends_with("\r\n\r\nfine\n"));
 }
