@@ -1,9 +1,13 @@
 //! Reading inputs whole, writing outputs whole or not at all.
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use tokio::io::Interest;
+use tokio::net::unix::pipe::Sender;
 
 /// Whether these bytes begin like an artifact, not like a module.
 pub(crate) fn is_artifact(bytes: &[u8]) -> bool {
@@ -13,7 +17,7 @@ pub(crate) fn is_artifact(bytes: &[u8]) -> bool {
 /// Reads a file of at most so many bytes.
 pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>> {
     let context = || format!("cannot read {}", path.display());
-    let file = std::fs::File::open(path).with_context(context)?;
+    let file = File::open(path).with_context(context)?;
     let metadata = file.metadata().with_context(context)?;
     ensure!(!metadata.is_dir(), "cannot read {}: it is a directory, a file is needed", path.display());
     let mut bytes = Vec::with_capacity((metadata.len() as usize).min(bytes_max));
@@ -53,9 +57,26 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Writes to stdout; a reader that has gone away is no error.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<()> {
+    print_to_reader(bytes).map(drop)
+}
+
+/// Writes to stdout, and says whether there is still somebody who reads it.
+pub(crate) fn print_to_reader(bytes: &[u8]) -> Result<bool> {
     let written = std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush());
     match written {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot write to stdout"),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true).context("cannot write to stdout"),
     }
+}
+
+/// Waits until nobody reads stdout any more; without end where that cannot be known of it.
+pub(crate) async fn until_unread() {
+    let stdout = std::io::stdout().as_fd().try_clone_to_owned();
+    // It is only looked at: to write to it may block, as to stdout.
+    if let Ok(stdout) = stdout.map(File::from).and_then(Sender::from_file_unchecked)
+        && stdout.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }

@@ -170,8 +170,10 @@ impl Place {
 
 /// Every thread of a process has this in its status.
 fn each_thread_has(process: u32, line: &str) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    threads.flatten().all(|thread| std::fs::read_to_string(thread.path().join("status")).unwrap().contains(line))
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten();
+    // One that has ended meanwhile has nothing.
+    let status = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("status")).ok();
+    threads.flatten().filter_map(status).all(|status| status.contains(line))
 }
 
 #[test]
@@ -303,10 +305,12 @@ fn collector() -> (SocketAddr, Receiver<String>) {
     (address, batches)
 }
 
-/// Processes that a process has started.
+/// Processes that a process has started, by any of its threads.
 fn children(process: u32) -> Vec<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap();
-    text.split_whitespace().map(|number| number.parse().unwrap()).collect()
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    // A thread may have ended meanwhile.
+    let of = |thread: std::fs::DirEntry| std::fs::read_to_string(thread.path().join("children")).unwrap_or_default();
+    threads.flat_map(|thread| of(thread).split_whitespace().map(|n| n.parse().unwrap()).collect::<Vec<_>>()).collect()
 }
 
 /// How nice a process is: the nineteenth field of its line (proc_pid_stat(5)), of which the second may hold anything.
@@ -442,6 +446,125 @@ fn a_configuration_that_the_server_could_write_is_refused() {
         assert!(said.contains("where the jailed server may write") && said.contains("keep it elsewhere"), "{said}");
         assert_eq!(refused.status.code(), Some(1), "{said}");
     }
+}
+
+/// A module that takes a while to compile.
+fn long() -> Payload {
+    let body = "(local.set 0 (i32.mul (i32.add (local.get 0) (i32.const 7)) (local.get 1)))".repeat(200);
+    let functions = format!("(func (param i32 i32) (result i32) {body} (local.get 0))").repeat(1_000);
+    module(format!("(module {functions} (func (export \"_start\")))"))
+}
+
+/// The compiler below a process, stopped: it does not end by itself.
+fn stopped_compiler(process: u32) -> Pid {
+    fn below(process: u32) -> Option<u32> {
+        let command = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let verb = command.split('\0').nth(1).unwrap_or_default();
+        // Before it is in its jail it has not asked to end with who started it.
+        let is_jailed = || each_thread_has(process, "Seccomp:\t2");
+        if verb == "compile" || verb == "@compile-child" && is_jailed() {
+            return Some(process);
+        }
+        children(process).into_iter().find_map(below)
+    }
+    for _ in 0..60_000 {
+        if let Some(compiler) = below(process) {
+            let compiler = Pid::from_raw(compiler as i32);
+            kill(compiler, Signal::SIGSTOP).unwrap();
+            return compiler;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("nothing is compiled");
+}
+
+/// Waits for what does not happen if it does not in a minute.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..6_000 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what} does not come");
+}
+
+/// A server that was stopped while a module was compiled neither answered nor ended until that was done, minutes later.
+#[test]
+fn a_server_that_is_stopped_waits_for_no_compiler() {
+    for options in [&[][..], &["--unjailed"]] {
+        let (place, _) = Place::new();
+        let mut server = Server::start(&place.at("etc/edge.toml"), options);
+        let client = server.client();
+        let deploying = std::thread::spawn(move || {
+            let site = Name::new("site").unwrap();
+            wait(async { client.deploy(&site, &[], long(), drop).await }).is_ok()
+        });
+        let compiler = stopped_compiler(server.child.id());
+        server.signal(Signal::SIGTERM);
+        server.says("stopping");
+        until("its end", || server.child.try_wait().unwrap().is_some_and(|status| status.success()));
+        let is_gone = || {
+            let stat = std::fs::read_to_string(format!("/proc/{compiler}/stat"));
+            // Nobody may have asked after it yet.
+            stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z "))
+        };
+        until("the compiler's end", is_gone);
+        // Its client may have been told of a failure before the end.
+        deploying.join().unwrap();
+        let server = Server::start(&place.at("etc/edge.toml"), options);
+        assert!(server.get("/").contains("no_site"));
+        assert!(matches!(deploy(&server, module(program("one"))), Progress::Deployed { version: 1, .. }));
+        stop(server);
+    }
+}
+
+/// Whoever did not want to wait for requests under way had to kill the server.
+#[test]
+fn a_second_signal_ends_a_server_at_once() {
+    let (place, _) = Place::new();
+    let mut server = Server::start(&place.at("etc/edge.toml"), &[]);
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge/tests/guests/echo.wat");
+    assert!(matches!(deploy(&server, std::fs::read(program).unwrap()), Progress::Deployed { version: 1, .. }));
+    let mut held = TcpStream::connect(&server.site).unwrap();
+    held.write_all(b"POST /x HTTP/1.1\r\nHost: site.localhost\r\nContent-Length: 3\r\n\r\n").unwrap();
+    held.read_exact(&mut [0; 12]).unwrap();
+    server.signal(Signal::SIGTERM);
+    server.says("stopping: requests under way may end");
+    assert!(server.child.try_wait().unwrap().is_none(), "one is under way");
+    server.signal(Signal::SIGINT);
+    server.says("stopped at once, as a second signal asks");
+    assert!(server.child.wait().unwrap().success());
+}
+
+/// What was changed after it was read, and before the server began to look, was found when it was changed again.
+#[test]
+fn what_changes_while_the_server_starts_is_read_again() {
+    let (place, _) = Place::new();
+    let (mut said, mut full) = std::io::pipe().unwrap();
+    // As much as a pipe holds: the server waits where it says its first word, after it has read its configuration.
+    full.write_all(&[b'\n'; 64 << 10]).unwrap();
+    let mut command = Command::new(SELVEDGE);
+    command.arg("serve").arg(place.at("etc/edge.toml")).arg("--unjailed").stderr(full);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    until("its state", || place.at("state/scratch").exists());
+    place.configure("etc", "20s");
+    let (tell, lines) = channel();
+    std::thread::spawn(move || {
+        let mut text = BufReader::new(&mut said).lines().map_while(Result::ok);
+        text.by_ref().for_each(|line| drop(tell.send(line)));
+    });
+    let again = loop {
+        match lines.recv_timeout(LINE_MAX) {
+            Ok(line) if line.contains("the configuration was read again") => break true,
+            Ok(_) => {}
+            Err(_) => break false,
+        }
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(again, "it was not read again");
 }
 
 #[test]

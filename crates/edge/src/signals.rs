@@ -37,6 +37,18 @@ pub fn wait() -> std::io::Result<Asked> {
     })
 }
 
+/// Waits until it is asked to stop.
+pub async fn stop(asked: &mut mpsc::UnboundedReceiver<Asked>) {
+    loop {
+        match asked.recv().await {
+            Some(Asked::Stop) => return,
+            Some(Asked::Reload) => {}
+            // Nobody tells any more.
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Signals as they come, told by a thread that waits for them.
 ///
 /// # Errors

@@ -4,13 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use selvedge_contract::limits::WASM_BYTES_MAX;
 use selvedge_edge::client::{Client, Host, Payload, Progress};
-use selvedge_edge::signals::{self, Asked};
-use selvedge_edge::{CompileCommand, Config, Destination};
+use selvedge_edge::{Compile, CompileCommand, Config, Destination, signals};
 
 use crate::files;
 use crate::project::watch::{LOOK_EVERY, Sources};
@@ -39,25 +38,33 @@ pub(crate) struct Args {
     outbound: Vec<Destination>,
 }
 
+/// What threads that wait for a disk or a compiler have time for at the end.
+const AFTERWARDS_MAX: Duration = Duration::from_secs(1);
+
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     // What cannot be right is said before anything is started.
     Project::read(&args.directory)?;
     signals::block().context("cannot block signals")?;
     let mut asked = signals::listen().context("cannot wait for signals")?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("cannot start threads")?.block_on(async {
-        let stopped = async { while asked.recv().await.is_some_and(|asked| asked == Asked::Reload) {} };
+    let this = std::env::current_exe().context("cannot find this command, which compiles")?;
+    // One's own code needs no jail, but lines in its backtraces.
+    let compiler = Arc::new(CompileCommand::new(this, ["compile", "-g"]));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let ended = runtime.block_on(async {
         tokio::select! {
-            ended = develop(args) => ended?,
-            () = stopped => {}
+            ended = develop(args, compiler.clone()) => ended,
+            () = signals::stop(&mut asked) => Ok(()),
         }
-        Ok(ExitCode::SUCCESS)
-    })
+    });
+    // It may be at work for long, and nobody waits for it.
+    compiler.give_up();
+    runtime.shutdown_timeout(AFTERWARDS_MAX);
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
 /// Serves until it is dropped.
-async fn develop(args: &Args) -> Result<()> {
+async fn develop(args: &Args, compiler: Arc<CompileCommand>) -> Result<()> {
     let state = tempfile::tempdir().context("cannot make a directory for the server's state")?;
     let mut config = Config::default();
     config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
@@ -65,9 +72,7 @@ async fn develop(args: &Args) -> Result<()> {
     config.state = state.path().to_owned();
     config.access_log = true;
     config.outbound = args.outbound.iter().cloned().map(Destination::at_any_address).collect();
-    let this = std::env::current_exe().context("cannot find this command, which compiles")?;
-    // One's own code needs no jail, but lines in its backtraces.
-    let server = selvedge_edge::start(config, Arc::new(CompileCommand::new(this, ["compile", "-g"]))).await?;
+    let server = selvedge_edge::start(config, compiler).await?;
     let url = format!("http://{}", server.listen());
     let client = Client::new(&format!("http://{}", server.admin()), None)?;
     let mut sources = Sources::of(&args.directory);

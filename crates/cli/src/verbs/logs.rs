@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use selvedge_edge::client::Name;
+use selvedge_edge::client::{Entry, Name};
+use tokio::sync::Notify;
 
 use crate::files;
 use crate::remote::{RemoteArgs, date, name};
@@ -32,14 +33,22 @@ pub(crate) struct Args {
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    let mut shown = Ok(());
+    let (mut shown, ended) = (Ok(true), Notify::new());
     args.remote.run(async |client| {
-        let show = |entry: selvedge_edge::client::Entry| {
-            if shown.is_ok() {
-                shown = files::print(&format!("{} {entry}\n", date(entry.time_ms)));
+        let show = |entry: Entry| {
+            if matches!(shown, Ok(true)) {
+                shown = files::print_to_reader(format!("{} {entry}\n", date(entry.time_ms)).as_bytes());
+            }
+            if !matches!(shown, Ok(true)) {
+                ended.notify_one();
             }
         };
-        Ok(client.logs(&args.site, args.follow, show).await?)
+        // A log that is followed has no end of its own.
+        tokio::select! {
+            told = client.logs(&args.site, args.follow, show) => Ok(told?),
+            () = ended.notified() => Ok(()),
+            () = files::until_unread() => Ok(()),
+        }
     })?;
-    shown.map(|()| ExitCode::SUCCESS)
+    shown.map(|_| ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use selvedge_edge::signals::{self, Asked};
 use selvedge_edge::{Compile, CompileBroker, CompileCommand, Config, LogFormat, Prepared, Server};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::grants::Grants;
 use crate::jailed;
@@ -23,7 +24,7 @@ use crate::files;
 /// tokens in the configuration that address must be a loopback address, and takes
 /// orders from programs on this machine.
 ///
-/// SIGTERM lets requests under way end; SIGHUP, or a change of the configuration
+/// SIGTERM lets requests under way end, a second one does not; SIGHUP, or a change of the configuration
 /// file or a certificate, takes over tenants, limits and certificates.
 ///
 /// Before it lets anybody in, the server jails itself: it keeps its addresses,
@@ -120,6 +121,15 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 
 /// How often the configuration file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What threads that wait for a disk have time for once the server has stopped: to end what they have begun.
+const AFTERWARDS_MAX: Duration = Duration::from_secs(1);
+
+/// When each of the files was changed that the configuration is read from.
+type Changed = Vec<Option<SystemTime>>;
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
 
 impl Args {
     /// The configuration: the file's, and what stands on the command line.
@@ -131,6 +141,15 @@ impl Args {
         config.access_log |= self.access_log;
         config.check()?;
         Ok(config)
+    }
+
+    /// The configuration, and what [`Args::changed`] said before it was read: what is changed meanwhile is read again.
+    fn read(&self) -> Result<(Config, Changed)> {
+        let mut seen: Changed = self.config.iter().map(|path| changed(path)).collect();
+        let config = self.config()?;
+        // What it names is read later.
+        seen.extend(config.files().map(changed));
+        Ok((config, seen))
     }
 
     /// This command, as a compiler in other processes.
@@ -170,9 +189,7 @@ impl Args {
         Ok(Some(grants))
     }
 
-    /// When each of the files was changed that the configuration is read from.
-    fn changed(&self, config: &Config) -> Vec<Option<SystemTime>> {
-        let changed = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    fn changed(&self, config: &Config) -> Changed {
         self.config.iter().map(PathBuf::as_path).chain(config.files()).map(changed).collect()
     }
 }
@@ -183,12 +200,12 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         files::print(&selvedge_edge::schema::schema())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let config = args.config()?;
+    let (config, seen) = args.read()?;
     let log = Log(config.log_format);
-    serve(args, config, log).or_else(|error| log.failed(error))
+    serve(args, (config, seen), log).or_else(|error| log.failed(error))
 }
 
-fn serve(args: &Args, config: Config, log: Log) -> Result<ExitCode> {
+fn serve(args: &Args, (config, seen): (Config, Changed), log: Log) -> Result<ExitCode> {
     // All this comes before there are other threads.
     signals::block().context("cannot block signals")?;
     let compiler = args.compiler()?;
@@ -197,17 +214,32 @@ fn serve(args: &Args, config: Config, log: Log) -> Result<ExitCode> {
     if let Some(grants) = &grants {
         grants.enter(args.jail_gaps, |warning| log.say(warning))?;
     }
-    prepared.executor()?.block_on(async {
-        let server = prepared.start(compiler).await?;
+    let executor = prepared.executor()?;
+    let served = executor.block_on(async {
+        let server = prepared.start(compiler.clone()).await?;
         greet(&server, grants.as_ref(), log);
-        until_stopped(args, &server, config, grants.as_ref(), log).await?;
-        log.say("stopping: requests under way may end");
-        let given_up = server.stop().await;
-        if given_up > 0 {
-            log.say(format!("{given_up} requests did not end in time and were given up"));
-        }
+        let mut asked = signals::listen().context("cannot wait for signals")?;
+        until_stopped(args, &server, (config, seen), grants.as_ref(), &mut asked, log).await;
+        stop(server, &mut asked, log).await;
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // A module may be compiled for minutes, and nobody will run it.
+    compiler.give_up();
+    executor.shutdown_timeout(AFTERWARDS_MAX);
+    served
+}
+
+/// Lets requests under way end, or gives them up if asked again.
+async fn stop(server: Server, asked: &mut UnboundedReceiver<Asked>, log: Log) {
+    log.say("stopping: requests under way may end");
+    tokio::select! {
+        given_up = server.stop() => {
+            if given_up > 0 {
+                log.say(format!("{given_up} requests did not end in time and were given up"));
+            }
+        }
+        () = signals::stop(asked) => log.say("stopped at once, as a second signal asks"),
+    }
 }
 
 /// Opens what the server needs, on this thread.
@@ -260,39 +292,37 @@ fn greet(server: &Server, grants: Option<&Grants>, log: Log) {
 async fn until_stopped(
     args: &Args,
     server: &Server,
-    mut config: Config,
+    (mut config, mut seen): (Config, Changed),
     grants: Option<&Grants>,
+    asked: &mut UnboundedReceiver<Asked>,
     log: Log,
-) -> Result<()> {
-    let mut asked = signals::listen().context("cannot wait for signals")?;
-    let mut seen = args.changed(&config);
+) {
     loop {
         let asked = tokio::time::timeout(LOOK_EVERY, asked.recv()).await;
         let changed = args.changed(&config);
         match asked {
-            Ok(Some(Asked::Stop) | None) => return Ok(()),
+            Ok(Some(Asked::Stop) | None) => return,
             Err(_) if changed == seen => continue,
             Ok(Some(Asked::Reload)) | Err(_) => seen = changed,
         }
         if let Some(other) = reload(args, server, grants, log) {
-            config = other;
-            seen = args.changed(&config);
+            (config, seen) = other;
         }
     }
 }
 
 /// Takes the configuration over, or says why not and goes on as before.
-fn reload(args: &Args, server: &Server, grants: Option<&Grants>, log: Log) -> Option<Config> {
-    let reloaded = args.config().and_then(|config| {
+fn reload(args: &Args, server: &Server, grants: Option<&Grants>, log: Log) -> Option<(Config, Changed)> {
+    let reloaded = args.read().and_then(|(config, seen)| {
         grants.map_or(Ok(()), |grants| grants.check(config.files()))?;
-        Ok((server.reload(&config)?, config))
+        Ok((server.reload(&config)?, (config, seen)))
     });
     match reloaded {
-        Ok((fixed, config)) => {
+        Ok((fixed, read)) => {
             let fixed =
                 if fixed.is_empty() { String::new() } else { format!("; only a restart changes {}", fixed.join(", ")) };
             log.say(format!("the configuration was read again{fixed}"));
-            Some(config)
+            Some(read)
         }
         Err(error) => {
             log.say(format!("the configuration stays as it was: {}", crate::told(&error).join(": ")));

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,10 @@ pub trait Compile: Send + Sync {
     /// # Errors
     /// If there is no artifact.
     fn compile(&self, module: &Path, artifact: &Path) -> Result<(), CompileError>;
+
+    /// The server has stopped: what is compiled, or will be, is of no use any more. A compiler that ends with this process
+    /// need not do anything.
+    fn give_up(&self) {}
 }
 
 /// A module was not compiled.
@@ -33,6 +39,9 @@ pub enum CompileError {
     /// It takes too long.
     #[error("compiling took longer than {COMPILE_TIMEOUT:?}, and was ended")]
     Timeout,
+    /// The server stops. Nobody's fault.
+    #[error("the server stops, and compiles nothing any more")]
+    GivenUp,
     /// There is no compiler. The operator's to mend.
     #[error("the compiler {program} cannot be run: {source}")]
     NoCompiler {
@@ -48,12 +57,14 @@ pub enum CompileError {
 pub struct CompileCommand {
     program: PathBuf,
     args: Vec<OsString>,
+    given_up: Arc<AtomicBool>,
 }
 
 impl CompileCommand {
     /// The command; what is between program and files comes from the caller.
     pub fn new(program: impl Into<PathBuf>, args: impl IntoIterator<Item = impl Into<OsString>>) -> CompileCommand {
-        CompileCommand { program: program.into(), args: args.into_iter().map(Into::into).collect() }
+        let args = args.into_iter().map(Into::into).collect();
+        CompileCommand { program: program.into(), args, given_up: Arc::default() }
     }
 }
 
@@ -68,12 +79,18 @@ impl Compile for CompileCommand {
         // One that cannot be made nicer is as good a compiler.
         let _ = setpriority_process(Some(Pid::from_child(&child)), COMPILER_NICER.into());
         let said = hear(&mut child);
-        let status = wait(&mut child, COMPILE_TIMEOUT).map_err(no_compiler)?.ok_or(CompileError::Timeout)?;
+        let is_given_up = || self.given_up.load(Ordering::Relaxed);
+        let late = || if is_given_up() { CompileError::GivenUp } else { CompileError::Timeout };
+        let status = wait(&mut child, COMPILE_TIMEOUT, is_given_up).map_err(no_compiler)?.ok_or_else(late)?;
         if status.success() {
             return Ok(());
         }
         let said = said.and_then(|thread| thread.join().ok()).unwrap_or_default();
         Err(CompileError::Refused(refusal(&said, status, module)))
+    }
+
+    fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
     }
 }
 
@@ -125,14 +142,14 @@ fn hear(child: &mut Child) -> Option<JoinHandle<Vec<u8>>> {
 }
 
 /// Waits for its end; none if it had to be killed.
-fn wait(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, timeout: Duration, is_given_up: impl Fn() -> bool) -> io::Result<Option<ExitStatus>> {
     let end = Instant::now() + timeout;
     let mut pause = Duration::from_micros(200);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if Instant::now() >= end {
+        if Instant::now() >= end || is_given_up() {
             child.kill()?;
             child.wait()?;
             return Ok(None);
@@ -173,7 +190,11 @@ mod tests {
     #[test]
     fn a_compiler_that_does_not_end_is_ended() {
         let mut child = Command::new("/bin/sleep").arg("1000").spawn().unwrap();
-        assert!(wait(&mut child, Duration::from_millis(20)).unwrap().is_none());
+        assert!(wait(&mut child, Duration::from_millis(20), || false).unwrap().is_none());
         assert!(child.try_wait().unwrap().is_some());
+        let compiler = CompileCommand::new("/bin/sh", ["-c", "sleep 1000"]);
+        compiler.give_up();
+        let error = compiler.compile(Path::new("/tmp/in.wasm"), Path::new("/tmp/out")).unwrap_err();
+        assert!(matches!(error, CompileError::GivenUp), "{error}");
     }
 }
