@@ -228,6 +228,10 @@ impl Client {
             buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = buffer.drain(..=end).collect();
+                // It says that the server is still there.
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
                 each(serde_json::from_slice(&line).map_err(|error| self.answer(error))?);
             }
             if buffer.len() > ANSWER_BYTES_MAX {

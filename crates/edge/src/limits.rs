@@ -13,6 +13,20 @@ use crate::config::{ByteCount, TimeSpan, at_least_one, count, storage};
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// Connections to the admin API at once.
 pub const ADMIN_CONNECTIONS_MAX: usize = 100;
+/// Those of them on which logs are followed and pages watched, which have no end of their own.
+pub const ADMIN_STREAMS_MAX: usize = 64;
+/// The same with the tokens of one tenant, or with the operators'.
+pub const ADMIN_STREAMS_OF_TENANT_MAX: usize = 16;
+/// How often it is asked whether who follows or watches still may; pages are drawn as often.
+pub const ADMIN_STREAM_TICK: Duration = Duration::from_secs(1);
+/// How long nothing is sent of a log that is followed, before an empty line is.
+pub const ADMIN_STREAM_QUIET_MAX: Duration = Duration::from_secs(15);
+/// How long a page is watched; its browser asks again.
+pub const PAGE_WATCH_MAX: Duration = Duration::from_secs(300);
+/// An operator's connection that is quiet so long is asked whether somebody is there, and again so much later.
+pub const ADMIN_KEEPALIVE: Duration = Duration::from_secs(15);
+/// One whose operator's machine says nothing for so long, asked or sent something, is closed.
+pub const ADMIN_GONE_AFTER: Duration = Duration::from_secs(60);
 /// A request's line and headers; in HTTP/1, by the way hyper reads, up to twice this.
 pub const HEAD_BYTES_MAX: usize = 32 << 10;
 /// Time in which a request's head must have come; a connection on which none comes is closed.
@@ -171,8 +185,10 @@ pub const SPAN_BATCH_MAX: usize = 512;
 pub const SPAN_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Time in which a collector must take a batch.
 pub const SPAN_SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// A body in JSON for the admin API.
-pub const ADMIN_BODY_BYTES_MAX: usize = 64 << 10;
+/// What of an upload is written to its file at once.
+pub const UPLOAD_BUFFER_BYTES: usize = 256 << 10;
+/// The form with a token, which anybody may send.
+pub const LOGIN_FORM_BYTES_MAX: usize = 4 << 10;
 /// A form of the dashboard.
 pub const DASHBOARD_FORM_BYTES_MAX: usize = 4 << 20;
 /// A module as text in a form of the dashboard; escapes may make it three times as long.
@@ -196,6 +212,7 @@ const _: () = assert!(LOG_LINE_BYTES_MAX * 16 <= LOG_RING_BYTES_MAX);
 const _: () = assert!(DASHBOARD_TEXT_BYTES_MAX * 3 < DASHBOARD_FORM_BYTES_MAX);
 const _: () = assert!(BODY_STALL_MAX.as_secs() < UPLOAD_MAX.as_secs());
 const _: () = assert!(SLOTS_DEFAULT <= SLOTS_MAX);
+const _: () = assert!(ADMIN_STREAMS_OF_TENANT_MAX < ADMIN_STREAMS_MAX && ADMIN_STREAMS_MAX < ADMIN_CONNECTIONS_MAX);
 
 /// What a tenant's sites may use. `memory`, `wall`, `cpu`, bodies and log are of one request; `instances`, `queue` and
 /// `requests_per_second` of all the tenant's requests together; `sites` and `storage` of what is kept.

@@ -8,13 +8,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::net::sockopt;
 use selvedge_native::jail::Dialer;
 use selvedge_runtime::{Limits, Pool, PoolLimits};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
 use crate::error::EdgeError;
-use crate::limits::MEMORY_BYTES_MAX;
+use crate::limits::{ADMIN_GONE_AFTER, ADMIN_KEEPALIVE, MEMORY_BYTES_MAX};
 use crate::outbound::Ways;
 use crate::policy::{Policies, policies};
 use crate::reaper::Reaper;
@@ -57,6 +58,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
         None => None,
     };
     let admin = listen(config.admin, "admin").await?;
+    ask_after_the_quiet(&admin).map_err(|error| system(&error))?;
     let store = DiskStore::open(&config.state)?;
     let scratch = config.state.join("scratch");
     // What a process that was killed has left.
@@ -86,6 +88,15 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
 async fn listen(address: SocketAddr, what: &'static str) -> Result<TcpListener, EdgeError> {
     let listener = tokio::net::TcpListener::bind(address).await.and_then(tokio::net::TcpListener::into_std);
     listener.map_err(|source| EdgeError::Listen { address, what, source })
+}
+
+/// Whoever follows a log says nothing, and hears nothing of a quiet site: the kernel asks whether they are still there. What
+/// is accepted inherits it.
+fn ask_after_the_quiet(listener: &TcpListener) -> std::io::Result<()> {
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, ADMIN_KEEPALIVE)?;
+    sockopt::set_tcp_keepintvl(listener, ADMIN_KEEPALIVE)?;
+    Ok(sockopt::set_tcp_user_timeout(listener, ADMIN_GONE_AFTER.as_millis() as u32)?)
 }
 
 impl Prepared {

@@ -5,9 +5,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::name::{Host, PREFIX_SEGMENTS_MAX, Prefix};
+use crate::name::{Host, Name, PREFIX_SEGMENTS_MAX, Prefix};
 use crate::site::Site;
-use crate::store::SiteKey;
 
 /// Which site answers for what.
 #[derive(Clone, Default)]
@@ -68,14 +67,14 @@ impl Routes {
         }
     }
 
-    /// Where each site answers, for people: always in the same order.
-    pub(crate) fn places(&self) -> BTreeMap<SiteKey, Vec<String>> {
-        let mut places = BTreeMap::<SiteKey, Vec<String>>::new();
+    /// Where each site of a tenant answers, for people: always in the same order.
+    pub(crate) fn places(&self, tenant: &Name) -> BTreeMap<Name, Vec<String>> {
+        let mut places = BTreeMap::<Name, Vec<String>>::new();
         for (host, paths) in &self.hosts {
             let rest = paths.rest.iter().map(|site| (site, ""));
             let below = paths.below.iter().map(|(prefix, site)| (site, prefix.as_str()));
-            for (site, prefix) in rest.chain(below) {
-                places.entry(site.key.clone()).or_default().push(format!("{host}{prefix}"));
+            for (site, prefix) in rest.chain(below).filter(|(site, _)| site.key.tenant == *tenant) {
+                places.entry(site.key.site.clone()).or_default().push(format!("{host}{prefix}"));
             }
         }
         places.values_mut().for_each(|places| places.sort_unstable());
@@ -141,6 +140,9 @@ mod tests {
         ] {
             assert_eq!(found(&routes, path), Ok((site.to_string(), prefix_bytes)), "{path}");
         }
+        let places = routes.places(&rest.key.tenant);
+        assert_eq!((places.len(), &places[&api.key.site][..]), (3, &["a.example/api".to_string()][..]));
+        assert!(routes.places(&Name::new("other").unwrap()).is_empty());
         assert_eq!(routes.find(&Host::new("b.example").unwrap(), "/").err(), Some(Missing::Host));
         let routes = routes.without(&rest);
         assert_eq!(found(&routes, "/x"), Err(Missing::Path));
@@ -154,7 +156,7 @@ mod tests {
     fn places_are_told_in_order() {
         let hosts: Vec<Host> = (0..50).rev().map(|number| Host::new(&format!("h{number:02}")).unwrap()).collect();
         let all = site("all");
-        let places = Routes::default().with(&all, &hosts, &Prefix::new("/").unwrap()).places();
-        assert!(places[&all.key].len() == 50 && places[&all.key].is_sorted(), "{places:?}");
+        let places = Routes::default().with(&all, &hosts, &Prefix::new("/").unwrap()).places(&all.key.tenant);
+        assert!(places[&all.key.site].len() == 50 && places[&all.key.site].is_sorted(), "{places:?}");
     }
 }

@@ -89,8 +89,12 @@ async fn pages_of_other_origins_change_nothing() {
     ] {
         let answer = ask(admin, "POST /sites/hello/rollback", headers, body);
         assert!(answer.starts_with("HTTP/1.1 403 "), "{headers}{body}\n{answer}");
-        let module = format!("{headers}x-selvedge-form: x\r\n");
-        assert!(ask(admin, "POST /try?site=hello", &module, "(module)").starts_with("HTTP/1.1 403 "));
+        // What is dropped in has the form's number in a header: the right one, unless that is what is wrong.
+        let number = form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "form");
+        let number = number.map(|(_, number)| format!("x-selvedge-form: {number}\r\n")).unwrap_or_default();
+        let module = format!("{headers}{number}x-selvedge: 1\r\n");
+        let answer = ask(admin, "POST /try?site=hello", &module, std::str::from_utf8(&guest("hello")).unwrap());
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{module}\n{answer}");
         assert_eq!(active().await, 2);
     }
     for foreign in
@@ -109,6 +113,9 @@ async fn pages_of_other_origins_change_nothing() {
         ask(admin, "POST /sites/hello/rollback", &ours, &format!("{good}&revision=2")).starts_with("HTTP/1.1 303 ")
     );
     assert_eq!(active().await, 1);
+    let module = format!("{ours}x-selvedge-form: {}\r\n", form_token(&page));
+    let answer = ask(admin, "POST /try?site=hello", &module, std::str::from_utf8(&guest("hello")).unwrap());
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"version\":3"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +130,9 @@ async fn what_is_dropped_in_is_bounded() {
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("at most 1 MiB"), "{answer}");
     let answer = ask(server.admin(), "POST /try", "Host: localhost\r\n", &"x".repeat((4 << 20) + 1));
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    // Of whom nothing is known yet, little is read.
+    let answer = ask(server.admin(), "POST /login", "Host: localhost\r\n", &"x".repeat((4 << 10) + 1));
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("at most 4096 bytes"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

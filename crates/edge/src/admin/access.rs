@@ -49,8 +49,8 @@ pub(super) struct Who {
     pub(super) token: Option<TokenHash>,
 }
 
-/// Who makes a request. One that `only_reads` may lack our header: whoever
-/// is not to read the answer cannot, and Prometheus sends no headers that it does not know.
+/// Who makes a request. One that `only_reads` may lack our header: whoever is not to read the answer cannot, and
+/// Prometheus sends no headers that it does not know.
 pub(super) fn who(access: &Access, peer: &Peer, headers: &HeaderMap, only_reads: bool) -> Result<Who, Failure> {
     if access.tokens.is_empty() {
         let tenant = Some(local(access, peer, headers, only_reads)?);
@@ -60,8 +60,17 @@ pub(super) fn who(access: &Access, peer: &Peer, headers: &HeaderMap, only_reads:
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| {
         Failure::unauthorized("this server asks for a token: set SELVEDGE_TOKEN, or send Authorization: Bearer TOKEN")
     })?;
-    let Token { hash, tenant, scope } = known(access, token)?;
+    let Token { tenant, scope, hash } = known(access, token)?;
     Ok(Who { tenant: tenant.clone(), scope: scope.clone(), token: Some(*hash) })
+}
+
+/// What somebody who was let in may see of a tenant now, if anything: the configuration may have been changed since.
+pub(super) fn still(access: &Access, token: Option<TokenHash>, tenant: &Name) -> Option<Arc<Scope>> {
+    access.tenants.get(tenant)?;
+    let Some(token) = token else { return access.tokens.is_empty().then(Arc::default) };
+    let known = access.tokens.iter().find(|known| known.hash == token)?;
+    let of_tenant = known.tenant.as_ref().is_none_or(|own| own == tenant);
+    (of_tenant && known.scope.may_read()).then(|| known.scope.clone())
 }
 
 /// The tenants that a request is about: that of its token or, of an operator's, the one that it names, or all.

@@ -13,8 +13,8 @@
 //! | `GET /v1/sites/SITE/logs?follow=true` | its log, lines of JSON |
 //! | `GET /v1/top` | what its sites are doing |
 //! | `GET /metrics` | the same for Prometheus |
-//! | `GET /openapi.json` | all of this for programs; asks for no token |
-//! | `GET /healthz` | whether all sites are loaded; asks for no token |
+//! | `GET /openapi.json` | all of this for programs; asks for no token, nor does `HEAD` |
+//! | `GET /healthz` | whether all sites are loaded; asks for no token, nor does `HEAD` |
 //!
 //! Whatever changes a site takes `revision=N`, and is refused if that is not the site's any more (0: there is none).
 //! With an operator's token those that only look do so at all tenants. Each takes `tenant=NAME`, and what is about one site
@@ -24,6 +24,8 @@ mod access;
 mod dashboard;
 mod reply;
 mod site;
+mod spool;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -40,6 +42,7 @@ pub(crate) use self::dashboard::COOKIE;
 use self::dashboard::Dashboard;
 use self::reply::{Failure, ReplyBody, json, typed};
 pub(crate) use self::site::SIGNATURE_HEADER;
+use self::streams::Streams;
 use crate::config::{Scope, TokenHash};
 use crate::connection::{Answer, Peer};
 use crate::deploy::Asker;
@@ -116,12 +119,14 @@ pub struct Activity {
 pub(crate) struct AdminAnswer {
     server: Arc<Shared>,
     dashboard: Arc<Dashboard>,
+    streams: Arc<Streams>,
 }
 
 impl AdminAnswer {
     /// `port` is where sites answer.
     pub(crate) fn new(server: Arc<Shared>, port: u16) -> AdminAnswer {
-        AdminAnswer { server, dashboard: Arc::new(Dashboard::new(port)) }
+        let streams = Arc::<Streams>::default();
+        AdminAnswer { server, dashboard: Arc::new(Dashboard::new(port, streams.clone())), streams }
     }
 }
 
@@ -129,11 +134,11 @@ impl Answer for AdminAnswer {
     type Body = ReplyBody;
 
     async fn answer(self, peer: Arc<Peer>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
-        let AdminAnswer { server, dashboard } = self;
+        let AdminAnswer { server, dashboard, streams } = self;
         if dashboard::is_page(request.uri().path()) {
             return Ok(dashboard::answer(&server, &dashboard, &peer, request).await);
         }
-        Ok(answer(&server, &peer, request).await.unwrap_or_else(|failure| failure.reply()))
+        Ok(answer(&server, &streams, &peer, request).await.unwrap_or_else(|failure| failure.reply()))
     }
 }
 
@@ -142,21 +147,30 @@ struct Asked {
     /// One, unless an operator looks at all of them.
     tenants: Vec<Arc<Tenant>>,
     scope: Arc<Scope>,
+    /// None where no tokens are asked for.
     token: Option<TokenHash>,
+    /// Whose token it is; none is an operator's.
+    whose: Option<Name>,
     query: BTreeMap<String, Vec<String>>,
     request: Request<Incoming>,
 }
 
-async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
-    if request.method() == Method::GET && request.uri().path() == "/healthz" {
-        return Ok(healthz(server));
-    }
-    if request.method() == Method::GET && request.uri().path() == "/openapi.json" {
-        return Ok(typed(StatusCode::OK, "application/json", include_str!("../../openapi.json")));
+async fn answer(
+    server: &Arc<Shared>,
+    streams: &Arc<Streams>,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Failure> {
+    match request.uri().path() {
+        "/healthz" if matches!(*request.method(), Method::GET | Method::HEAD) => return Ok(healthz(server)),
+        "/openapi.json" if matches!(*request.method(), Method::GET | Method::HEAD) => {
+            return Ok(typed(StatusCode::OK, "application/json", include_str!("../../openapi.json")));
+        }
+        _ => {}
     }
     let access = server.access.load_full();
     let only_reads = request.method() == Method::GET && request.uri().path() == "/metrics";
-    let Who { tenant, scope, token } = access::who(&access, peer, request.headers(), only_reads)?;
+    let Who { tenant: whose, scope, token } = access::who(&access, peer, request.headers(), only_reads)?;
     if !only_reads {
         access::may_read(&scope)?;
     }
@@ -165,10 +179,10 @@ async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -
     }
     let query = query(request.uri().query().unwrap_or_default())?;
     let named = query.get("tenant").and_then(|values| values.first());
-    let tenants = access::tenants(&access, tenant.as_ref(), named)?;
+    let tenants = access::tenants(&access, whose.as_ref(), named)?;
     let path = request.uri().path().to_string();
     let method = request.method().clone();
-    let asked = Asked { tenants, scope, token, query, request };
+    let asked = Asked { tenants, scope, token, whose, query, request };
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match (&method, &parts[..]) {
         (&Method::GET, ["v1", "sites"]) => site::list(server, &asked).await,
@@ -179,7 +193,7 @@ async fn answer(server: &Arc<Shared>, peer: &Peer, request: Request<Incoming>) -
         (&Method::POST, ["v1", "sites", site, "promote"]) => site::promote(server, &asked, site).await,
         (&Method::DELETE, ["v1", "sites", site, "canary"]) => site::drop_canary(server, &asked, site).await,
         (&Method::DELETE, ["v1", "sites", site]) => site::delete(server, &asked, site).await,
-        (&Method::GET, ["v1", "sites", site, "logs"]) => site::logs(server, &asked, site),
+        (&Method::GET, ["v1", "sites", site, "logs"]) => site::logs(server, streams, &asked, site),
         (&Method::GET, ["v1", "top"]) => Ok(json(StatusCode::OK, &activity(server, &asked))),
         (&Method::GET, ["metrics"]) => {
             Ok(typed(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics(server, &asked)))

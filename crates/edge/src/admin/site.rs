@@ -1,7 +1,6 @@
 //! What an operator does with one site.
 
 use std::future::Future;
-use std::io::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -12,13 +11,19 @@ use selvedge_contract::limits::SIGNATURE_BYTES_MAX;
 use serde::Serialize;
 use tempfile::{NamedTempFile, TempPath};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::reply::{Failure, ReplyBody, json, line, lines};
-use super::{Asked, SiteInfo};
+use super::spool::Spool;
+use super::streams::Streams;
+use super::{Asked, SiteInfo, access};
 use crate::bundle::BUNDLE_TYPE;
 use crate::deploy::{self, Asker, Order, Place, Progress, Reporter, Uploaded, blocking};
 use crate::error::EdgeError;
-use crate::limits::{BODY_STALL_MAX, BUNDLE_BYTES_MAX, HOSTS_MAX, MODULE_BYTES_MAX, UPLOAD_MAX};
+use crate::limits::{
+    ADMIN_STREAM_QUIET_MAX, ADMIN_STREAM_TICK, BODY_STALL_MAX, BUNDLE_BYTES_MAX, HOSTS_MAX, MODULE_BYTES_MAX,
+    UPLOAD_MAX,
+};
 use crate::logs::{Entry, Event, now_ms};
 use crate::name::{Host, Prefix};
 use crate::request_id::RequestId;
@@ -215,8 +220,8 @@ async fn receive(
     mut body: impl Body<Data = Bytes> + Unpin,
     bytes_max: u64,
 ) -> Result<TempPath, Failure> {
-    let mut file = NamedTempFile::new_in(&server.scratch).map_err(deploy::disk)?;
-    let mut bytes = 0;
+    let (file, path) = NamedTempFile::new_in(&server.scratch).map_err(deploy::disk)?.into_parts();
+    let (mut spool, mut bytes) = (Spool::new(file), 0);
     loop {
         let frame = tokio::time::timeout(BODY_STALL_MAX, body.frame()).await;
         let stalled = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, format!("the {what} did not come in time"));
@@ -228,19 +233,39 @@ async fn receive(
             let message = format!("a {what} that is deployed here has at most {bytes_max} bytes");
             return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
-        file.write_all(piece).map_err(deploy::disk)?;
+        spool.write(piece).await.map_err(deploy::disk)?;
     }
     if bytes == 0 {
         return Err(Failure::bad(format!("the request has no body; send the {what} in it")));
     }
-    Ok(file.into_temp_path())
+    spool.end().await.map_err(deploy::disk)?;
+    Ok(path)
 }
 
-pub(super) fn logs(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
+pub(super) fn logs(
+    server: &Arc<Shared>,
+    streams: &Arc<Streams>,
+    asked: &Asked,
+    site: &str,
+) -> Result<Response<ReplyBody>, Failure> {
     let site = asked.site(server, site)?;
-    let follow = asked.all("follow").iter().any(|value| value == "true");
     let (to, from) = mpsc::channel(LINES_MAX);
-    tokio::spawn(tail(site, follow, to));
+    if !asked.all("follow").iter().any(|value| value == "true") {
+        tokio::spawn(tail(site, || false, to));
+        return Ok(lines(from));
+    }
+    let place = streams.enter(asked.whose.clone())?;
+    let (server, followed, token) = (server.clone(), site.clone(), asked.token);
+    let may = move || {
+        let key = &followed.key;
+        let scope = access::still(&server.access.load(), token, &key.tenant);
+        let is_there = server.site(key).is_some_and(|now| Arc::ptr_eq(&now, &followed));
+        is_there && scope.is_some_and(|scope| scope.is_for(&key.site)) && !server.is_draining()
+    };
+    tokio::spawn(async move {
+        tail(site, may, to).await;
+        drop(place);
+    });
     Ok(lines(from))
 }
 
@@ -250,25 +275,36 @@ fn lost(count: u64) -> Entry {
     Entry { time_ms: now_ms(), request: READER, event: Event::Failure { name: "log_lost".into(), message } }
 }
 
-/// Sends what is in the log, and what comes, until the client is gone.
-async fn tail(site: Arc<Site>, follow: bool, to: mpsc::Sender<Bytes>) {
-    let mut next = 0;
+/// Sends what is in the log, and what comes, until the client is gone or may see no more. While nothing comes it sends an empty
+/// line now and then: what lies between may take who says nothing for gone.
+async fn tail(site: Arc<Site>, may: impl Fn() -> bool, to: mpsc::Sender<Bytes>) {
+    let (mut next, mut sent) = (0, Instant::now());
     loop {
         let (entries, after, missed) = site.log.since(next);
         // At the beginning, what is gone is only old.
         let lost = (missed > 0 && next > 0).then(|| lost(missed));
         next = after;
-        for entry in lost.into_iter().chain(entries) {
-            if to.send(line(&entry)).await.is_err() {
+        let mut told: Vec<Bytes> = lost.iter().chain(&entries).map(line).collect();
+        if told.is_empty() && sent.elapsed() >= ADMIN_STREAM_QUIET_MAX {
+            told.push(Bytes::from_static(b"\n"));
+        }
+        for line in told {
+            if to.send(line).await.is_err() {
                 return;
             }
+            sent = Instant::now();
         }
-        if !follow {
+        if !may() {
             return;
         }
         tokio::select! {
             () = site.log.wait(next) => {}
+            () = tokio::time::sleep(ADMIN_STREAM_TICK) => {}
             () = to.closed() => return,
+        }
+        // What has come meanwhile is for whoever still may see it.
+        if !may() {
+            return;
         }
     }
 }
@@ -276,11 +312,12 @@ async fn tail(site: Arc<Site>, follow: bool, to: mpsc::Sender<Bytes>) {
 #[cfg(test)]
 mod tests {
     use std::pin::Pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Context, Poll};
     use std::time::Duration;
 
     use hyper::body::Frame;
-    use tokio::time::{Instant, Sleep, sleep};
+    use tokio::time::{Sleep, sleep};
 
     use super::*;
     use crate::config::Config;
@@ -301,7 +338,7 @@ mod tests {
         let (site, (to, mut from)) = (site(), mpsc::channel(1));
         let says = |line: String| site.log.add(READER, Event::Guest { line });
         says("first".into());
-        tokio::spawn(tail(site.clone(), true, to));
+        tokio::spawn(tail(site.clone(), || true, to));
         let mut next = async || serde_json::from_slice::<Entry>(&from.recv().await.unwrap()).unwrap().to_string();
         assert_eq!(next().await, "log | first");
         tokio::task::yield_now().await;
@@ -350,5 +387,22 @@ mod tests {
         let failure = until(2 * UPLOAD_MAX).await.err().unwrap();
         assert_eq!(failure.status, StatusCode::REQUEST_TIMEOUT);
         assert!(failure.message.contains("longer to come than 1800s"), "{}", failure.message);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_follows_a_quiet_log_gets_an_empty_line_and_nothing_more_once_they_may_not() {
+        let (site, (to, mut from)) = (site(), mpsc::channel(8));
+        let (may, asked) = (Arc::new(AtomicBool::new(true)), Instant::now());
+        let still = may.clone();
+        tokio::spawn(tail(site.clone(), move || still.load(Ordering::Relaxed), to));
+        for times in 1..4 {
+            assert_eq!(from.recv().await.unwrap(), "\n");
+            assert_eq!(asked.elapsed().as_secs(), times * ADMIN_STREAM_QUIET_MAX.as_secs());
+        }
+        site.log.add(READER, Event::Guest { line: "said".into() });
+        assert_eq!(serde_json::from_slice::<Entry>(&from.recv().await.unwrap()).unwrap().to_string(), "log | said");
+        may.store(false, Ordering::Relaxed);
+        site.log.add(READER, Event::Guest { line: "secret".into() });
+        assert_eq!(from.recv().await, None);
     }
 }

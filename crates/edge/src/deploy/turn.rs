@@ -164,7 +164,7 @@ mod tests {
         server.reload(&config("[tenants.other]", &state)).unwrap();
         let why = refused(serving);
         assert!(why.contains("the tenant default is not configured any more"), "{why}");
-        assert!(shared.site(&key()).is_none() && shared.routes.load().places().is_empty());
+        assert!(shared.site(&key()).is_none() && shared.routes.load().places(&key().tenant).is_empty());
         server.reload(&config("[tenants.default]", &state)).unwrap();
         let why = refused(next(&turn).1);
         assert!(why.contains("the tenant default was configured anew"), "{why}");

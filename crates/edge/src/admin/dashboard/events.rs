@@ -7,80 +7,118 @@ use std::time::Duration;
 use hyper::Response;
 use hyper::body::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
+use super::pages::{self, Part};
 use super::session::{Visitor, same_origin};
-use super::{Visit, headers, pages};
+use super::{Dashboard, Visit, headers};
 use crate::admin::reply::{Failure, ReplyBody};
-use crate::limits::SESSION_MAX;
+use crate::limits::{ADMIN_STREAM_TICK, PAGE_WATCH_MAX};
 use crate::server::Shared;
 use crate::site::Site;
 
 /// How often a page is drawn.
-const EVERY: Duration = Duration::from_secs(1);
+pub(super) const EVERY: Duration = ADMIN_STREAM_TICK;
 /// Events on their way to a browser.
 const EVENTS_MAX: usize = 4;
-
-/// Parts of a page, by their ids there.
-type Parts = Vec<(String, String)>;
 
 /// A page as it is now.
 struct Drawn {
     /// What all other parts are in, if they are others than before.
     whole: Option<(String, String)>,
-    parts: Parts,
+    parts: Vec<Part>,
+}
+
+/// What is watched.
+enum Page {
+    /// A tenant's sites; which ones there were last, and where a terminal would deploy to.
+    Overview {
+        shape: Option<Vec<Arc<str>>>,
+        admin: String,
+    },
+    Site(Arc<Site>),
 }
 
 pub(super) fn overview(visit: &Visit<'_>, visitor: Visitor) -> Result<Response<ReplyBody>, Failure> {
-    let (server, admin, mut shape) = (visit.server.clone(), visit.admin(), None);
-    live(visit, move || {
-        let sites = pages::sites(&server, &visitor, &admin);
-        let now = Some(sites.shape());
-        // A site more, or less: the table is drawn anew. Else of a thousand sites only those that did something.
-        let whole = (shape != now).then(|| ("activity".to_string(), pages::rendered(&sites)));
-        shape = now;
-        Drawn { whole, parts: sites.parts() }
-    })
+    live(visit, visitor, Page::Overview { shape: None, admin: visit.admin() })
 }
 
-pub(super) fn site(visit: &Visit<'_>, site: Arc<Site>) -> Result<Response<ReplyBody>, Failure> {
-    live(visit, move || {
-        let (entries, _, _) = site.log.since(0);
-        let parts = [
-            ("running", pages::running(&site)),
-            ("activity", pages::activity(&site)),
-            ("errors", pages::errors(&entries)),
-            ("log", pages::log(&entries)),
-        ];
-        Drawn { whole: None, parts: parts.map(|(id, text)| (id.to_string(), text)).into() }
-    })
+pub(super) fn site(visit: &Visit<'_>, visitor: &Visitor, site: &str) -> Result<Response<ReplyBody>, Failure> {
+    live(visit, visitor.clone(), Page::Site(visit.site(visitor, site)?))
 }
 
-fn live(visit: &Visit<'_>, draw: impl FnMut() -> Drawn + Send + 'static) -> Result<Response<ReplyBody>, Failure> {
+fn live(visit: &Visit<'_>, visitor: Visitor, page: Page) -> Result<Response<ReplyBody>, Failure> {
     // A page of another origin could read nothing of it, but hold its connection.
     same_origin(&visit.headers)?;
+    let place = visit.dashboard.streams.enter(Some(visitor.tenant.name.clone()))?;
     let (to, from) = mpsc::channel(EVENTS_MAX);
-    tokio::spawn(send(visit.server.clone(), draw, to));
+    let watch = Watch { server: visit.server.clone(), dashboard: visit.dashboard.clone(), visitor, page };
+    tokio::spawn(async move {
+        watch.send(to).await;
+        drop(place);
+    });
     Ok(headers::events(from))
 }
 
-/// Sends the parts that differ from those before, until the browser is gone, or a session's time over: it asks again.
-async fn send(server: Arc<Shared>, mut draw: impl FnMut() -> Drawn, to: mpsc::Sender<Bytes>) {
-    let end = tokio::time::Instant::now() + SESSION_MAX.min(Duration::from_secs(300));
-    let mut before = HashMap::new();
-    while tokio::time::Instant::now() < end && !server.is_draining() {
-        let text = changed(draw(), &mut before);
-        if !text.is_empty() && to.send(text.into()).await.is_err() {
-            return;
+/// A page that somebody watches.
+struct Watch {
+    server: Arc<Shared>,
+    dashboard: Arc<Dashboard>,
+    visitor: Visitor,
+    page: Page,
+}
+
+impl Watch {
+    /// Sends the parts that differ from those before, until the browser is gone, or whoever watches may not any more. After a
+    /// while it ends anyway, and the browser asks again.
+    async fn send(mut self, to: mpsc::Sender<Bytes>) {
+        let (end, mut before) = (Instant::now() + PAGE_WATCH_MAX, HashMap::new());
+        while Instant::now() < end && !self.server.is_draining() {
+            let Some(drawn) = self.draw().await else { return };
+            let text = changed(drawn, &mut before);
+            if !text.is_empty() && to.send(text.into()).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(EVERY) => {}
+                () = to.closed() => return,
+            }
         }
-        tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            () = to.closed() => return,
+    }
+
+    /// What the visitor may see of it, as they are by now; nothing if that is nothing.
+    async fn draw(&mut self) -> Option<Drawn> {
+        self.visitor = self.dashboard.sessions.still(&self.server.access.load(), &self.visitor)?;
+        match &mut self.page {
+            Page::Overview { shape, admin } => {
+                let rows = self.dashboard.overviews.rows(&self.server, &self.visitor.tenant).await.ok()?;
+                let sites = pages::sites(&rows, &self.visitor, admin);
+                let now = Some(sites.shape());
+                // A site more, or less: the table is drawn anew. Else of a thousand sites only those that did something.
+                let whole = (*shape != now).then(|| ("activity".to_string(), pages::rendered(&sites)));
+                *shape = now;
+                Some(Drawn { whole, parts: sites.parts() })
+            }
+            Page::Site(site) => {
+                let is_there = self.server.site(&site.key).is_some_and(|now| Arc::ptr_eq(&now, site));
+                if !is_there || !self.visitor.scope.is_for(&site.key.site) {
+                    return None;
+                }
+                let (entries, _, _) = site.log.since(0);
+                let parts = [
+                    ("running", pages::running(site)),
+                    ("activity", pages::activity(site)),
+                    ("errors", pages::errors(&entries)),
+                    ("log", pages::log(&entries)),
+                ];
+                Some(Drawn { whole: None, parts: parts.map(|(id, text)| (id.into(), text.into())).into() })
+            }
         }
     }
 }
 
 /// Events for what is not as it was before.
-fn changed(drawn: Drawn, before: &mut HashMap<String, String>) -> String {
+fn changed(drawn: Drawn, before: &mut HashMap<Arc<str>, Arc<str>>) -> String {
     if let Some((id, text)) = drawn.whole {
         *before = drawn.parts.into_iter().collect();
         return event(&id, &text);
@@ -108,7 +146,7 @@ mod tests {
     #[test]
     fn only_what_has_changed_is_sent() {
         let mut before = HashMap::new();
-        let parts = |b: &str| vec![("a".to_string(), "one".to_string()), ("b".to_string(), b.to_string())];
+        let parts = |b: &str| vec![("a".into(), "one".into()), ("b".into(), b.into())];
         let mut send = |whole: Option<&str>, b: &str| {
             let whole = whole.map(|text| ("all".to_string(), text.to_string()));
             changed(Drawn { whole, parts: parts(b) }, &mut before)

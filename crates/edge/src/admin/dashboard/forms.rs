@@ -7,19 +7,19 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 
 use crate::admin::reply::Failure;
-use crate::limits::{BODY_STALL_MAX, DASHBOARD_FORM_BYTES_MAX};
+use crate::limits::BODY_STALL_MAX;
 
 /// Fields by name; of several of one name, the last.
 pub(super) struct Form(BTreeMap<String, String>);
 
 impl Form {
-    pub(super) async fn read(body: Incoming) -> Result<Form, Failure> {
-        let collected = Limited::new(body, DASHBOARD_FORM_BYTES_MAX).collect();
+    pub(super) async fn read(body: Incoming, bytes_max: usize) -> Result<Form, Failure> {
+        let collected = Limited::new(body, bytes_max).collect();
         let collected = tokio::time::timeout(BODY_STALL_MAX, collected).await;
         let collected =
             collected.map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the form did not come in time"))?;
         let bytes = collected.map_err(|error| match error.is::<http_body_util::LengthLimitError>() {
-            true => too_long(),
+            true => too_long(bytes_max),
             false => Failure::bad("the form ended before its end"),
         })?;
         Ok(Form(form_urlencoded::parse(&bytes.to_bytes()).into_owned().collect()))
@@ -31,9 +31,7 @@ impl Form {
     }
 }
 
-fn too_long() -> Failure {
-    Failure::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("a form here has at most {DASHBOARD_FORM_BYTES_MAX} bytes; deploy larger modules with selvedge deploy"),
-    )
+fn too_long(bytes_max: usize) -> Failure {
+    let message = format!("a form here has at most {bytes_max} bytes; deploy larger modules with selvedge deploy");
+    Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }

@@ -16,6 +16,7 @@ mod charts;
 mod events;
 mod forms;
 mod headers;
+mod overview;
 mod pages;
 mod session;
 mod trial;
@@ -28,14 +29,17 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use self::forms::Form;
 use self::headers::{asset, page, redirect};
+use self::overview::Overviews;
 use self::pages::{Ask, Frame, SitePage};
 pub(crate) use self::session::COOKIE;
 use self::session::{Sessions, Stranger, Visitor, same_origin};
 use super::access;
 use super::reply::{Failure, ReplyBody};
+use super::streams::Streams;
 use crate::connection::Peer;
 use crate::deploy::{self, Asker};
 use crate::error::EdgeError;
+use crate::limits::{DASHBOARD_FORM_BYTES_MAX, LOGIN_FORM_BYTES_MAX};
 use crate::name::Name;
 use crate::server::Shared;
 use crate::site::Site;
@@ -44,6 +48,8 @@ use crate::store::SiteKey;
 /// What pages need besides the server.
 pub(super) struct Dashboard {
     sessions: Sessions,
+    streams: Arc<Streams>,
+    overviews: Overviews,
     /// Where sites answer.
     port: u16,
 }
@@ -58,8 +64,8 @@ struct Visit<'a> {
 }
 
 impl Dashboard {
-    pub(super) fn new(port: u16) -> Dashboard {
-        Dashboard { sessions: Sessions::new(), port }
+    pub(super) fn new(port: u16, streams: Arc<Streams>) -> Dashboard {
+        Dashboard { sessions: Sessions::new(), streams, overviews: Overviews::default(), port }
     }
 }
 
@@ -108,10 +114,10 @@ impl Visit<'_> {
             access::may_change(&visitor.scope)?;
         }
         match (&method, &parts[..]) {
-            (&Method::GET, [""]) => Ok(self.overview(&visitor)),
+            (&Method::GET, [""]) => self.overview(&visitor).await,
             (&Method::GET, ["events"]) => events::overview(self, visitor),
             (&Method::GET, ["sites", site]) => self.site_page(&visitor, site, Ask::default(), None).await,
-            (&Method::GET, ["sites", site, "events"]) => events::site(self, self.site(&visitor, site)?),
+            (&Method::GET, ["sites", site, "events"]) => events::site(self, &visitor, site),
             (&Method::POST, ["sites", site, "rollback"]) => self.rollback(&visitor, site, request).await,
             // Where forms lead: whoever opens the address again wants the site's page.
             (&Method::GET, ["sites", site, "ask" | "rollback"]) => {
@@ -141,9 +147,10 @@ impl Visit<'_> {
         format!("{scheme}://{}", host.unwrap_or("127.0.0.1:8081"))
     }
 
-    fn overview(&self, visitor: &Visitor) -> Response<ReplyBody> {
-        let activity = pages::rendered(&pages::sites(self.server, visitor, &self.admin()));
-        page(StatusCode::OK, &pages::Overview { frame: self.frame(visitor), activity })
+    async fn overview(&self, visitor: &Visitor) -> Result<Response<ReplyBody>, Failure> {
+        let rows = self.dashboard.overviews.rows(self.server, &visitor.tenant).await?;
+        let activity = pages::rendered(&pages::sites(&rows, visitor, &self.admin()));
+        Ok(page(StatusCode::OK, &pages::Overview { frame: self.frame(visitor), activity }))
     }
 
     fn site(&self, visitor: &Visitor, site: &str) -> Result<Arc<Site>, Failure> {
@@ -169,7 +176,7 @@ impl Visit<'_> {
 
     /// A form that comes from one of our pages.
     async fn form(&self, visitor: &Visitor, request: Request<Incoming>) -> Result<Form, Failure> {
-        let form = Form::read(request.into_body()).await?;
+        let form = Form::read(request.into_body(), DASHBOARD_FORM_BYTES_MAX).await?;
         self.dashboard.sessions.check_form(&visitor.session, form.get("form"))?;
         Ok(form)
     }
@@ -193,7 +200,8 @@ impl Visit<'_> {
     }
 
     async fn log_in(&self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
-        let form = Form::read(request.into_body()).await?;
+        // Of whoever sends it nothing is known yet.
+        let form = Form::read(request.into_body(), LOGIN_FORM_BYTES_MAX).await?;
         match self.dashboard.sessions.log_in(&self.server.access.load(), form.get("token"), self.secure) {
             Ok(cookie) => Ok(with_cookie(redirect("/"), cookie)),
             Err(failure) => Ok(page(failure.status, &pages::Login { error: failure.message })),

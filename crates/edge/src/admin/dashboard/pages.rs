@@ -10,6 +10,8 @@ use super::charts::{ago, clock, counted, duration, rate, size, spark};
 use super::session::Visitor;
 use crate::history::Recent;
 use crate::logs::{Entry, Event, now_ms};
+use crate::name::Name;
+use crate::route::Routes;
 use crate::server::Shared;
 use crate::site::Site;
 use crate::store::{BundleSummary, SiteRecord, VersionRecord};
@@ -64,25 +66,28 @@ fn now(site: &Site) -> (u32, u32) {
     (site.log.speakers().live, site.counters.waiting.load(Ordering::Relaxed))
 }
 
+/// A part of a page, after its id there. Several who look at the same have the same.
+pub(super) type Part = (Arc<str>, Arc<str>);
+
 #[derive(Template)]
 #[template(path = "sites.html")]
 pub(super) struct SitesPart {
     tiles: String,
     /// Of each site, by the row's id.
-    rows: Vec<(String, String)>,
+    rows: Vec<Part>,
     admin: String,
     may_change: bool,
 }
 
 impl SitesPart {
     /// The sites that there are, by their rows' ids.
-    pub(super) fn shape(&self) -> Vec<String> {
+    pub(super) fn shape(&self) -> Vec<Arc<str>> {
         self.rows.iter().map(|(id, _)| id.clone()).collect()
     }
 
     /// What of it changes while the sites stay the same.
-    pub(super) fn parts(self) -> Vec<(String, String)> {
-        std::iter::once(("tiles".to_string(), self.tiles)).chain(self.rows).collect()
+    pub(super) fn parts(self) -> Vec<Part> {
+        std::iter::once(("tiles".into(), self.tiles.into())).chain(self.rows).collect()
     }
 }
 
@@ -98,29 +103,53 @@ struct SiteRow {
     tiles: Tiles,
 }
 
-/// The part of the first page that changes.
-pub(super) fn sites(server: &Shared, visitor: &Visitor, admin: &str) -> SitesPart {
-    let places = server.routes.load().places();
-    let mut all = Recent::default();
+/// All sites of a tenant, drawn.
+#[derive(Default)]
+pub(super) struct Rows {
+    rows: Vec<Row>,
+    /// Of all of them together.
+    all: Recent,
+}
+
+struct Row {
+    site: Name,
+    recent: Recent,
+    part: Part,
+}
+
+/// Draws all sites of a tenant. That takes a while if there are many.
+pub(super) fn rows(server: &Shared, routes: &Routes, tenant: &Name) -> Rows {
+    let places = routes.places(tenant);
     let row = |site: Arc<Site>| {
         let recent = site.history.recent();
-        all = std::mem::take(&mut all).and(&recent);
         let (version, canary) = versions(&site);
         let row = SiteRow {
             name: site.key.site.to_string(),
-            hosts: places.get(&site.key).map(|places| places.join(", ")).unwrap_or_default(),
+            hosts: places.get(&site.key.site).map(|places| places.join(", ")).unwrap_or_default(),
             version,
             canary,
             chart: spark(&recent.traffic(), &format!("{} in the last minute", counted(recent.requests(), "request"))),
             tiles: Tiles::of(&recent, now(&site)),
         };
-        (format!("site-{}", site.key.site), rendered(&row))
+        let part = (format!("site-{}", site.key.site).into(), rendered(&row).into());
+        Row { site: site.key.site.clone(), recent, part }
     };
-    let mut sites = server.sites_of(&visitor.tenant.name);
-    sites.retain(|site| visitor.scope.is_for(&site.key.site));
-    let rows = sites.into_iter().map(row).collect();
+    let rows: Vec<Row> = server.sites_of(tenant).into_iter().map(row).collect();
+    let all = together(rows.iter());
+    Rows { rows, all }
+}
+
+fn together<'r>(rows: impl Iterator<Item = &'r Row>) -> Recent {
+    rows.fold(Recent::default(), |all, row| all.and(&row.recent))
+}
+
+/// The part of the first page that changes: of the tenant's sites those that the visitor may see.
+pub(super) fn sites(rows: &Rows, visitor: &Visitor, admin: &str) -> SitesPart {
+    let seen = || rows.rows.iter().filter(|row| visitor.scope.is_for(&row.site));
+    let all = if visitor.scope.sites.is_none() { rows.all.clone() } else { together(seen()) };
     let gate = visitor.tenant.gate.load();
     let tiles = rendered(&ActivityPart { tiles: Tiles::of(&all, (gate.live(), gate.waiting())) });
+    let rows = seen().map(|row| row.part.clone()).collect();
     SitesPart { tiles, rows, admin: admin.to_string(), may_change: visitor.scope.may_change() }
 }
 

@@ -91,6 +91,15 @@ impl Sessions {
         Ok(Visitor { tenant: tenant.ok_or(Stranger::Unknown)?, scope, token, session })
     }
 
+    /// A visitor as they are by now, unless their session or its token has gone.
+    pub(super) fn still(&self, access: &Access, visitor: &Visitor) -> Option<Visitor> {
+        if !visitor.session.is_empty() {
+            self.token(&visitor.session)?;
+        }
+        let scope = access::still(access, visitor.token, &visitor.tenant.name)?;
+        Some(Visitor { scope, ..visitor.clone() })
+    }
+
     fn token(&self, id: &str) -> Option<TokenHash> {
         let session = *self.lock().get(&hash(id))?;
         (session.began.elapsed() < SESSION_MAX).then_some(session.token)

@@ -1,6 +1,5 @@
 //! A module is dropped in and becomes a version; a site is asked, and its answer shown.
 
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,8 @@ use super::session::Visitor;
 use super::{Visit, headers};
 use crate::admin::reply::{Failure, ReplyBody};
 use crate::admin::site::{begin_deploy, told_in_lines, upload};
-use crate::admin::{Asked, access, query};
+use crate::admin::spool::Spool;
+use crate::admin::{access, query};
 use crate::config::ByteCount;
 use crate::connection;
 use crate::deploy::{self, Order, Progress, Uploaded};
@@ -82,14 +82,15 @@ async fn deploy_body(
     let given = visit.headers.get(FORM_HEADER).and_then(|value| value.to_str().ok());
     visit.dashboard.sessions.check_form(&visitor.session, given.unwrap_or_default())?;
     let query = query(request.uri().query().unwrap_or_default())?;
-    let (tenants, scope, token) = (vec![visitor.tenant.clone()], visitor.scope.clone(), visitor.token);
-    let asked = Asked { tenants, scope, token, query, request };
-    let key = asked.key(asked.all("site").first().map_or("", String::as_str))?;
+    let site = query.get("site").and_then(|sites| sites.first());
+    let site = Name::new(site.map_or("", String::as_str)).map_err(|error| Failure::bad(error.to_string()))?;
+    access::is_for(&visitor.scope, &site)?;
+    let key = SiteKey { tenant: visitor.tenant.name.clone(), site };
     let place = visit.server.deploys.place(&key.tenant)?;
     deploy::room_for_site(visit.server, &visitor.tenant, &key)?;
     let bytes_max = (DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX);
     let site = visit.server.site_or_new(&key, &visitor.tenant);
-    let uploaded = upload(visit.server, &visit.headers, asked.request.into_body(), bytes_max).await?;
+    let uploaded = upload(visit.server, &visit.headers, request.into_body(), bytes_max).await?;
     Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(visitor), (uploaded, place))))
 }
 
@@ -112,9 +113,11 @@ async fn deploy_form(
     let place = visit.server.deploys.place(&key.tenant)?;
     deploy::room_for_site(visit.server, &visitor.tenant, &key)?;
     let site = visit.server.site_or_new(&key, &visitor.tenant);
-    let mut file = tempfile::NamedTempFile::new_in(&visit.server.scratch).map_err(deploy::disk)?;
-    file.write_all(text.as_bytes()).map_err(deploy::disk)?;
-    let uploaded = (Uploaded::Module(file.into_temp_path()), place);
+    let (file, path) = tempfile::NamedTempFile::new_in(&visit.server.scratch).map_err(deploy::disk)?.into_parts();
+    let mut spool = Spool::new(file);
+    spool.write(text.as_bytes()).await.map_err(deploy::disk)?;
+    spool.end().await.map_err(deploy::disk)?;
+    let uploaded = (Uploaded::Module(path), place);
     let mut told = begin_deploy(visit.server, site, anywhere(visitor), uploaded);
     while let Some(progress) = told.recv().await {
         match progress {
