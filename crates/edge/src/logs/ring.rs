@@ -1,7 +1,8 @@
 //! The newest entries of a site's log, as bytes one after the other.
 //!
-//! Each request leaves an entry. To add one allocates nothing, and the whole ring is no more memory than its entries say:
-//! it stays in the processor's caches. What is in it is taken apart when somebody reads it.
+//! Each request leaves an entry. To add one allocates nothing and looks at no other: entries lie in blocks, of which the
+//! oldest goes as a whole when there is no more room. The whole ring is about as much memory as its entries say: it stays in
+//! the processor's caches. What is in it is taken apart when somebody reads it.
 
 use std::collections::VecDeque;
 
@@ -9,16 +10,28 @@ use super::{Entry, Event};
 use crate::limits::LOG_RING_BYTES_MAX;
 use crate::request_id::RequestId;
 
+/// What goes at once.
+const BLOCK_BYTES: usize = LOG_RING_BYTES_MAX / 16;
+
 /// The newest entries, and their numbers.
 #[derive(Default)]
 pub(super) struct Ring {
-    bytes: VecDeque<u8>,
-    /// How many bytes each has.
-    lengths: VecDeque<u32>,
+    /// The oldest first. None is empty.
+    blocks: VecDeque<Block>,
+    /// Of all blocks.
+    bytes: usize,
     /// The entry that is added, and nothing in between.
     entry: Vec<u8>,
-    /// Of the first that is still there.
+    /// Of the first that is still there, and the one that comes next.
     first: u64,
+    next: u64,
+}
+
+/// Some entries, each after its length.
+#[derive(Default)]
+struct Block {
+    bytes: Vec<u8>,
+    count: u64,
 }
 
 /// Bytes of a number.
@@ -30,46 +43,74 @@ const GUEST: u64 = 1;
 const FAILURE: u64 = 2;
 
 impl Ring {
-    /// Adds an entry; the oldest go, as many as there is no room for.
+    /// Adds an entry; the oldest go, if there is no room for it.
     pub(super) fn push(&mut self, entry: &Entry) {
         self.entry.clear();
         Writer(&mut self.entry).entry(entry);
-        while self.bytes.len() + self.entry.len() > LOG_RING_BYTES_MAX
-            && let Some(oldest) = self.lengths.pop_front()
-        {
-            self.bytes.drain(..oldest as usize);
-            self.first += 1;
+        let bytes = NUMBER + self.entry.len();
+        if self.blocks.back().is_none_or(|last| last.bytes.len() + bytes > BLOCK_BYTES) {
+            let room = self.drop_until_fits(bytes);
+            self.blocks.push_back(room);
         }
-        self.lengths.push_back(self.entry.len() as u32);
-        self.bytes.extend(&self.entry);
+        if let Some(last) = self.blocks.back_mut() {
+            last.bytes.extend_from_slice(&self.entry.len().to_le_bytes());
+            last.bytes.extend_from_slice(&self.entry);
+            last.count += 1;
+        }
+        (self.bytes, self.next) = (self.bytes + bytes, self.next + 1);
+    }
+
+    /// Drops the oldest blocks, until a block with so much and others like it fit; an empty block, if there is one to be had.
+    fn drop_until_fits(&mut self, bytes: usize) -> Block {
+        let mut empty = Block::default();
+        while self.bytes + bytes.max(BLOCK_BYTES) > LOG_RING_BYTES_MAX
+            && let Some(oldest) = self.blocks.pop_front()
+        {
+            (self.bytes, self.first) = (self.bytes - oldest.bytes.len(), self.first + oldest.count);
+            empty = oldest;
+        }
+        // One that had a large entry would be large for ever.
+        if empty.bytes.capacity() > 2 * BLOCK_BYTES {
+            return Block::default();
+        }
+        empty.bytes.clear();
+        empty.count = 0;
+        empty
     }
 
     /// The number that the next entry gets.
     pub(super) fn next(&self) -> u64 {
-        self.first + self.lengths.len() as u64
+        self.next
     }
 
     /// What was added from number `from` on, and how many of that are gone.
     pub(super) fn since(&self, from: u64) -> (Kept, u64) {
-        let skipped = (from.clamp(self.first, self.next()) - self.first) as usize;
-        let start: usize = self.lengths.range(..skipped).map(|bytes| *bytes as usize).sum();
-        let bytes = self.bytes.range(start..).copied().collect();
-        let lengths = self.lengths.range(skipped..).copied().collect();
-        (Kept { bytes, lengths }, self.first.saturating_sub(from))
+        let missed = self.first.saturating_sub(from);
+        let mut skipped = from.clamp(self.first, self.next) - self.first;
+        let mut bytes = Vec::new();
+        for block in &self.blocks {
+            if bytes.is_empty() && block.count <= skipped {
+                skipped -= block.count;
+            } else {
+                bytes.extend_from_slice(&block.bytes);
+            }
+        }
+        (Kept { bytes, skipped }, missed)
     }
 }
 
-/// A copy of what was in a ring.
+/// A copy of what was in a ring, without the first entries.
 pub(super) struct Kept {
     bytes: Vec<u8>,
-    lengths: Vec<u32>,
+    skipped: u64,
 }
 
 impl Kept {
     /// The entries.
     pub(super) fn entries(&self) -> Vec<Entry> {
         let mut rest = Reader(&self.bytes);
-        self.lengths.iter().map(|bytes| Reader(rest.bytes(*bytes as usize)).entry()).collect()
+        let kept = std::iter::from_fn(|| rest.next()).skip(self.skipped as usize);
+        kept.map(|bytes| Reader(bytes).entry()).collect()
     }
 }
 
@@ -124,6 +165,15 @@ impl<'b> Reader<'b> {
         let (bytes, rest) = self.0.split_at(count);
         self.0 = rest;
         bytes
+    }
+
+    /// The next of several, each after its length.
+    fn next(&mut self) -> Option<&'b [u8]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let count = self.number() as usize;
+        Some(self.bytes(count))
     }
 
     fn number(&mut self) -> u64 {
@@ -193,7 +243,8 @@ mod tests {
         let mut ring = Ring::default();
         for number in 0..2_000 {
             ring.push(&entry(number));
-            assert!(ring.bytes.len() <= LOG_RING_BYTES_MAX && ring.next() == number + 1);
+            let bytes: usize = ring.blocks.iter().map(|block| block.bytes.len()).sum();
+            assert!(bytes == ring.bytes && bytes <= LOG_RING_BYTES_MAX && ring.next() == number + 1);
         }
         let (kept, missed) = ring.since(0);
         assert!(missed > 1_000 && missed < 1_900, "{missed}");
