@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use hyper::body::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 
 use crate::limits::RESPONSE_BUFFER_BYTES;
@@ -72,6 +72,18 @@ pub(crate) struct Head {
     pub(crate) headers: HeaderMap,
 }
 
+impl Head {
+    /// Whether such a response has a body (RFC 9110, sections 15.3.5 and 15.4.5).
+    fn has_body(&self) -> bool {
+        !matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    }
+
+    /// How long the body is to be, if the guest has said so.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        self.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+}
+
 /// Shared by a guest and its response. Clones are the same.
 #[derive(Clone, Default)]
 pub(crate) struct Exchange(Arc<Mutex<State>>);
@@ -79,8 +91,9 @@ pub(crate) struct Exchange(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     head: Option<Head>,
-    /// Whether there ever was one.
+    /// Whether there ever was one, and a body may follow: else what comes is dropped.
     had_head: bool,
+    has_body: bool,
     body: Vec<u8>,
     /// All that the body had so far.
     body_bytes: u64,
@@ -136,6 +149,7 @@ impl Exchange {
     /// The guest's head is complete.
     pub(crate) fn set_head(&self, head: Head) {
         let mut state = self.lock();
+        state.has_body = head.has_body();
         (state.head, state.had_head) = (Some(head), true);
     }
 
@@ -155,10 +169,10 @@ impl Exchange {
         }
     }
 
-    /// Whether the response can begin.
-    pub(crate) fn has_head(&self) -> bool {
+    /// Whether the response can begin, and has more than a head: one without a body waits for the guest's end.
+    pub(crate) fn has_beginning(&self) -> bool {
         let state = self.lock();
-        state.head.is_some() && state.fault.is_none()
+        state.head.is_some() && state.fault.is_none() && state.has_body
     }
 
     /// The head, once.
@@ -178,6 +192,9 @@ impl Exchange {
         let mut state = self.lock();
         if state.fault.is_some() {
             return Err(ErrorKind::BrokenPipe.into());
+        }
+        if !state.has_body {
+            return Ok(bytes.len());
         }
         let room = RESPONSE_BUFFER_BYTES.saturating_sub(state.body.len());
         let done = bytes.len().min(room);
@@ -233,6 +250,7 @@ mod tests {
     #[test]
     fn a_body_waits_for_room_and_ends_at_its_limit() {
         let exchange = Exchange::default();
+        exchange.set_head(Head { status: StatusCode::OK, headers: HeaderMap::new() });
         let chunk = vec![7; RESPONSE_BUFFER_BYTES + 1];
         assert_eq!(exchange.write_body(&chunk, u64::MAX).unwrap(), RESPONSE_BUFFER_BYTES);
         assert_eq!(exchange.write_body(b"x", u64::MAX).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -244,5 +262,15 @@ mod tests {
         assert_eq!(exchange.write_body(b"x", limit).unwrap(), 1);
         assert_eq!(exchange.write_body(b"x", limit).unwrap_err().kind(), ErrorKind::BrokenPipe);
         assert_eq!(exchange.fault(), Some(Fault::ResponseBodyLimit));
+    }
+
+    #[test]
+    fn what_cannot_have_a_body_gets_none_and_never_waits_for_room() {
+        for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+            let exchange = Exchange::default();
+            exchange.set_head(Head { status, headers: HeaderMap::new() });
+            assert_eq!(exchange.write_body(&[7; 2 * RESPONSE_BUFFER_BYTES], 1).unwrap(), 2 * RESPONSE_BUFFER_BYTES);
+            assert!(exchange.is_empty() && !exchange.has_beginning() && exchange.fault().is_none());
+        }
     }
 }

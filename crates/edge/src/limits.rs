@@ -45,6 +45,8 @@ pub const STREAM_PIECE_BYTES: usize = 16 << 10;
 pub const STREAMS_RESET_MAX: u32 = 100;
 /// A connection of HTTP/2 on which nothing is asked for so long is closed.
 pub const HTTP2_IDLE_MAX: Duration = Duration::from_secs(60);
+/// No method has a longer name.
+pub const METHOD_BYTES_MAX: usize = 32;
 /// What a connection that is closed has time for, to hear of it.
 pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
 /// Certificates that can be configured.
@@ -205,6 +207,8 @@ pub const SESSIONS_MAX: usize = 1_000;
 pub const SESSION_MAX: Duration = Duration::from_secs(12 * 3_600);
 /// Time that requests get to end when the server stops.
 pub const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// Time that clients get then to take what was answered.
+pub const TAKE_MAX: Duration = Duration::from_secs(5);
 
 const _: () = assert!(CGI_HEAD_BYTES_MAX <= RESPONSE_BUFFER_BYTES);
 const _: () = assert!(STREAM_PIECE_BYTES <= RESPONSE_BUFFER_BYTES && STREAM_WINDOW_BYTES <= CONNECTION_WINDOW_BYTES);

@@ -57,7 +57,7 @@ pub(crate) enum Refusal {
     Start(String),
     /// The client went away before the end.
     ClientGone,
-    /// The server's own fault.
+    /// The server's own fault; what it was is for the log.
     Internal(String),
 }
 
@@ -135,7 +135,10 @@ impl Refusal {
 
     /// More, for the log.
     pub(crate) fn detail(&self) -> Option<&str> {
-        if let Refusal::Trap { backtrace, .. } = self { Some(backtrace) } else { None }
+        match self {
+            Refusal::Trap { backtrace: detail, .. } | Refusal::Internal(detail) => Some(detail),
+            _ => None,
+        }
     }
 }
 
@@ -174,7 +177,7 @@ impl fmt::Display for Refusal {
             }
             Refusal::Start(why) => write!(f, "no instance of the site's program could be made: {why}"),
             Refusal::ClientGone => f.write_str("the client went away before the end of the response"),
-            Refusal::Internal(why) => write!(f, "the server made a mistake: {why}"),
+            Refusal::Internal(_) => f.write_str("the server made a mistake"),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::bundle::{Given, Sending};
 use crate::connection::CutOff;
 use crate::exchange::{Exchange, Fault, Head, LIMIT, Standing};
 use crate::guest::{Ending, Used};
-use crate::limits::{RETRY_AFTER_SECONDS, SiteLimits};
+use crate::limits::{METHOD_BYTES_MAX, RETRY_AFTER_SECONDS, SiteLimits};
 use crate::logs::{self, Entry, Event};
 use crate::metrics::Outcome;
 use crate::name::Host;
@@ -42,6 +42,7 @@ pub(crate) struct Running {
     exchange: Exchange,
     limits: SiteLimits,
     used: Used,
+    has_ended: bool,
     _cut_off: Option<CutOff>,
     parked: Option<Parked>,
 }
@@ -56,7 +57,8 @@ pub(crate) enum Progress {
 
 impl Running {
     pub(crate) fn new(guest: Fair, exchange: Exchange, limits: SiteLimits, cut_off: Option<CutOff>) -> Running {
-        Running { guest, exchange, limits, used: Used::default(), _cut_off: cut_off, parked: None }
+        let used = Used::default();
+        Running { guest, exchange, limits, used, has_ended: false, _cut_off: cut_off, parked: None }
     }
 
     /// It was stopped before its end, and goes on later.
@@ -64,9 +66,10 @@ impl Running {
         self.parked.get_or_insert_with(|| Parked::new(site));
     }
 
-    /// What it has used, once it has ended.
-    pub(crate) fn used(&self) -> Used {
-        self.used
+    /// Ends it if it has not ended: what it has used. Of one that is ended here it is not known how much memory it had.
+    fn end(mut self) -> Used {
+        let cpu = self.guest.give_up();
+        if self.has_ended { self.used } else { Used { cpu, memory_bytes: 0 } }
     }
 
     /// Lets the guest run until it has ended, or waits with a complete head.
@@ -74,7 +77,9 @@ impl Running {
         match self.poll_end(context) {
             Poll::Ready(end) => Poll::Ready(Progress::Ended(end)),
             // What is complete when its first turn is over is sent in one piece.
-            Poll::Pending if !self.guest.may_be_short() && self.exchange.has_head() => Poll::Ready(Progress::Answering),
+            Poll::Pending if !self.guest.may_be_short() && self.exchange.has_beginning() => {
+                Poll::Ready(Progress::Answering)
+            }
             Poll::Pending => Poll::Pending,
         }
     }
@@ -83,7 +88,7 @@ impl Running {
     fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         match Pin::new(&mut self.guest).poll(context) {
             Poll::Ready(ending) => {
-                self.used = ending.used;
+                (self.used, self.has_ended) = (ending.used, true);
                 Poll::Ready(self.judge(ending))
             }
             Poll::Pending => match self.exchange.fault() {
@@ -144,7 +149,8 @@ pub(crate) struct Ticket {
 impl Ticket {
     pub(crate) fn open(id: RequestId, method: &Method, path: &str, piece_bytes_max: usize) -> Ticket {
         let path = &path[..path.floor_char_boundary(256)];
-        let line = [method.as_str(), " ", path].concat();
+        let name = method.as_str();
+        let line = [&name[..name.floor_char_boundary(METHOD_BYTES_MAX)], " ", path].concat();
         // Terminals obey control characters beyond ASCII, too, and a path may have these.
         let line = if line.is_ascii() { line } else { logs::text(line.as_bytes()) };
         let (method, began) = (method.clone(), Instant::now());
@@ -280,6 +286,8 @@ struct Streaming {
     /// None once it has ended.
     running: Option<Running>,
     exchange: Exchange,
+    /// How long the body is to be, if the guest has said so.
+    announced: Option<u64>,
     ticket: Ticket,
     _under_way: Arc<()>,
 }
@@ -292,10 +300,10 @@ pub(crate) fn whole(ticket: Ticket, running: Running) -> Response<ResponseBody> 
 
 /// A response whose guest is not needed any more.
 fn ended(mut ticket: Ticket, running: Running, head: Head, body: Bytes) -> Response<ResponseBody> {
-    ticket.used = running.used();
     // The instance is recycled before anything is sent.
-    drop(running);
-    (ticket.status, ticket.bytes) = (head.status.as_u16(), body.len() as u64);
+    ticket.used = running.end();
+    let is_sent = ticket.method != Method::HEAD;
+    (ticket.status, ticket.bytes) = (head.status.as_u16(), if is_sent { body.len() as u64 } else { 0 });
     let mut response = Response::new(ticket.whole_body(body));
     (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
     // What the program counted may be wrong, and only for a HEAD request can it know better.
@@ -315,8 +323,9 @@ pub(crate) fn streaming(mut ticket: Ticket, mut running: Running, under_way: Arc
     ticket.status = head.status.as_u16();
     ticket.site.iter().for_each(|site| running.park(site));
     let (id, piece_bytes_max) = (id_value(ticket.id), ticket.piece_bytes_max);
-    let exchange = running.exchange.clone();
-    let later = Later::Guest(Box::new(Streaming { running: Some(running), exchange, ticket, _under_way: under_way }));
+    let (exchange, announced) = (running.exchange.clone(), head.content_length());
+    let running = Some(running);
+    let later = Later::Guest(Box::new(Streaming { running, exchange, announced, ticket, _under_way: under_way }));
     let mut response = Response::new(ResponseBody { rest: Bytes::new(), piece_bytes_max, later });
     (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
     response.headers_mut().insert(REQUEST_ID, id);
@@ -349,9 +358,8 @@ pub(crate) fn file(mut ticket: Ticket, given: Given, under_way: Arc<()>) -> Resp
 
 /// The answer where a guest has failed.
 pub(crate) fn failed(mut ticket: Ticket, running: Running, refusal: &Refusal) -> Response<ResponseBody> {
-    ticket.used = running.used();
     let reached = running.exchange.reached();
-    drop(running);
+    ticket.used = running.end();
     let mut response = refused(ticket, refusal);
     if let Some(names) = reached.header() {
         response.headers_mut().insert(LIMIT, names);
@@ -405,7 +413,7 @@ fn id_value(id: RequestId) -> HeaderValue {
 impl Streaming {
     /// The instance is recycled, the accounts are closed.
     fn end(&mut self, refusal: Option<&Refusal>) {
-        self.ticket.used = self.running.take().map(|running| running.used()).unwrap_or_default();
+        self.ticket.used = self.running.take().map(Running::end).unwrap_or_default();
         self.ticket.bytes = self.exchange.body_bytes();
         self.ticket.close(refusal);
     }
@@ -429,6 +437,16 @@ impl Streaming {
                     return Poll::Ready(Some(Err(io::Error::other(refusal.name()))));
                 }
             }
+        }
+    }
+}
+
+/// Nobody asks for more: the client has all that was announced, or is gone.
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        if self.running.is_some() {
+            let has_all = self.announced.is_some_and(|announced| self.exchange.body_bytes() >= announced);
+            self.end(if has_all { None } else { Some(&Refusal::ClientGone) });
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::connection::Peer;
 use crate::deploy;
 use crate::exchange::Exchange;
 use crate::guest::{Call, Guest, Origin, StartError};
-use crate::limits::{HEADERS_MAX, QUEUE_WAIT_MAX, STREAM_PIECE_BYTES, SiteLimits};
+use crate::limits::{HEADERS_MAX, METHOD_BYTES_MAX, QUEUE_WAIT_MAX, STREAM_PIECE_BYTES, SiteLimits};
 use crate::logs::GuestLog;
 use crate::name::Host;
 use crate::reaper::Loaded;
@@ -69,8 +69,8 @@ async fn answer(
     }
     let was_loaded = loaded(server, &site).await?;
     let gate = site.tenant.gate.load_full();
-    within_limits(&accepted, &gate.limits)?;
     gate.count(ticket.began())?;
+    within_limits(&accepted, &gate.limits)?;
     let deployment = resolve(&site)?;
     ticket.answered_by(&deployment);
     let Content { program, assets } = &deployment.content;
@@ -133,6 +133,9 @@ fn accept(server: &Shared, request: Request<Incoming>) -> Result<Accepted, Refus
     let other = |protocol: &HeaderValue| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
     if parts.method == Method::CONNECT || parts.headers.get_all(header::UPGRADE).iter().any(other) {
         return Err(Refusal::BadRequest("tunnels and other protocols than HTTP are not offered here"));
+    }
+    if parts.method.as_str().len() > METHOD_BYTES_MAX {
+        return Err(Refusal::BadRequest("the request's method is longer than any that there is"));
     }
     // HTTP/1 has them counted before.
     if parts.headers.len() > HEADERS_MAX {

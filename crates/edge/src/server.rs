@@ -25,7 +25,7 @@ use crate::error::EdgeError;
 use crate::guest::cgi::Cgi;
 use crate::guest::{Interface, Provision, Unfit};
 use crate::history;
-use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_MAX};
+use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_MAX, TAKE_MAX};
 use crate::logs::ServerLog;
 use crate::name::Name;
 use crate::outbound::Ways;
@@ -168,6 +168,8 @@ impl Shared {
 pub struct Server {
     shared: Arc<Shared>,
     stop: watch::Sender<bool>,
+    /// Places for clients' connections.
+    room: Arc<Semaphore>,
     listen: SocketAddr,
     secure: Option<SocketAddr>,
     admin: SocketAddr,
@@ -228,7 +230,7 @@ impl Prepared {
         tokio::spawn(history::keep(Arc::downgrade(&shared), stopped.clone()));
         let admin = Door { tls: tls.clone().filter(|_| config.admin_by_tls()), ..admin };
         tokio::spawn(accept(admin, stopped, AdminAnswer::new(shared.clone(), listen.port())));
-        Ok(Server { shared, stop, listen, secure: secure_address, admin: admin_address, tls, config })
+        Ok(Server { shared, stop, room, listen, secure: secure_address, admin: admin_address, tls, config })
     }
 }
 
@@ -396,7 +398,8 @@ impl Server {
         Ok(fixed.into_iter().filter(|(_, same)| !same).map(|(key, _)| key).collect())
     }
 
-    /// Accepts nothing more, waits for requests under way, and returns how many had to be given up.
+    /// Accepts nothing more, waits for requests under way and until clients have taken what was answered, and returns how many
+    /// requests had to be given up.
     pub async fn stop(self) -> usize {
         self.shared.draining.store(true, Ordering::Relaxed);
         self.stop.send_replace(true);
@@ -405,7 +408,13 @@ impl Server {
         while under_way() > 0 && tokio::time::Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        under_way()
+        let given_up = under_way();
+        // What was answered may lie in buffers of this process yet.
+        let end = end.min(tokio::time::Instant::now() + TAKE_MAX);
+        while self.room.available_permits() < CONNECTIONS_MAX && tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        given_up
     }
 }
 

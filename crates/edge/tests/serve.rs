@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-const GUESTS: [&str; 12] =
-    ["waits", "hello", "trap", "exits", "wrong", "silent", "spins", "floods", "grows", "endless", "echo", "env"];
+const GUESTS: [&str; 13] = [
+    "waits", "hello", "trap", "exits", "wrong", "silent", "spins", "floods", "grows", "endless", "echo", "env", "told",
+];
 
 fn main() {
     let arguments = Arguments::from_args();

@@ -93,6 +93,7 @@ pub use selvedge_contract::{Contract, Export, Import};
 pub use selvedge_native::{InterruptHandle, NativeError, Recycling};
 pub use state::InstanceState;
 pub use store::Store;
+pub use stretch::Stretch;
 pub use table::{Table, TableError};
 pub use ticker::TICK;
 pub use time::TimeLimits;

@@ -362,12 +362,14 @@ impl Shared {
 
     /// Sets up a slot; an idle instance of another module gives up its own if there is no other.
     fn set_up<T: 'static>(self: &Arc<Shared>, pre: &InstancePre<T>) -> Result<Box<Core>, InstantiateError> {
+        let mut tries = 3;
         loop {
             match self.try_set_up(pre) {
                 Err(InstantiateError::Native(NativeError::PoolExhausted { .. })) => {
                     match self.shards.iter().find_map(|shard| shard.pop_any()) {
                         Some(evicted) => drop(evicted),
-                        // What was idle a moment ago may be free by now.
+                        // Others may have put back where it was looked already, and taken where it is looked now.
+                        None if tries > 0 => tries -= 1,
                         None => return self.try_set_up(pre),
                     }
                 }

@@ -29,18 +29,19 @@ fn ask(now: Instant) -> Duration {
     used
 }
 
-/// What a thread runs without a break.
+/// What a thread runs without a break, and is charged with in CPU time: never with less than it used, nor with more than
+/// passed; for less than a tenth of a millisecond with what passed, else with one millisecond more than it used, at most.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stretch {
+pub struct Stretch {
     began: Instant,
     /// What the thread had used at its beginning, or a little before.
     used: Duration,
 }
 
 impl Stretch {
-    /// It begins now.
+    /// It begins `now`, for those who have just looked at the clock.
     #[inline]
-    pub(crate) fn begin(now: Instant) -> Stretch {
+    pub fn begin(now: Instant) -> Stretch {
         let fresh = ASKED.get().filter(|(asked, _)| now.saturating_duration_since(*asked) < STALE);
         let used = fresh.map_or_else(|| ask(now), |(_, used)| used);
         Stretch { began: now, used }
@@ -53,7 +54,7 @@ impl Stretch {
 
     /// It ends, on the thread that it began on: what is charged.
     #[inline]
-    pub(crate) fn end(self) -> Duration {
+    pub fn end(self) -> Duration {
         let now = Instant::now();
         let passed = now.saturating_duration_since(self.began);
         if passed < SHORT { passed } else { passed.min(ask(now).saturating_sub(self.used)) }

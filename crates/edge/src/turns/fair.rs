@@ -9,15 +9,21 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use selvedge_runtime::Stretch;
 use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep_until};
 
 use super::{Back, Job, Turns};
 use crate::guest::{Ending, Guest};
 use crate::limits::SLICE;
 use crate::site::Tenant;
 
-/// What is no slice used up, but an answer or a little more.
+/// What is no slice used up, but an answer or a little more. A program that has computed for longer takes turns, however
+/// often it has waited meanwhile.
 pub(super) const LONG: Duration = Duration::from_nanos(SLICE.as_nanos() as u64 / 2);
+
+/// Who seems to have computed longer, by as much as a stretch may be charged too much, has.
+const SURELY_LONG: Duration = Duration::from_nanos(LONG.as_nanos() as u64 + SLICE.as_nanos() as u64);
 
 /// Programs that usually compute longer take turns from their beginning. To hand one over costs some microseconds.
 const SHORT_NS: u32 = 20_000;
@@ -86,6 +92,8 @@ pub(crate) struct Fair {
     usual: Arc<Usual>,
     /// When its time is over: to be told so it needs no turn. None when it has failed and that is to be explained.
     ends: Option<Instant>,
+    /// Wakes its task then, once it has stood in line: nobody else might.
+    alarm: Option<Pin<Box<Sleep>>>,
     /// When it was made, until it is polled: clocks are looked at seldom.
     began: Option<Instant>,
     /// What it has computed so far.
@@ -152,6 +160,7 @@ impl Fair {
             called: None,
             turns: turns.clone(),
             ends: Some(time.end),
+            alarm: None,
             tenant: tenant.clone(),
             usual: usual.clone(),
             began: Some(time.start),
@@ -174,28 +183,40 @@ impl Fair {
         self.called = None;
         let Place::Here(guest) = &mut self.place else { return Poll::Pending };
         let first = self.began.take();
-        let began = first.unwrap_or_else(Instant::now);
+        let stretch = Stretch::begin(first.unwrap_or_else(Instant::now));
         let poll = guest.as_mut().poll(context);
         let took = match &poll {
             // What more there is to do when it fails takes longer than most programs.
             Poll::Ready(ending) if first.is_some() && ending.result.is_ok() => ending.used.cpu,
-            _ => began.elapsed(),
+            _ => stretch.end(),
         };
-        // Its slice may have been over because the kernel let others go first: its turns, which are measured by their CPU
-        // time, will tell.
-        let seems_long = poll.is_pending() && took >= LONG;
-        self.computed += if seems_long { Duration::ZERO } else { took };
-        self.tenant.share.add_unpaid(took.min(SLICE));
+        self.computed += took;
+        self.tenant.share.add_unpaid(took);
+        // Of something that cannot be stopped, as a host function, there is a slice and more.
+        if took >= SURELY_LONG {
+            self.usual.suspect(Instant::now());
+        }
         match poll {
             // To explain it takes longer than most programs do, and may take very long.
             Poll::Ready(ending) if ending.is_unexplained() => {
                 (self.place, self.ends) = (Place::Here(Box::pin(ready(ending))), None);
             }
-            Poll::Pending if seems_long && !self.is_over() => self.usual.doubt(Instant::now()),
-            done => return done,
+            // Its slice may have been over because the kernel let others go first: its turns will tell.
+            Poll::Pending if took >= LONG && !self.is_over() => self.usual.doubt(Instant::now()),
+            // It waits. When it can go on it takes turns, if it has had its time here.
+            Poll::Pending => {
+                self.needs_turn = self.is_long();
+                return Poll::Pending;
+            }
+            ended => return ended,
         }
         self.stand_in_line(context.waker());
         self.poll_away(context)
+    }
+
+    /// Whether it has had what it may compute without a turn.
+    fn is_long(&self) -> bool {
+        self.computed >= LONG
     }
 
     /// Goes on in turns; whoever was not called has nothing to do there.
@@ -209,12 +230,19 @@ impl Fair {
         (self.place, self.called, self.began) = (Place::Away(number, away), Some(called), None);
     }
 
+    /// Whether its time is over; if not, its task is woken then.
+    fn is_told_over(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(ends) = self.ends else { return false };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(ends.into())));
+        alarm.as_mut().poll(context).is_ready() || self.is_over()
+    }
+
     /// Waits until it needs no turn any more.
     fn poll_away(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         let Place::Away(number, away) = &mut self.place else { return Poll::Pending };
         let Poll::Ready(back) = Pin::new(away).poll(context) else {
             let number = *number;
-            let Some(job) = self.is_over().then(|| self.turns.leave(&self.tenant, number)).flatten() else {
+            let Some(job) = self.is_told_over(context).then(|| self.turns.leave(&self.tenant, number)).flatten() else {
                 return Poll::Pending;
             };
             (self.place, self.computed) = (Place::Here(job.guest), self.computed + job.took);
@@ -228,7 +256,7 @@ impl Fair {
             return Poll::Ready(ended.unwrap_or_else(|panic| resume_unwind(panic)));
         }
         self.place = Place::Here(guest);
-        self.needs_turn = self.usual.is_long(Instant::now());
+        self.needs_turn = self.is_long() || self.usual.is_long(Instant::now());
         // Who called it while it was away called this task, which could do nothing then.
         if self.called.as_ref().is_some_and(|called| called.is_for(context.waker())) {
             context.waker().wake_by_ref();
@@ -255,16 +283,27 @@ impl Future for Fair {
     }
 }
 
-impl Drop for Fair {
-    fn drop(&mut self) {
+impl Fair {
+    /// Ends it, wherever it is: what it has computed, but for a turn that it has just now.
+    pub(crate) fn give_up(&mut self) -> Duration {
         match std::mem::replace(&mut self.place, Place::Ended) {
-            Place::Here(guest) if self.needs_turn => self.turns.discard(guest),
+            Place::Here(guest) if self.needs_turn => self.turns.discard(guest, &self.tenant),
             // If it has a turn just now it ends there.
             Place::Away(number, _) => {
-                self.turns.leave(&self.tenant, number).into_iter().for_each(|job| self.turns.discard(job.guest));
+                if let Some(job) = self.turns.leave(&self.tenant, number) {
+                    self.computed += job.took;
+                    self.turns.discard(job.guest, &self.tenant);
+                }
             }
             Place::Here(_) | Place::Ended => {}
         }
+        self.computed
+    }
+}
+
+impl Drop for Fair {
+    fn drop(&mut self) {
+        self.give_up();
         if !self.computed.is_zero() {
             self.usual.note(self.computed);
         }
@@ -276,6 +315,7 @@ mod tests {
     use std::future::poll_fn;
     use std::sync::Mutex;
 
+    use selvedge_native::CpuClock;
     use selvedge_runtime::{Backtrace, CallError, Trap, TrapCode};
     use tokio::runtime::Handle;
 
@@ -289,8 +329,8 @@ mod tests {
     }
 
     fn compute(time: Duration) {
-        let began = Instant::now();
-        while began.elapsed() < time {}
+        let began = CpuClock::this_thread();
+        while CpuClock::this_thread() - began < time {}
     }
 
     /// Whether this is a thread for turns.
@@ -368,6 +408,94 @@ mod tests {
         assert_eq!(*seen_one.lock().unwrap(), [false, true, true, true, true]);
         assert_eq!(*seen_other.lock().unwrap(), [false, true, true]);
         assert!(bed.is_idle());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_waits_now_and_then_has_no_more_without_a_turn() {
+        let bed = Bed::new();
+        let seen = Arc::<Mutex<Vec<bool>>>::default();
+        let noted = seen.clone();
+        let naps = poll_fn(move |context| {
+            compute(LONG / 4);
+            let mut noted = noted.lock().unwrap();
+            noted.push(in_turn());
+            if noted.len() == 20 {
+                return Poll::Ready(ended());
+            }
+            // It waits for what comes soon.
+            context.waker().wake_by_ref();
+            Poll::Pending
+        });
+        assert!(bed.guest(naps).await.result.is_ok());
+        let seen = seen.lock().unwrap();
+        let first = seen.iter().position(|in_turn| *in_turn).unwrap();
+        assert!((1..=4).contains(&first) && seen[first..].iter().all(|in_turn| *in_turn), "{seen:?}");
+        assert!(bed.is_idle());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_stopped_is_charged_in_full_and_known_from_then_on() {
+        let bed = Bed::new();
+        let unpaid = bed.tenant.share.unpaid();
+        let long = bed.guest(poll_fn(|_| {
+            compute(5 * SLICE);
+            Poll::Ready(Ending { used: Used { cpu: 5 * SLICE, memory_bytes: 0 }, ..ended() })
+        }));
+        assert!(long.await.result.is_ok());
+        assert!(bed.tenant.share.unpaid() - unpaid >= 5 * SLICE && bed.usual.is_long(Instant::now() + SUSPECT / 2));
+    }
+
+    #[tokio::test]
+    async fn a_program_in_line_that_nobody_calls_is_told_when_its_time_is_over() {
+        let bed = Bed::of_long();
+        let gate = Arc::new(AtomicBool::new(false));
+        let open = gate.clone();
+        // Somebody else has the only turn, and does not give it back.
+        let mut holds = bed.guest(poll_fn(move |_| {
+            while !open.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            Poll::Ready(ended())
+        }));
+        assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut holds).poll(context).is_pending())).await);
+        let now = Instant::now();
+        let late = Box::pin(async { if in_turn() { std::future::pending().await } else { ended() } });
+        let late = Fair::new(late, &bed.turns, (&bed.tenant, &bed.usual), now..now + Duration::from_millis(20));
+        assert!(late.await.result.is_ok());
+        gate.store(true, Ordering::Release);
+        assert!(holds.await.result.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_one_has_computed_is_known_when_it_is_given_up_and_to_recycle_it_is_on_its_tenants_account() {
+        struct Large(std::sync::mpsc::Sender<bool>);
+        impl Drop for Large {
+            fn drop(&mut self) {
+                compute(SLICE);
+                self.0.send(in_turn()).unwrap();
+            }
+        }
+        let bed = Bed::new();
+        let (gone, seen) = std::sync::mpsc::channel();
+        let large = Large(gone);
+        let mut polls = 0;
+        let mut waits = bed.guest(poll_fn(move |_| {
+            let _instance = &large;
+            polls += 1;
+            compute(if polls <= 2 { LONG * 3 / 4 } else { Duration::ZERO });
+            Poll::Pending
+        }));
+        while !(matches!(waits.place, Place::Here(_)) && waits.is_long()) {
+            poll_fn(|context| Poll::Ready(Pin::new(&mut waits).poll(context).is_pending())).await;
+            tokio::task::yield_now().await;
+        }
+        let before = bed.tenant.share.unpaid();
+        assert!(waits.give_up() >= LONG && waits.give_up() == waits.computed);
+        assert!(seen.recv().unwrap(), "it is recycled where nobody is answered");
+        drop(bed.turns);
+        while bed.tenant.share.unpaid() < before + LONG / 4 {
+            std::thread::yield_now();
+        }
     }
 
     #[tokio::test]

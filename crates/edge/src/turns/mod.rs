@@ -66,8 +66,8 @@ struct Shared {
 
 struct State {
     lines: Lines<Job>,
-    /// Guests that nobody waits for any more: to recycle much memory takes longer than to answer.
-    gone: Vec<Guest>,
+    /// Guests that nobody waits for any more, and whose they are: to recycle much memory takes longer than to answer.
+    gone: Vec<(Guest, Arc<Tenant>)>,
     progress: Progress,
     is_over: bool,
 }
@@ -75,7 +75,7 @@ struct State {
 /// What there is to do next.
 enum Next {
     Run(u64, Job),
-    Drop(Guest),
+    Drop(Guest, Arc<Tenant>),
 }
 
 /// A guest in line, or in its turn.
@@ -128,7 +128,7 @@ impl Turns {
                     // What panics as it is dropped must not take everybody's turns with it.
                     let _ = catch_unwind(AssertUnwindSafe(|| match next {
                         Next::Run(number, job) => job.run(number, &shared),
-                        Next::Drop(guest) => drop(guest),
+                        Next::Drop(guest, tenant) => recycle(guest, &tenant),
                     }));
                     shared.lock().progress.ends(kind, Instant::now());
                 }
@@ -147,10 +147,10 @@ impl Turns {
         number
     }
 
-    /// Drops a guest that may have much memory.
-    fn discard(&self, guest: Guest) {
+    /// Drops a tenant's guest that may have much memory.
+    fn discard(&self, guest: Guest, tenant: &Arc<Tenant>) {
         let mut state = self.0.lock();
-        state.gone.push(guest);
+        state.gone.push((guest, tenant.clone()));
         self.0.tell(&mut state, Instant::now());
     }
 
@@ -222,13 +222,20 @@ impl Shared {
 impl State {
     /// What there is to do next.
     fn take(&mut self) -> Option<Next> {
-        let gone = self.gone.pop().map(Next::Drop);
+        let gone = self.gone.pop().map(|(guest, tenant)| Next::Drop(guest, tenant));
         gone.or_else(|| self.lines.next().map(|(number, job)| Next::Run(number, job)))
     }
 
     fn has_more(&self) -> bool {
         !self.gone.is_empty() || self.lines.has_more()
     }
+}
+
+/// Drops a guest on its tenant's account.
+fn recycle(guest: Guest, tenant: &Tenant) {
+    let began = CpuClock::this_thread();
+    drop(guest);
+    tenant.share.add_unpaid(CpuClock::this_thread().saturating_sub(began));
 }
 
 impl Job {

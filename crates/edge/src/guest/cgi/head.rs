@@ -1,7 +1,7 @@
 //! The head that a program writes before its body (RFC 3875, section 6): lines of `Name: value`, then an empty one.
 //!
-//! `Status` is the response's, `Location` alone means 302. Fields that are the connection's are the server's to set and
-//! are left out. A head is refused, not repaired: half of it would be somebody else's response.
+//! `Status` is the response's, `Location` alone means 302. Fields that are the connection's, or say what the server has
+//! done, are the server's to set and are left out. A head is refused, not repaired: half of it would be somebody else's response.
 
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
@@ -92,6 +92,11 @@ fn parse(bytes: &[u8], mut headers: HeaderMap) -> Result<Head, HeadError> {
             "status" => return Err(wrong_line(number + 1, line)),
             // The connection's, and the server's to set.
             "connection" | "keep-alive" | "te" | "trailer" | "transfer-encoding" | "upgrade" => {}
+            name if name.starts_with("x-selvedge-") => {}
+            // Half of another response would follow one that is too short.
+            "content-length" if headers.contains_key(&name) || !is_number(value.as_bytes()) => {
+                return Err(wrong_line(number + 1, line));
+            }
             _ => {
                 moved |= name == header::LOCATION;
                 typed |= name == header::CONTENT_TYPE;
@@ -107,6 +112,10 @@ fn parse(bytes: &[u8], mut headers: HeaderMap) -> Result<Head, HeadError> {
     }
     let usual = if moved { StatusCode::FOUND } else { StatusCode::OK };
     Ok(Head { status: status.unwrap_or(usual), headers })
+}
+
+fn is_number(value: &[u8]) -> bool {
+    !value.is_empty() && value.len() < 20 && value.iter().all(u8::is_ascii_digit)
 }
 
 fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
@@ -169,13 +178,24 @@ mod tests {
             plain(200, &["set-cookie: a", "set-cookie: b"], "")
         );
         assert_eq!(head("Status: 200\nConnection: close\nTransfer-Encoding: chunked\n\n"), plain(200, &[], ""));
+        assert_eq!(head("Status: 200\nX-Selvedge-Error: cpu_limit\n\n"), plain(200, &[], ""));
+        assert_eq!(head("Status: 200\nContent-Length: 007\n\n"), plain(200, &["content-length: 007"], ""));
     }
 
     #[test]
     fn what_is_no_head_is_refused() {
-        for text in
-            ["hello\n\n", ": x\n\n", "a b: c\n\n", "A: \x01\n\n", " folded: x\n\n", "Status: 200\nStatus: 200\n\n"]
-        {
+        for text in [
+            "hello\n\n",
+            ": x\n\n",
+            "a b: c\n\n",
+            "A: \x01\n\n",
+            " folded: x\n\n",
+            "Status: 200\nStatus: 200\n\n",
+            "Status: 200\nContent-Length: five\n\n",
+            "Status: 200\nContent-Length: -1\n\n",
+            "Status: 200\nContent-Length: 99999999999999999999\n\n",
+            "Status: 200\nContent-Length: 5\nContent-Length: 5\n\n",
+        ] {
             assert!(matches!(head(text), Err(HeadError::Line { .. })), "{text:?}");
         }
         for text in [

@@ -19,7 +19,8 @@ use selvedge_runtime::{Caller, GuestFault, GuestPtr, HostError, Linker, Module};
 
 use crate::guest::notes::{Notes, Outcome};
 use crate::limits::{
-    HEADERS_MAX, OUTBOUND_ANSWERS_MAX, OUTBOUND_BODY_BYTES_MAX, OUTBOUND_HEAD_BYTES_MAX, OUTBOUND_URL_BYTES_MAX,
+    HEADERS_MAX, METHOD_BYTES_MAX, OUTBOUND_ANSWERS_MAX, OUTBOUND_BODY_BYTES_MAX, OUTBOUND_HEAD_BYTES_MAX,
+    OUTBOUND_URL_BYTES_MAX,
 };
 use crate::outbound::{Bill, Outbound, OutboundError, Place};
 
@@ -232,8 +233,14 @@ impl Calls {
             self.notes.outbound(Outcome::Failed, message);
             return Err(Wrong::TooManySessions);
         }
-        let url = text(mem, order.url)?;
-        let url: Uri = Some(url).filter(|url| url.len() <= OUTBOUND_URL_BYTES_MAX).ok_or(Wrong::InvalidUrl)?.parse()?;
+        // However long they say that they are, no more is looked at than may be.
+        if order.url.1 as usize > OUTBOUND_URL_BYTES_MAX {
+            return Err(Wrong::InvalidUrl);
+        }
+        let url: Uri = text(mem, order.url)?.parse()?;
+        if order.method.1 as usize > METHOD_BYTES_MAX {
+            return Err(Wrong::InvalidMethod);
+        }
         let method = Method::from_bytes(bytes(mem, order.method)?)?;
         // A tunnel would carry anything, to anywhere.
         if method == Method::CONNECT {
@@ -256,6 +263,9 @@ impl Calls {
             let message = format!("{line}: its body has {} bytes, of {OUTBOUND_BODY_BYTES_MAX} at most", body.len());
             self.notes.outbound(Outcome::Failed, message);
             return Err(Wrong::Request);
+        }
+        if order.headers.1 as usize > OUTBOUND_HEAD_BYTES_MAX {
+            return Err(Wrong::InvalidEncoding);
         }
         let request = headers(Request::builder().method(method).uri(url), text(mem, order.headers)?)?;
         let request = request.body(Full::new(Bytes::copy_from_slice(body))).map_err(|_| Wrong::InvalidEncoding)?;
@@ -378,9 +388,6 @@ fn line(method: &Method, url: &Uri) -> String {
 /// the URL's: behind one address there may be servers of others.
 fn headers(mut request: Builder, lines: &str) -> Result<Builder, Wrong> {
     let invalid = Wrong::InvalidEncoding;
-    if lines.len() > OUTBOUND_HEAD_BYTES_MAX {
-        return Err(invalid);
-    }
     let headers = request.headers_mut().ok_or(invalid)?;
     for line in lines.lines() {
         let (name, value) = line.split_once(':').ok_or(invalid)?;
