@@ -113,6 +113,8 @@ pub(super) struct Called {
     is_called: AtomicBool,
     /// Whether a turn is over and it wants another.
     has_shown: AtomicBool,
+    /// What it has computed in turns that are over, in nanoseconds.
+    took_ns: AtomicU64,
     task: Waker,
 }
 
@@ -137,6 +139,15 @@ impl Called {
     pub(super) fn show(&self) {
         self.has_shown.store(true, Ordering::Release);
         self.task.wake_by_ref();
+    }
+
+    /// A turn is over, in which it has computed for so long.
+    pub(super) fn add(&self, took: Duration) {
+        self.took_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    fn took(&self) -> Duration {
+        Duration::from_nanos(self.took_ns.load(Ordering::Relaxed))
     }
 
     /// Whether it was called, or would call somebody who does not listen any more.
@@ -223,7 +234,8 @@ impl Fair {
     fn stand_in_line(&mut self, waker: &Waker) {
         let Place::Here(guest) = std::mem::replace(&mut self.place, Place::Ended) else { return };
         let is_called = AtomicBool::new(false);
-        let called = Arc::new(Called { is_called, has_shown: AtomicBool::new(false), task: waker.clone() });
+        let (has_shown, took_ns, task) = (AtomicBool::new(false), AtomicU64::new(0), waker.clone());
+        let called = Arc::new(Called { is_called, has_shown, took_ns, task });
         let (back, away) = oneshot::channel();
         let (tenant, usual, took) = (self.tenant.clone(), self.usual.clone(), Duration::ZERO);
         let number = self.turns.queue(Job { guest, tenant, usual, called: called.clone(), back, took });
@@ -284,16 +296,15 @@ impl Future for Fair {
 }
 
 impl Fair {
-    /// Ends it, wherever it is: what it has computed, but for a turn that it has just now.
+    /// Ends it, wherever it is: what it has computed, but for the turn that it has just now.
     pub(crate) fn give_up(&mut self) -> Duration {
         match std::mem::replace(&mut self.place, Place::Ended) {
             Place::Here(guest) if self.needs_turn => self.turns.discard(guest, &self.tenant),
             // If it has a turn just now it ends there.
             Place::Away(number, _) => {
-                if let Some(job) = self.turns.leave(&self.tenant, number) {
-                    self.computed += job.took;
-                    self.turns.discard(job.guest, &self.tenant);
-                }
+                self.computed += self.called.as_ref().map_or(Duration::ZERO, |called| called.took());
+                let job = self.turns.leave(&self.tenant, number);
+                job.into_iter().for_each(|job| self.turns.discard(job.guest, &self.tenant));
             }
             Place::Here(_) | Place::Ended => {}
         }

@@ -249,6 +249,7 @@ impl Job {
         let polled = catch_unwind(AssertUnwindSafe(&mut poll));
         let took = CpuClock::this_thread().saturating_sub(began);
         self.took += took;
+        self.called.add(took);
         if took >= LONG {
             self.usual.suspect(Instant::now());
         }

@@ -234,14 +234,12 @@ impl Calls {
             return Err(Wrong::TooManySessions);
         }
         // However long they say that they are, no more is looked at than may be.
-        if order.url.1 as usize > OUTBOUND_URL_BYTES_MAX {
+        if bytes(mem, order.url)?.len() > OUTBOUND_URL_BYTES_MAX {
             return Err(Wrong::InvalidUrl);
         }
         let url: Uri = text(mem, order.url)?.parse()?;
-        if order.method.1 as usize > METHOD_BYTES_MAX {
-            return Err(Wrong::InvalidMethod);
-        }
-        let method = Method::from_bytes(bytes(mem, order.method)?)?;
+        let method = Some(bytes(mem, order.method)?).filter(|method| method.len() <= METHOD_BYTES_MAX);
+        let method = Method::from_bytes(method.ok_or(Wrong::InvalidMethod)?)?;
         // A tunnel would carry anything, to anywhere.
         if method == Method::CONNECT {
             return Err(Wrong::InvalidMethod);
@@ -264,7 +262,7 @@ impl Calls {
             self.notes.outbound(Outcome::Failed, message);
             return Err(Wrong::Request);
         }
-        if order.headers.1 as usize > OUTBOUND_HEAD_BYTES_MAX {
+        if bytes(mem, order.headers)?.len() > OUTBOUND_HEAD_BYTES_MAX {
             return Err(Wrong::InvalidEncoding);
         }
         let request = headers(Request::builder().method(method).uri(url), text(mem, order.headers)?)?;
