@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use selvedge_runtime::Stretch;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 
+use super::usual::Usual;
 use super::{Back, Job, Turns};
 use crate::guest::{Ending, Guest};
 use crate::limits::SLICE;
@@ -24,61 +25,6 @@ pub(super) const LONG: Duration = Duration::from_nanos(SLICE.as_nanos() as u64 /
 
 /// Who seems to have computed longer, by as much as a stretch may be charged too much, has.
 const SURELY_LONG: Duration = Duration::from_nanos(LONG.as_nanos() as u64 + SLICE.as_nanos() as u64);
-
-/// Programs that usually compute longer take turns from their beginning. To hand one over costs some microseconds.
-const SHORT_NS: u32 = 20_000;
-
-/// For so long a version's programs take turns from their beginning after one has used up a slice: many may have come to
-/// do the same.
-const SUSPECT: Duration = Duration::from_secs(10);
-/// The same after one that seems to have: for about as long as it takes until its first turn tells. What comes meanwhile,
-/// on other connections perhaps, would have its first slice here, and all who are answered here would wait for each.
-const DOUBT: Duration = Duration::from_millis(5);
-
-/// For how long a version's programs usually compute.
-pub(crate) struct Usual {
-    /// The recent ones count most.
-    mean_ns: AtomicU32,
-    made: Instant,
-    /// Since it was made, in nanoseconds.
-    suspect_until_ns: AtomicU64,
-}
-
-impl Default for Usual {
-    fn default() -> Usual {
-        Usual { mean_ns: AtomicU32::new(0), made: Instant::now(), suspect_until_ns: AtomicU64::new(0) }
-    }
-}
-
-impl Usual {
-    /// Of one that was much longer than usual no more is noted than that: the kernel may have let others go first.
-    fn note(&self, took: Duration) {
-        let took_ns = took.as_nanos().min(4 * u128::from(SHORT_NS)) as u32;
-        let before = self.mean_ns.load(Ordering::Relaxed);
-        // What is noted at the same time elsewhere may be lost.
-        self.mean_ns.store(before - before / 8 + took_ns / 8, Ordering::Relaxed);
-    }
-
-    /// One has used up a slice.
-    pub(super) fn suspect(&self, now: Instant) {
-        self.suspect_until(now + SUSPECT);
-    }
-
-    /// One has used up a slice, or the kernel let others go first meanwhile.
-    fn doubt(&self, now: Instant) {
-        self.suspect_until(now + DOUBT);
-    }
-
-    fn suspect_until(&self, until: Instant) {
-        let until = until.saturating_duration_since(self.made);
-        self.suspect_until_ns.fetch_max(until.as_nanos() as u64, Ordering::Relaxed);
-    }
-
-    fn is_long(&self, now: Instant) -> bool {
-        let since = now.saturating_duration_since(self.made).as_nanos() as u64;
-        self.mean_ns.load(Ordering::Relaxed) > SHORT_NS || since < self.suspect_until_ns.load(Ordering::Relaxed)
-    }
-}
 
 /// A guest that takes turns when it computes for long.
 pub(crate) struct Fair {
@@ -237,9 +183,14 @@ impl Fair {
         let (has_shown, took_ns, task) = (AtomicBool::new(false), AtomicU64::new(0), waker.clone());
         let called = Arc::new(Called { is_called, has_shown, took_ns, task });
         let (back, away) = oneshot::channel();
-        let (tenant, usual, took) = (self.tenant.clone(), self.usual.clone(), Duration::ZERO);
-        let number = self.turns.queue(Job { guest, tenant, usual, called: called.clone(), back, took });
+        let (tenant, usual) = (self.tenant.clone(), self.usual.clone());
+        let number = self.turns.queue(Job { guest, tenant, usual, called: called.clone(), back });
         (self.place, self.called, self.began) = (Place::Away(number, away), Some(called), None);
+    }
+
+    /// What it has computed in the turns that are over, since it stands in line.
+    fn in_turns(&self) -> Duration {
+        self.called.as_ref().map_or(Duration::ZERO, |called| called.took())
     }
 
     /// Whether its time is over; if not, its task is woken then.
@@ -257,13 +208,13 @@ impl Fair {
             let Some(job) = self.is_told_over(context).then(|| self.turns.leave(&self.tenant, number)).flatten() else {
                 return Poll::Pending;
             };
-            (self.place, self.computed) = (Place::Here(job.guest), self.computed + job.took);
+            (self.place, self.computed) = (Place::Here(job.guest), self.computed + self.in_turns());
             return self.poll_here(context);
         };
         self.place = Place::Ended;
         // Whoever has it gives it back; if not, that is the server's mistake, as a panic is.
-        let Back { guest, poll, took } = back.unwrap_or_else(|gone| resume_unwind(Box::new(gone)));
-        self.computed += took;
+        let Back { guest, poll } = back.unwrap_or_else(|gone| resume_unwind(Box::new(gone)));
+        self.computed += self.in_turns();
         if let Poll::Ready(ended) = poll {
             return Poll::Ready(ended.unwrap_or_else(|panic| resume_unwind(panic)));
         }
@@ -302,7 +253,7 @@ impl Fair {
             Place::Here(guest) if self.needs_turn => self.turns.discard(guest, &self.tenant),
             // If it has a turn just now it ends there.
             Place::Away(number, _) => {
-                self.computed += self.called.as_ref().map_or(Duration::ZERO, |called| called.took());
+                self.computed += self.in_turns();
                 let job = self.turns.leave(&self.tenant, number);
                 job.into_iter().for_each(|job| self.turns.discard(job.guest, &self.tenant));
             }
@@ -325,12 +276,14 @@ impl Drop for Fair {
 mod tests {
     use std::future::poll_fn;
     use std::sync::Mutex;
+    use std::sync::atomic::AtomicU32;
 
     use selvedge_native::CpuClock;
     use selvedge_runtime::{Backtrace, CallError, Trap, TrapCode};
     use tokio::runtime::Handle;
 
     use super::super::tests::tenant;
+    use super::super::usual::SUSPECT;
     use super::*;
     use crate::guest::Used;
 
@@ -567,25 +520,6 @@ mod tests {
             assert!(matches!(ending.result, Err(CallError::Trap(_))) && ending.explanation.is_some());
             assert!(other.await.result.is_ok() && bed.is_idle());
         }
-    }
-
-    #[test]
-    fn one_slice_is_suspect_for_a_while_and_what_is_usual_counts_from_then_on() {
-        let (usual, start) = (Usual::default(), Instant::now());
-        usual.suspect(start);
-        assert!(usual.is_long(start) && usual.is_long(start + SUSPECT - Duration::from_secs(1)));
-        let later = start + SUSPECT;
-        // A doubt is soon over, and takes nothing from what is known.
-        usual.doubt(later - DOUBT);
-        assert!(usual.is_long(later - DOUBT) && !usual.is_long(later));
-        // That one is much longer than the others says nothing of the next.
-        usual.note(Duration::from_secs(10));
-        assert!(!usual.is_long(later));
-        let mut noted = |nanoseconds: u32| {
-            (0..100).for_each(|_| usual.note(Duration::from_nanos(nanoseconds.into())));
-            usual.is_long(later)
-        };
-        assert_eq!([SHORT_NS / 2, 2 * SHORT_NS, SHORT_NS / 2].map(&mut noted), [false, true, false]);
     }
 
     #[tokio::test]

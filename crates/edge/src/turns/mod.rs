@@ -17,14 +17,16 @@
 //! work, ask for short stretches of computing ([`answers_clients`]), and so go first. A program in line needs nobody: that it
 //! computes does not depend on its client, and what it writes is bounded by its exchange.
 //!
-//! Not here: how long a slice is (the runtime's), and how much a tenant may use altogether (its limits).
+//! For how long a version's programs usually compute stands in usual.rs. Not here: how long a slice is (the runtime's), and how much a tenant may use altogether (its limits).
 
 mod fair;
 mod lines;
 mod threads;
+mod usual;
 
-pub(crate) use self::fair::{Fair, Usual};
+pub(crate) use self::fair::Fair;
 pub(crate) use self::lines::Share;
+pub(crate) use self::usual::Usual;
 
 use std::any::Any;
 use std::io;
@@ -85,7 +87,6 @@ struct Job {
     usual: Arc<Usual>,
     called: Arc<Called>,
     back: oneshot::Sender<Back>,
-    took: Duration,
 }
 
 /// A guest that needs no turn any more, or not now.
@@ -93,8 +94,6 @@ struct Back {
     guest: Guest,
     /// How it ended; a panic is not the guest's doing.
     poll: Poll<Result<Ending, Box<dyn Any + Send>>>,
-    /// What it has computed in its turns.
-    took: Duration,
 }
 
 impl Turns {
@@ -248,7 +247,6 @@ impl Job {
         let mut poll = || self.guest.as_mut().poll(&mut Context::from_waker(&waker)).map(Ending::explained);
         let polled = catch_unwind(AssertUnwindSafe(&mut poll));
         let took = CpuClock::this_thread().saturating_sub(began);
-        self.took += took;
         self.called.add(took);
         if took >= LONG {
             self.usual.suspect(Instant::now());
@@ -266,9 +264,9 @@ impl Job {
             return called.show();
         }
         shared.lock().lines.end(&tenant, took, None);
-        let Job { guest, back, took, .. } = self;
+        let Job { guest, back, .. } = self;
         // Nobody may be left to have it: then it ends here.
-        let _ = back.send(Back { guest, poll, took });
+        let _ = back.send(Back { guest, poll });
     }
 }
 
