@@ -17,7 +17,9 @@
 //! work, ask for short stretches of computing ([`answers_clients`]), and so go first. A program in line needs nobody: that it
 //! computes does not depend on its client, and what it writes is bounded by its exchange.
 //!
-//! For how long a version's programs usually compute stands in usual.rs. Not here: how long a slice is (the runtime's), and how much a tenant may use altogether (its limits).
+//! For how long a version's programs usually compute is known in usual.rs.
+//!
+//! Not here: how long a slice is (the runtime's), and how much a tenant may use altogether (its limits).
 
 mod fair;
 mod lines;
