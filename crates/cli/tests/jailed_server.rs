@@ -519,6 +519,29 @@ fn a_server_that_is_stopped_waits_for_no_compiler() {
     }
 }
 
+/// Hosts that a new configuration lists for others would go on in silence.
+#[test]
+fn hosts_that_others_list_are_named_in_the_log() {
+    let (place, _) = Place::new();
+    let server = Server::start(&place.at("etc/edge.toml"), &[]);
+    assert!(matches!(deploy(&server, module(program("one"))), Progress::Deployed { version: 1, .. }));
+    let text = std::fs::read_to_string(place.at("etc/edge.toml")).unwrap();
+    std::fs::write(place.at("etc/.new"), text + "[tenants.default]\nhosts = []\n").unwrap();
+    std::fs::rename(place.at("etc/.new"), place.at("etc/edge.toml")).unwrap();
+    let named =
+        "default/site answers as before, and gets no new version where it does: the host site.localhost is not on";
+    server.says(named);
+    assert!(server.get("/").ends_with("one   "));
+    stop(server);
+    // At a start it says so before it says where it is.
+    let mut command = Command::new(SELVEDGE);
+    let mut again = command.arg("serve").arg(place.at("etc/edge.toml")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(again.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with(named)));
+    again.kill().unwrap();
+    again.wait().unwrap();
+}
+
 /// Whoever did not want to wait for requests under way had to kill the server.
 #[test]
 fn a_second_signal_ends_a_server_at_once() {

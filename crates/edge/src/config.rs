@@ -18,11 +18,13 @@
 //!
 //! [tenants.acme]
 //! tokens = ["sha256:…", { hash = "sha256:…", may = "read", sites = ["hello"] }]
+//! hosts = ["*.acme.example"]
 //! limits = { wall = "5s", instances = 20 }
 //! ```
 //!
 //! An error says file, line, key, what was found and what was expected.
 
+mod hosts;
 mod place;
 mod quantity;
 mod token;
@@ -36,12 +38,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
+pub(crate) use self::hosts::HostLists;
+use self::hosts::Overlap;
+pub use self::hosts::{HostError, HostPattern};
 use self::place::{Source, in_section, wrong};
 pub use self::quantity::{ByteCount, TimeSpan};
 pub(crate) use self::quantity::{at_least_one, count, storage};
 pub(crate) use self::token::ScopedToken;
 pub use self::token::{May, OperatorToken, Scope, See, TokenConfig, TokenHash};
-use crate::limits::{CERTIFICATES_MAX, OUTBOUND_DESTINATIONS_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, WEIGHT_MAX};
+use crate::limits::{
+    CERTIFICATES_MAX, OUTBOUND_DESTINATIONS_MAX, SLOTS_DEFAULT, SLOTS_MAX, SiteLimits, TENANT_HOSTS_MAX, WEIGHT_MAX,
+};
 use crate::name::Name;
 use crate::outbound::Destination;
 use crate::schema::{Address, WeightNumber};
@@ -170,6 +177,8 @@ struct Tenant {
     /// What it has of the processors beside others.
     #[schemars(with = "WeightNumber")]
     weight: Weight,
+    /// Hosts that its sites may answer for, and nobody else's. Those that are on no tenant's list if it is not given.
+    hosts: Option<Vec<HostPattern>>,
     /// What its modules may ask for, instead of what all may.
     policy: Option<PathBuf>,
     /// Servers that its programs may ask, instead of those of all.
@@ -188,6 +197,8 @@ pub struct TenantConfig {
     pub tokens: Vec<TokenConfig>,
     /// What it has of the processors beside others.
     pub weight: Weight,
+    /// Hosts that its sites may answer for; if it has no list, those that are on nobody's.
+    pub hosts: Option<Vec<HostPattern>>,
     /// The file that says what its modules may ask for.
     pub policy: Option<PathBuf>,
     /// Servers that its programs may ask.
@@ -295,6 +306,7 @@ impl Config {
         }
         self.check_addresses()?;
         self.check_tokens()?;
+        self.check_hosts()?;
         self.check_outbound()?;
         if self.open() && !self.admin.ip().is_loopback() {
             let admin = self.admin.to_string();
@@ -344,6 +356,26 @@ impl Config {
                 let message =
                     "found no token, and another tenant without; expected tokens: nobody could say for whom he acts";
                 Err(self.wrong(&format!("tenants.{second}"), "", message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether each host is on one list, and none of these is without end.
+    fn check_hosts(&self) -> Result<(), ConfigError> {
+        let long = self.tenants.iter().find_map(|(name, tenant)| {
+            let found = tenant.hosts.as_ref().map_or(0, Vec::len);
+            (found > TENANT_HOSTS_MAX).then_some((name, found))
+        });
+        if let Some((name, found)) = long {
+            let message = format!("found {found} hosts, expected at most {TENANT_HOSTS_MAX}");
+            return Err(self.wrong(&format!("tenants.{name}.hosts"), "", message));
+        }
+        match HostLists::new(self.admin.ip(), &self.tenant_list()).overlap() {
+            Some(Overlap { tenant, pattern, other, by }) => {
+                let message =
+                    format!("found {pattern}, and {by} in tenants.{other}.hosts; expected each host on one list");
+                Err(self.wrong(&format!("tenants.{tenant}.hosts"), &pattern.to_string(), message))
             }
             None => Ok(()),
         }
@@ -434,16 +466,16 @@ impl Config {
             let name = Name::new("default").expect("it has small letters only");
             let limits = limits(&toml::Table::new(), "limits")?;
             let (policy, outbound) = (self.policy.clone(), self.outbound.clone());
-            let (tokens, weight) = (Vec::new(), Weight::default());
-            return Ok(vec![TenantConfig { name, tokens, weight, policy, outbound, limits }]);
+            let (tokens, weight, hosts) = (Vec::new(), Weight::default(), None);
+            return Ok(vec![TenantConfig { name, tokens, weight, hosts, policy, outbound, limits }]);
         }
         limits(&toml::Table::new(), "limits")?;
         let tenant = |(name, tenant): (&Name, &Tenant)| {
             let limits = limits(&tenant.limits, &format!("tenants.{name}.limits"))?;
             let policy = tenant.policy.clone().or_else(|| self.policy.clone());
             let outbound = tenant.outbound.as_ref().unwrap_or(&self.outbound).clone();
-            let (tokens, weight) = (tenant.tokens.clone(), tenant.weight);
-            Ok(TenantConfig { name: name.clone(), tokens, weight, policy, outbound, limits })
+            let (tokens, weight, hosts) = (tenant.tokens.clone(), tenant.weight, tenant.hosts.clone());
+            Ok(TenantConfig { name: name.clone(), tokens, weight, hosts, policy, outbound, limits })
         };
         self.tenants.iter().map(tenant).collect()
     }
@@ -626,6 +658,32 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
             ),
             ("outbound = [5]", &["edge.toml:1:", "outbound: ", "integer `5`, expected a server's URL, or { url ="]),
             ("outbound = [{ private = true }]", &["edge.toml:1:", "outbound: ", "missing field `url`"]),
+            (
+                "[tenants.a]\nhosts = [\"https://a.example\"]",
+                &["edge.toml:2:", "tenants.a.hosts: found \"https://a.example\", expected a host as \"hello.example\""],
+            ),
+            (
+                "[tenants.a]\nhosts = [\"*.10.0.0.1\"]",
+                &["edge.toml:2:", "tenants.a.hosts: found \"*.10.0.0.1\", expected"],
+            ),
+            ("[tenants.a]\nhosts = [\"*\"]", &["edge.toml:2:", "tenants.a.hosts: found \"*\", expected"]),
+            ("[tenants.a]\nhosts = [5]", &["edge.toml:2:", "tenants.a.hosts: ", "integer `5`, expected a string"]),
+            (
+                &format!("{TENANT_B}hosts = [\"*.x.example\"]\n[tenants.c]\nhosts = [\"a.example\", \"y.x.example\"]"),
+                &["edge.toml:5: tenants.c.hosts: found y.x.example, and *.x.example in tenants.b.hosts; expected each"],
+            ),
+            (
+                &format!("{TENANT_B}hosts = [\"*.y.x.example\"]\n[tenants.c]\nhosts = [\"*.x.example\"]"),
+                &["edge.toml:3: tenants.b.hosts: found *.y.x.example, and *.x.example in tenants.c.hosts"],
+            ),
+            (
+                &format!("{TENANT_B}hosts = [\"x.example\"]\n[tenants.c]\nhosts = [\"X.example\"]"),
+                &["tenants.b.hosts: found x.example, and x.example in tenants.c.hosts"],
+            ),
+            (
+                &format!("[tenants.a]\nhosts = [{}]", "\"a.example\", ".repeat(1_001)),
+                &["edge.toml:2: tenants.a.hosts: found 1001 hosts, expected at most 1000"],
+            ),
             ("a = [", &["edge.toml:1"]),
         ] {
             let error = error(text);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use crate::config::{ByteCount, ConfigError};
+use crate::config::{ByteCount, ConfigError, HostError};
 use crate::name::NameError;
 use crate::store::StoreError;
 
@@ -75,6 +75,9 @@ pub enum EdgeError {
     /// There is no such version. The client's.
     #[error("{0}")]
     NoVersion(String),
+    /// A host that is not the tenant's to answer for. Says whose it is to mend.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// Too many hosts. The client's.
     #[error("a site has at most {0} hosts")]
     TooManyHosts(usize),

@@ -145,6 +145,8 @@ pub const OPEN_FILES_MAX: usize =
     CONNECTIONS_MAX + ADMIN_CONNECTIONS_MAX + OUTBOUND_CONNECTIONS_MAX + 2 * SITES_MAX + 1_000;
 /// Hosts of a site.
 pub const HOSTS_MAX: usize = 32;
+/// Hosts on a tenant's list of those that its sites may answer for.
+pub const TENANT_HOSTS_MAX: usize = 1_000;
 /// Servers on a tenant's list of those that its programs may ask.
 pub const OUTBOUND_DESTINATIONS_MAX: usize = 1_000;
 /// Connections to other servers at once, of all programs.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 
-use crate::config::{ByteCount, Config, ScopedToken, TimeSpan, TokenConfig, TokenHash};
+use crate::config::{ByteCount, Config, HostPattern, ScopedToken, TimeSpan, TokenConfig, TokenHash};
 use crate::limits::WEIGHT_MAX;
 use crate::name::Name;
 use crate::outbound::{Destination, PrivateDestination};
@@ -39,6 +39,11 @@ macro_rules! schema_of {
 schema_of!(Address, "Address", { "type": "string", "examples": ["127.0.0.1:8080", "[::]:8080"] });
 schema_of!(WeightNumber, "Weight", { "type": "integer", "minimum": 1, "maximum": WEIGHT_MAX, "default": 1 });
 schema_of!(Name, "Name", { "type": "string", "pattern": "^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$" });
+schema_of!(HostPattern, "Host", {
+    "type": "string",
+    "pattern": "^(\\*\\.)?[^*/:@?#]+$|^\\[[^\\]]+\\]$",
+    "examples": ["hello.example", "*.example"]
+});
 schema_of!(TokenHash, "TokenHash", { "type": "string", "pattern": "^sha256:[0-9a-fA-F]{64}$" });
 schema_of!(ByteCount, "ByteCount", { "type": "string", "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)$", "examples": ["64MiB"] });
 schema_of!(TimeSpan, "TimeSpan", { "type": "string", "pattern": "^[0-9]+ *(ms|s|m|h)$", "examples": ["300ms"] });

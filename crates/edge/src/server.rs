@@ -18,7 +18,7 @@ use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::admin::AdminAnswer;
 use crate::admission::Gate;
-use crate::config::{Config, Scope, TenantConfig, TokenConfig, TokenHash};
+use crate::config::{Config, HostLists, Scope, TenantConfig, TokenConfig, TokenHash};
 use crate::connection::{self, Answer, Door, Flaw, Peer, accept};
 use crate::deploy::{self, Compile, Deploys};
 use crate::error::EdgeError;
@@ -82,6 +82,8 @@ pub(crate) struct Access {
     pub(crate) tenants: BTreeMap<Name, Arc<Tenant>>,
     /// Empty if none is asked for.
     pub(crate) tokens: Vec<Token>,
+    /// Where tenants' sites may answer.
+    pub(crate) hosts: HostLists,
 }
 
 /// For whom a token acts, and what it may.
@@ -117,7 +119,10 @@ impl Access {
             configs.iter().flat_map(|config| config.tokens.iter().map(|token| of(&config.name, token.clone())));
         let operators =
             config.tokens.iter().map(|token| Token { hash: token.hash, tenant: None, scope: Arc::new(token.scope()) });
-        Access { tenants, tokens: tokens.chain(operators).collect() }
+        let tokens = tokens.chain(operators).collect();
+        // What is listened on stays until the next start.
+        let hosts = HostLists::new(before.map_or(config.admin.ip(), |before| before.hosts.admin), &configs);
+        Access { tenants, tokens, hosts }
     }
 
     /// Whether a tenant is there; one that was taken away and added again is another.

@@ -111,15 +111,20 @@ impl Shared {
     }
 
     /// Sites that are kept and not served: those that nobody changes now, and the others. The log names those that have
-    /// no tenant.
+    /// no tenant, and those that answer where a new version of theirs may not.
     pub(crate) fn unserved(&self) -> Result<(Vec<SiteKey>, Vec<SiteKey>), StoreError> {
         let records = self.store.sites()?;
         let (access, mut sites) = (self.access.load(), self.lock_sites());
         let (mut free, mut busy) = (Vec::new(), Vec::new());
-        for key in records.into_iter().map(|record| record.key) {
+        for SiteRecord { key, hosts, .. } in records {
             if !access.tenants.contains_key(&key.tenant) {
                 self.log.line(format!("{key} is not served: no such tenant is configured"));
-            } else if !sites.served.contains_key(&key) {
+                continue;
+            }
+            for error in hosts.iter().filter_map(|host| access.hosts.check(&key.tenant, host).err()) {
+                self.log.line(format!("{key} answers as before, and gets no new version where it does: {error}"));
+            }
+            if !sites.served.contains_key(&key) {
                 let is_free = sites.turn(&key).try_lock().is_ok();
                 if is_free { &mut free } else { &mut busy }.push(key);
             }

@@ -84,6 +84,9 @@ A configuration, every key with its default:
     { hash = \"sha256:...\", may = \"read\", sites = [\"hello\"] },
   ]                            # may: metrics, read or deploy, which it is
                                # if not given; sites: all
+  hosts = [                    # of its sites, and no other tenant's;
+    \"acme.example\", \"*.acme.example\", # all below it
+  ]                            # what nobody lists if not given
   weight = 2                   # share of the processors; 1 if not given
   policy = \"acme.toml\"         # instead of the one above
   outbound = []                # instead of the list above

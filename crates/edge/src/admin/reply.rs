@@ -83,7 +83,9 @@ impl From<EdgeError> for Failure {
         let status = match &error {
             EdgeError::Name(_) | EdgeError::TooManyHosts(_) | EdgeError::CanaryMoves => StatusCode::BAD_REQUEST,
             EdgeError::NoSite(_) | EdgeError::NoVersion(_) => StatusCode::NOT_FOUND,
-            EdgeError::Revoked(_) | EdgeError::Store(StoreError::HostOfOthers { .. }) => StatusCode::FORBIDDEN,
+            EdgeError::Revoked(_) | EdgeError::Host(_) | EdgeError::Store(StoreError::HostOfOthers { .. }) => {
+                StatusCode::FORBIDDEN
+            }
             EdgeError::Deleted(_) | EdgeError::Stale { .. } => StatusCode::CONFLICT,
             EdgeError::Store(StoreError::HostTaken { .. } | StoreError::RouteTaken { .. } | StoreError::Conflict) => {
                 StatusCode::CONFLICT

@@ -156,6 +156,7 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     let tenant = asked.tenant()?;
     let place = server.deploys.place(&tenant.name)?;
     deploy::room_for_site(server, tenant, &key)?;
+    deploy::check_next_hosts(server, &key, &order.hosts).await?;
     let site = server.site_or_new(&key, tenant);
     let (headers, body) = (asked.request.headers().clone(), asked.request.into_body());
     let uploaded = upload(server, &headers, body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await?;

@@ -5,6 +5,7 @@
 
 mod change;
 mod compile;
+mod hosts;
 mod load;
 mod queue;
 mod quota;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use self::change::{canary, delete, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
+pub(crate) use self::hosts::check_next as check_next_hosts;
 use self::load::{check, deployment, read, unfit, verified};
 pub(crate) use self::load::{disk, judge_again, load_site};
 pub(crate) use self::queue::{Deploys, Place};
@@ -30,7 +32,7 @@ pub(crate) use self::turn::Asker;
 use self::turn::{Turn, allowed};
 use crate::bundle::Bundle;
 use crate::error::EdgeError;
-use crate::limits::{HOSTS_MAX, VERSIONS_MAX};
+use crate::limits::VERSIONS_MAX;
 use crate::logs::now_ms;
 use crate::name::{Host, Prefix};
 use crate::policy::TenantPolicy;
@@ -342,6 +344,7 @@ async fn keep(
         let version = VersionRecord { number: 0, module, artifact, bundle, signature, deployed_ms: now_ms() };
         let (answering, kept) = before.as_ref().map_or((0, 0), |before| (before.active, before.versions.len()));
         let mut record = with_version(key, before, order, version)?;
+        hosts::check(&server, &record.key, &record.hosts)?;
         quota::fit(&*server.store, &mut record, answering, &limits)?;
         server.store.put_site_within(&record, &scope)?;
         let dropped = kept + 1 - record.versions.len();
@@ -361,15 +364,7 @@ fn with_version(
     if order.canary.is_some() && order.moves(&record) {
         return Err(EdgeError::CanaryMoves);
     }
-    if !order.hosts.is_empty() {
-        record.hosts = order.hosts;
-    }
-    if record.hosts.is_empty() {
-        record.hosts = vec![Host::new(&format!("{}.localhost", record.key.site))?];
-    }
-    if record.hosts.len() > HOSTS_MAX {
-        return Err(EdgeError::TooManyHosts(HOSTS_MAX));
-    }
+    record.hosts = hosts::of_next(&record.key, Some(&record), &order.hosts)?;
     record.path = order.path.unwrap_or(record.path);
     let number = record.versions.iter().map(|version| version.number).max().unwrap_or(0) + 1;
     record.versions.push(VersionRecord { number, ..version });

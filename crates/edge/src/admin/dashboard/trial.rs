@@ -88,6 +88,7 @@ async fn deploy_body(
     let key = SiteKey { tenant: visitor.tenant.name.clone(), site };
     let place = visit.server.deploys.place(&key.tenant)?;
     deploy::room_for_site(visit.server, &visitor.tenant, &key)?;
+    deploy::check_next_hosts(visit.server, &key, &[]).await?;
     let bytes_max = (DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX);
     let site = visit.server.site_or_new(&key, &visitor.tenant);
     let uploaded = upload(visit.server, &visit.headers, request.into_body(), bytes_max).await?;
@@ -112,6 +113,7 @@ async fn deploy_form(
     let key = SiteKey { tenant: visitor.tenant.name.clone(), site };
     let place = visit.server.deploys.place(&key.tenant)?;
     deploy::room_for_site(visit.server, &visitor.tenant, &key)?;
+    deploy::check_next_hosts(visit.server, &key, &[]).await?;
     let site = visit.server.site_or_new(&key, &visitor.tenant);
     let (file, path) = tempfile::NamedTempFile::new_in(&visit.server.scratch).map_err(deploy::disk)?.into_parts();
     let mut spool = Spool::new(file);
