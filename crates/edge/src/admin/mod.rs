@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::access::CLIENT_HEADER;
 use self::access::Who;
-pub(crate) use self::dashboard::COOKIE;
+pub(crate) use self::dashboard::COOKIES;
 use self::dashboard::Dashboard;
 use self::reply::{Failure, ReplyBody, json, typed};
 pub(crate) use self::site::SIGNATURE_HEADER;

@@ -31,8 +31,8 @@ use self::forms::Form;
 use self::headers::{asset, page, redirect};
 use self::overview::Overviews;
 use self::pages::{Ask, Frame, SitePage};
-pub(crate) use self::session::COOKIE;
-use self::session::{Sessions, Stranger, Visitor, same_origin};
+pub(crate) use self::session::COOKIES;
+use self::session::{Sessions, Stranger, Visitor, from_a_secure_page, same_origin};
 use super::access;
 use super::reply::{Failure, ReplyBody};
 use super::streams::Streams;
@@ -202,7 +202,8 @@ impl Visit<'_> {
     async fn log_in(&self, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
         // Of whoever sends it nothing is known yet.
         let form = Form::read(request.into_body(), LOGIN_FORM_BYTES_MAX).await?;
-        match self.dashboard.sessions.log_in(&self.server.access.load(), form.get("token"), self.secure) {
+        let secure = self.secure || from_a_secure_page(&self.headers);
+        match self.dashboard.sessions.log_in(&self.server.access.load(), form.get("token"), secure) {
             Ok(cookie) => Ok(with_cookie(redirect("/"), cookie)),
             Err(failure) => Ok(page(failure.status, &pages::Login { error: failure.message })),
         }
@@ -210,7 +211,7 @@ impl Visit<'_> {
 
     async fn log_out(&self, visitor: &Visitor, request: Request<Incoming>) -> Result<Response<ReplyBody>, Failure> {
         self.form(visitor, request).await?;
-        Ok(with_cookie(redirect("/login"), self.dashboard.sessions.log_out(&visitor.session)))
+        Ok(with_cookie(redirect("/login"), self.dashboard.sessions.log_out(visitor)))
     }
 }
 

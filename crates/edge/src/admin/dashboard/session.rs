@@ -25,8 +25,11 @@ use crate::name::Name;
 use crate::server::{Access, Token};
 use crate::site::Tenant;
 
-/// Kept from programs, too (`guest/cgi/env.rs`): a site on another port of this host would get it.
-pub(crate) const COOKIE: &str = "selvedge_session";
+/// By TLS, and otherwise. Browsers take the first from no other host, and by TLS alone. Kept from programs, too
+/// (`guest/cgi/env.rs`): a site on another port of this host would get them.
+pub(crate) const COOKIES: [&str; 2] = ["__Host-selvedge_session", "selvedge_session"];
+const SECURE_COOKIE: &str = COOKIES[0];
+const PLAIN_COOKIE: &str = COOKIES[1];
 
 /// Sessions of browsers.
 pub(super) struct Sessions {
@@ -50,6 +53,8 @@ pub(super) struct Visitor {
     pub(super) token: Option<TokenHash>,
     /// The cookie's value; empty where there are no tokens.
     pub(super) session: String,
+    /// Whether it is the one that browsers send by TLS alone.
+    secure: bool,
 }
 
 /// Nobody who may look.
@@ -76,19 +81,24 @@ impl Sessions {
     }
 
     pub(super) fn visitor(&self, access: &Access, peer: &Peer, headers: &HeaderMap) -> Result<Visitor, Stranger> {
-        let (name, scope, token, session) = if access.tokens.is_empty() {
+        let (name, scope, token, (secure, session)) = if access.tokens.is_empty() {
             access::from_here(peer, headers).map_err(Stranger::Refused)?;
             let name = access.tenants.keys().next().cloned();
             let name = name.ok_or_else(|| Stranger::Refused(Failure::forbidden("no tenant is configured")))?;
-            (name, Arc::default(), None, String::new())
+            (name, Arc::default(), None, (false, String::new()))
         } else {
-            let id = cookie(headers).ok_or(Stranger::Unknown)?;
+            let (secure, id) = cookie(headers, peer.secure).ok_or(Stranger::Unknown)?;
             let token = self.token(id).ok_or(Stranger::Unknown)?;
             let known = access.tokens.iter().find(|known| known.hash == token).ok_or(Stranger::Unknown)?;
-            (shown(known).map_err(Stranger::Refused)?.clone(), known.scope.clone(), Some(token), id.to_string())
+            (
+                shown(known).map_err(Stranger::Refused)?.clone(),
+                known.scope.clone(),
+                Some(token),
+                (secure, id.to_string()),
+            )
         };
         let tenant = access.tenants.get(&name).cloned();
-        Ok(Visitor { tenant: tenant.ok_or(Stranger::Unknown)?, scope, token, session })
+        Ok(Visitor { tenant: tenant.ok_or(Stranger::Unknown)?, scope, token, session, secure })
     }
 
     /// A visitor as they are by now, unless their session or its token has gone.
@@ -121,9 +131,9 @@ impl Sessions {
     }
 
     /// Forgets a session; the cookie to set.
-    pub(super) fn log_out(&self, session: &str) -> HeaderValue {
-        self.lock().remove(&hash(session));
-        set_cookie("", 0, false)
+    pub(super) fn log_out(&self, visitor: &Visitor) -> HeaderValue {
+        self.lock().remove(&hash(&visitor.session));
+        set_cookie("", 0, visitor.secure)
     }
 
     /// What a form of this session must carry.
@@ -170,15 +180,26 @@ pub(super) fn same_origin(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|value| value.split(';'));
-    pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+/// Whether a form was sent from a page that came by TLS, be it by a proxy that speaks it for this server.
+pub(super) fn from_a_secure_page(headers: &HeaderMap) -> bool {
+    headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
+}
+
+/// The session's cookie, and whether it is the one for TLS, which comes first. By TLS there is no other: that a page of a
+/// sibling host could have set. Behind a proxy, nobody here knows.
+fn cookie(headers: &HeaderMap, by_tls: bool) -> Option<(bool, &str)> {
+    let named = |name: &str| {
+        let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = all.flat_map(|value| value.split(';'));
+        pairs.find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
+    };
+    let secure = named(SECURE_COOKIE).map(|id| (true, id));
+    secure.or_else(|| named(PLAIN_COOKIE).filter(|_| !by_tls).map(|id| (false, id)))
 }
 
 fn set_cookie(value: &str, seconds: u64, secure: bool) -> HeaderValue {
-    let secure = if secure { "; Secure" } else { "" };
-    let text = format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
+    let (name, secure) = if secure { (SECURE_COOKIE, "; Secure") } else { (PLAIN_COOKIE, "") };
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     HeaderValue::try_from(text).expect("it is plain text")
 }
 
@@ -194,4 +215,67 @@ fn hash(text: &str) -> [u8; 32] {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::tests::server;
+
+    /// A page of a sibling host could plant a session of somebody else's, and what was deployed went to that tenant.
+    #[tokio::test]
+    async fn by_tls_no_other_host_can_plant_a_session() {
+        let a = "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb";
+        let (server, _state) = server(&format!("[tenants.default]\ntokens = [\"{a}\"]")).await;
+        let (access, sessions) = (server.shared().access.load_full(), Sessions::new());
+        let open = |secure| {
+            let set = sessions.log_in(&access, "a", secure).unwrap().to_str().unwrap().to_string();
+            let (pair, attributes) = set.split_once("; ").unwrap();
+            (pair.to_string(), attributes.to_string())
+        };
+        assert_eq!(open(true).1, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure", "as the prefix asks for");
+        assert_eq!(open(false).1, "Path=/; Max-Age=43200; HttpOnly; SameSite=Strict");
+        for (by_tls, cookies, seen) in [
+            (true, "SECURE", Some("SECURE")),
+            (true, "PLAIN; SECURE", Some("SECURE")),
+            (true, "PLAIN", None),
+            (true, "selvedge_session=VALUE", None),
+            (false, "PLAIN", Some("PLAIN")),
+            // As behind a proxy that speaks TLS.
+            (false, "PLAIN; SECURE", Some("SECURE")),
+            (false, "SECURE", Some("SECURE")),
+        ] {
+            let (secure, plain) = (open(true).0, open(false).0);
+            let value = secure.strip_prefix("__Host-selvedge_session=").unwrap();
+            assert!(plain.starts_with("selvedge_session="), "{plain}");
+            let given = |text: &str| text.replace("SECURE", &secure).replace("PLAIN", &plain).replace("VALUE", value);
+            let peer = Peer::new("127.0.0.1:1".parse().unwrap(), 0, by_tls, Arc::default());
+            let mut headers = HeaderMap::new();
+            headers.insert(header::COOKIE, given(cookies).parse().unwrap());
+            let visitor = sessions.visitor(&access, &peer, &headers).ok();
+            let session = visitor.as_ref().map(|visitor| visitor.session.as_str());
+            let seen = seen.map(given);
+            let seen = seen.as_deref().and_then(|pair| pair.split_once('='));
+            assert_eq!(session, seen.map(|(_, value)| value), "{by_tls}: {cookies}");
+            let (Some(visitor), Some((name, _))) = (visitor, seen) else { continue };
+            let gone = sessions.log_out(&visitor).to_str().unwrap().to_string();
+            assert!(gone.starts_with(&format!("{name}=; ")), "{gone}");
+            assert_eq!(gone.contains("; Secure"), name.starts_with("__Host-"), "else it would not be taken: {gone}");
+            assert!(sessions.visitor(&access, &peer, &headers).is_err());
+        }
+    }
+
+    #[test]
+    fn whoever_logs_in_by_a_proxy_with_tls_comes_by_tls() {
+        for (origin, by_tls) in [
+            (Some("https://admin.example"), true),
+            (Some("http://admin.example"), false),
+            (Some("null"), false),
+            (None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            origin.map(|origin| headers.insert(header::ORIGIN, HeaderValue::from_static(origin)));
+            assert_eq!(from_a_secure_page(&headers), by_tls, "{origin:?}");
+        }
+    }
 }

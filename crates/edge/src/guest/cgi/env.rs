@@ -157,9 +157,9 @@ fn cookies(values: &[&HeaderValue], env: &mut Environment) {
 /// A cookie that is not the dashboard's: browsers send that to other ports of its host, too.
 fn foreign_cookie(pair: &[u8]) -> Option<&[u8]> {
     let pair = pair.trim_ascii();
-    let ours = pair
-        .strip_prefix(crate::admin::COOKIE.as_bytes())
-        .is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="));
+    let is =
+        |name: &str| pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="));
+    let ours = crate::admin::COOKIES.into_iter().any(is);
     (!ours && !pair.is_empty()).then_some(pair)
 }
 
@@ -298,6 +298,9 @@ mod tests {
             ("a=1; selvedge_session=secret; b=2", Some("a=1; b=2")),
             ("selvedge_session = secret;a=1", Some("a=1")),
             ("selvedge_sessions=1", Some("selvedge_sessions=1")),
+            ("__Host-selvedge_session=secret; a=1", Some("a=1")),
+            ("a=1;__Host-selvedge_session =secret", Some("a=1")),
+            ("__Host-selvedge_sessions=1; __Host-a=1", Some("__Host-selvedge_sessions=1; __Host-a=1")),
         ] {
             let parts = request("/", &[("cookie", cookies)]);
             assert_eq!(variable(&parts, "HTTP_COOKIE").as_deref(), passed, "{cookies}");
