@@ -89,6 +89,8 @@ async fn files_come_first_and_the_program_has_the_rest() {
     }
     let (head, _) = ask(&server, "GET", "/docs?a=b", "");
     assert_eq!(header_of(&head, "location"), Some("/docs/?a=b"));
+    // Browsers keep it for good unless they are told otherwise, also after a rollback to where it is no directory.
+    assert_eq!(header_of(&head, "cache-control"), Some("no-cache"));
     let (head, _) = ask(&server, "GET", "/style.css", "");
     for (name, value) in [
         ("content-type", "text/css; charset=utf-8"),
@@ -116,6 +118,10 @@ async fn who_has_a_file_is_told_so_and_parts_are_given() {
         (format!("If-None-Match: {tag}\r\n"), 304, ""),
         (format!("If-None-Match: \"x\", W/{tag}\r\n"), 304, ""),
         ("If-None-Match: *\r\n".into(), 304, ""),
+        (format!("If-None-Match: \"x\"\r\nIf-None-Match: {tag}\r\n"), 304, ""),
+        ("If-None-Match: \"x,*,y\"\r\n".into(), 200, "0123456789"),
+        (format!("If-Match: \"x\"\r\nIf-Match: \"y\", {tag}\r\n"), 200, "0123456789"),
+        ("If-Match: \"x\"\r\nIf-Match: \"y\"\r\n".into(), 412, ""),
         ("If-None-Match: \"x\"\r\n".into(), 200, "0123456789"),
         ("If-Match: \"x\"\r\n".into(), 412, ""),
         (format!("If-Match: {tag}\r\n"), 200, "0123456789"),
@@ -331,6 +337,19 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("said twice", vec![note(EntryType::XHeader, &pax("size", "9999")), file("assets/x")]),
         ("\"..\"", vec![note(EntryType::XHeader, &pax("path", "assets/../x")), file("assets/x")]),
         ("\"..\"", vec![note(EntryType::GNULongName, b"assets/../x\0"), file("assets/x")]),
+        (
+            "a path, size or link for all entries",
+            vec![note(EntryType::XGlobalHeader, &pax("path", "assets/y")), file("assets/x")],
+        ),
+        (
+            "a path, size or link for all entries",
+            vec![note(EntryType::XGlobalHeader, &pax("size", "0")), file("assets/x")],
+        ),
+        (
+            "a path, size or link for all entries",
+            vec![file("assets/x"), note(EntryType::XGlobalHeader, &pax("linkpath", "/"))],
+        ),
+        ("sparse", vec![note(EntryType::XGlobalHeader, &pax("GNU.sparse.major", "1")), file("assets/x")]),
         ("more than 65536", vec![note(EntryType::GNULongName, &[b'x'; 100_000]), file("assets/x")]),
         ("more than 65536", vec![note(EntryType::XHeader, &[b'x'; 100_000]), file("assets/x")]),
         ("ends within its entry \"assets/h\"", vec![huge.as_bytes().to_vec()]),
@@ -392,6 +411,11 @@ async fn a_tools_own_archive_is_a_bundle() {
     }
     let server = serve(common::CONFIG, state.path()).await;
     let client = Client::new(&format!("http://{}", server.admin()), None).unwrap();
+    // As `git archive` begins.
+    let of_git = [raw("pax_global_header", EntryType::XGlobalHeader, "", &pax("comment", "fd4beba")), file("assets/x")];
+    let deployed =
+        deploy_as(&client, &DeployOrder::default(), bundle(&[of_git.concat(), vec![0; 1024]].concat())).await;
+    assert!(matches!(deployed, Progress::Deployed { .. }), "{deployed:?}");
     for format in ["gnu", "posix", "ustar"] {
         let mut command = std::process::Command::new("tar");
         command.arg(format!("--format={format}")).arg("-C").arg(directory.path()).args(["-cf", "-", "."]);

@@ -9,6 +9,8 @@ use hyper::{Method, StatusCode};
 use super::assets::{Asset, Found};
 use super::sending::FileRange;
 
+/// It may be kept by whoever asks each time whether it is still so.
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 /// Room for those of most answers.
 const HEADERS: usize = 8;
 
@@ -40,6 +42,8 @@ impl Asked<'_> {
         let query = self.parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let place = HeaderValue::from_str(&format!("{}/{query}", self.parts.uri.path()));
         let mut given = Given::new(StatusCode::PERMANENT_REDIRECT, None);
+        // Else browsers keep it for good: the next version, or the one before, may have a file there.
+        given.set(header::CACHE_CONTROL, NO_CACHE);
         // A path that was received can be sent.
         given.set(header::LOCATION, place.unwrap_or(HeaderValue::from_static("/")));
         given
@@ -49,16 +53,16 @@ impl Asked<'_> {
         let tag = tag(&asset.digest);
         let mut given = self.conditional(asset, &tag);
         // Whoever keeps it asks whether it is still so: the next version may have another.
-        given.set(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        given.set(header::CACHE_CONTROL, NO_CACHE);
         given.set(header::ETAG, HeaderValue::from_str(&tag).unwrap_or(HeaderValue::from_static("\"\"")));
         given
     }
 
     fn conditional(&self, asset: &Asset, tag: &str) -> Given {
-        if self.header(&header::IF_MATCH).is_some_and(|tags| !names(tags, tag, false)) {
+        if self.names(&header::IF_MATCH, tag, false) == Some(false) {
             return Given::new(StatusCode::PRECONDITION_FAILED, None);
         }
-        if self.header(&header::IF_NONE_MATCH).is_some_and(|tags| names(tags, tag, true)) {
+        if self.names(&header::IF_NONE_MATCH, tag, true) == Some(true) {
             return Given::new(StatusCode::NOT_MODIFIED, None);
         }
         let length = asset.contents.end - asset.contents.start;
@@ -81,6 +85,13 @@ impl Asked<'_> {
         given.set(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         given.set(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         given
+    }
+
+    /// Whether a list of tags, if there is one, names this one. It may be in several lines (RFC 9110, section 5.3).
+    fn names(&self, list: &HeaderName, tag: &str, weak: bool) -> Option<bool> {
+        let mut lines = self.parts.headers.get_all(list).iter().peekable();
+        lines.peek()?;
+        Some(lines.any(|line| line.to_str().is_ok_and(|tags| names(tags, tag, weak))))
     }
 
     /// A header that comes once and is text.
@@ -145,7 +156,7 @@ fn tag(digest: &[u8; 32]) -> String {
 /// Whether a list of tags names this one, or any.
 fn names(tags: &str, tag: &str, weak: bool) -> bool {
     let same = |other: &str| other == tag || weak && other.strip_prefix("W/") == Some(tag);
-    tags.split(',').map(str::trim).any(|other| other == "*" || same(other))
+    tags.trim() == "*" || tags.split(',').map(str::trim).any(same)
 }
 
 fn text(value: &str) -> HeaderValue {

@@ -134,8 +134,8 @@ impl Reading {
                 self.long_name = name.or(self.long_name.take());
                 return Ok(());
             }
-            // Says something of the whole archive, and names nothing.
-            EntryType::XGlobalHeader => return note(entry).map(drop),
+            // Says something of the whole archive, and may name nothing.
+            EntryType::XGlobalHeader => return check_global(&note(entry)?, &entry.header().path_bytes()),
             _ => {}
         }
         let bytes = self.long_name.take().unwrap_or_else(|| entry.header().path_bytes().into_owned());
@@ -255,11 +255,26 @@ fn pax_name(note: &[u8]) -> Result<Option<Vec<u8>>, BundleError> {
         match record.key_bytes() {
             b"path" => name = Some(record.value_bytes().to_vec()),
             b"size" => return Err(wrong_note(name, "a size that is said twice")),
-            key if key.starts_with(b"GNU.sparse") => return Err(wrong_note(name, "sparse files are not taken")),
+            key if key.starts_with(b"GNU.sparse") => return Err(wrong_note(name, SPARSE)),
             _ => {}
         }
     }
     Ok(name)
+}
+
+const SPARSE: &str = "sparse files are not taken";
+
+/// Refuses a note on all entries that says what each says itself: some programs believe the one, some the other.
+fn check_global(note: &[u8], name: &[u8]) -> Result<(), BundleError> {
+    for record in PaxExtensions::new(note) {
+        let why = match record?.key_bytes() {
+            b"path" | b"size" | b"linkpath" => "a path, size or link for all entries",
+            key if key.starts_with(b"GNU.sparse") => SPARSE,
+            _ => continue,
+        };
+        return Err(wrong_note(Some(name.to_vec()), why));
+    }
+    Ok(())
 }
 
 fn wrong_note(name: Option<Vec<u8>>, why: &'static str) -> BundleError {
