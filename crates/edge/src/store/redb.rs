@@ -2,13 +2,15 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
-use super::files::Blobs;
+use super::files::{Blobs, sync};
 use super::records::Records;
 use super::{Digest, SiteKey, SiteRecord, Store, StoreError};
 use crate::config::Scope;
@@ -37,7 +39,9 @@ fn database(directory: &Path) -> Result<Database, StoreError> {
     let path = directory.join("sites.redb");
     let until = Instant::now() + STATE_WAIT_MAX;
     loop {
-        match Database::create(&path) {
+        let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.map_err(|source| disk(format!("open {}", path.display()), source))?;
+        match FileBackend::new(file).and_then(|file| Database::builder().create_with_backend(file)) {
             Err(DatabaseError::DatabaseAlreadyOpen) if Instant::now() < until => {
                 std::thread::sleep(STATE_WAIT_MAX / 100)
             }
@@ -57,6 +61,8 @@ impl DiskStore {
         let blobs = Blobs::open(directory.join("blobs")).map_err(open)?;
         let place = directory.to_owned();
         let records = Records::open(move || database(&place))?;
+        // Where the names of both are.
+        sync(directory).map_err(open)?;
         let store = DiskStore { records, blobs, failed: AtomicBool::new(false) };
         store.write(|_| Ok(()))?;
         store.sweep()?;
@@ -260,6 +266,8 @@ impl Store for DiskStore {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::config::May;
     use crate::name::Prefix;
@@ -316,6 +324,24 @@ mod tests {
             });
             DiskStore::open(directory.path()).unwrap();
         });
+    }
+
+    /// Started by hand, its records were for everybody to read: hosts, digests of what is served.
+    #[test]
+    fn what_is_kept_is_its_owners_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let state = place.path().join("state");
+        let store = DiskStore::open(&state).unwrap();
+        store.put_blob(b"blob").unwrap();
+        let mut open = vec![(state, 0o700)];
+        while let Some((path, expected)) = open.pop() {
+            let metadata = std::fs::metadata(&path).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, expected, "{}", path.display());
+            if metadata.is_dir() {
+                let below = std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+                open.extend(below.map(|path| if path.is_dir() { (path, 0o700) } else { (path, 0o600) }));
+            }
+        }
     }
 
     #[test]
