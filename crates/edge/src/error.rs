@@ -116,6 +116,9 @@ pub enum EdgeError {
     /// A version cannot be run. Its maker's.
     #[error("{0}")]
     Unfit(String),
+    /// The machine is short of what a version needs to be loaded. The operator's; it may pass.
+    #[error("{0}")]
+    Shortage(String),
     /// An archive is no bundle. Its maker's.
     #[error("{0}")]
     Bundle(String),

@@ -130,6 +130,10 @@ pub const DEPLOY_RETRY_AFTER_SECONDS: u64 = 10;
 pub const COMPILER_NICER: u8 = 10;
 /// Time in which a new version must answer its first request.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a site that could not be loaded waits until it is tried again, first and at most: each time twice as long.
+pub const LOAD_AGAIN_FIRST: Duration = Duration::from_millis(500);
+/// See there.
+pub const LOAD_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Versions of a site that are kept, the active one among them.
 pub const VERSIONS_MAX: usize = 50;
 /// Sites of the server.

@@ -171,6 +171,10 @@ async fn loaded(server: &Arc<Shared>, site: &Arc<Site>) -> Result<bool, Refusal>
     if site.is_settled() {
         return Ok(true);
     }
+    // It may take long until it is tried again.
+    if site.is_stuck() {
+        return Err(Refusal::Loading);
+    }
     if site.is_first_to_want() {
         tokio::spawn(deploy::load_site(server.clone(), site.clone()));
     }

@@ -61,6 +61,8 @@ pub(crate) struct Site {
     settling: watch::Sender<bool>,
     /// Whether somebody waits for it to be settled.
     wanted: AtomicBool,
+    /// Whether it could not be loaded, and is tried again now and then.
+    stuck: AtomicBool,
     /// Whether it is served, or was.
     published: AtomicBool,
     /// Held by whoever changes it, from reading the record to the switch. All that are of one key have the same.
@@ -151,6 +153,7 @@ impl Site {
             settled: AtomicBool::new(false),
             settling,
             wanted: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             published: AtomicBool::new(false),
             turn,
             log,
@@ -183,6 +186,16 @@ impl Site {
 
     pub(crate) fn is_settled(&self) -> bool {
         self.settled.load(Ordering::Acquire)
+    }
+
+    /// It could not be loaded, and will be tried again. Whether that is new.
+    pub(crate) fn get_stuck(&self) -> bool {
+        !self.stuck.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it waits to be tried again.
+    pub(crate) fn is_stuck(&self) -> bool {
+        !self.is_settled() && self.stuck.load(Ordering::Relaxed)
     }
 
     /// Whether it is served, or was.

@@ -169,8 +169,10 @@ impl Shared {
     /// How many sites there are, are still to be loaded, and have no version that can be run.
     pub(crate) fn health(&self) -> Health {
         let sites = self.lock_sites();
-        let loading = sites.served.values().filter(|site| !site.is_settled()).count();
-        let failed = sites.served.values().filter(|site| site.is_settled() && site.serving().is_none()).count();
+        let (stuck, known) = sites.served.values().partition::<Vec<_>, _>(|site| site.is_stuck());
+        let loading = known.iter().filter(|site| !site.is_settled()).count();
+        let without = known.iter().filter(|site| site.is_settled() && site.serving().is_none()).count();
+        let failed = stuck.len() + without;
         Health { sites: sites.served.len(), loading, failed, disk_failed: self.store.has_failed() }
     }
 }
@@ -182,7 +184,7 @@ pub struct Health {
     pub sites: usize,
     /// Those of them that are still to be loaded; a request for one is answered as soon as it is.
     pub loading: usize,
-    /// Those that have no version that can be run.
+    /// Those that have no version that can be run, or none now: what may pass is tried again.
     pub failed: usize,
     /// Whether the disk failed when something was last kept there, or since: sites answer, deploys may fail.
     #[serde(default)]

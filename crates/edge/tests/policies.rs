@@ -164,6 +164,26 @@ async fn a_policy_that_cannot_be_read_leaves_the_old() {
     until("it answers again", || get(edge.server.listen(), "hello", "/x").ends_with("fine\n")).await;
 }
 
+/// What could not be read just then went on by the policy before for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_judged_now_is_judged_later() {
+    let place = tempfile::tempdir().unwrap();
+    let text = config(&policy(place.path(), &[]));
+    let edge = edge(&text).await.with(&["hello"]).await;
+    common::deploy(&edge.client, "next", guest("env")).await;
+    let artifact = edge.client.versions(&Name::new("hello").unwrap()).await.unwrap().versions[0].artifact.unwrap();
+    let mend = common::unreadable(edge.state.path(), artifact);
+    policy(place.path(), &[(SIGNERS, &signers(&key()))]);
+    let mut config = selvedge_edge::Config::parse(&text, "edge.toml").unwrap();
+    config.state = edge.state.path().to_owned();
+    edge.server.reload(&config).unwrap();
+    // One is judged after the other.
+    until("both have had their turn", || get(edge.server.listen(), "next", "/").contains("no_version")).await;
+    assert!(get(edge.server.listen(), "hello", "/x").ends_with("fine\n"), "nobody has said that it may not");
+    mend();
+    until("it is judged", || get(edge.server.listen(), "hello", "/x").contains("no_version")).await;
+}
+
 #[tokio::test]
 async fn what_a_configuration_names_and_cannot_be_used_is_told_with_its_line() {
     let place = tempfile::tempdir().unwrap();

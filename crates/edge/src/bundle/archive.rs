@@ -61,6 +61,15 @@ pub(crate) enum BundleError {
     Nothing,
 }
 
+impl BundleError {
+    /// Whether the disk has failed, and not the archive's maker.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+        // The library's own are of these kinds.
+        matches!(self, BundleError::Archive(error) if !matches!(error.kind(), InvalidData | InvalidInput | Other | UnexpectedEof))
+    }
+}
+
 /// Where an entry belongs.
 enum Place<'n> {
     Module,

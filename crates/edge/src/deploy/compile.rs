@@ -52,6 +52,13 @@ pub enum CompileError {
     },
 }
 
+impl CompileError {
+    /// Whether the same may succeed in a moment.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, CompileError::NoCompiler { .. })
+    }
+}
+
 /// A compiler in a process of its own: `PROGRAM ARGS… MODULE -o ARTIFACT`.
 #[derive(Clone, Debug)]
 pub struct CompileCommand {

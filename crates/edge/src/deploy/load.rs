@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use hyper::Request;
 use selvedge_contract::limits::ARTIFACT_BYTES_MAX;
+use selvedge_native::NativeError;
 use selvedge_runtime::{LoadError, Module};
 
-use super::record_of;
+use super::{again, record_of};
 use crate::admission::Admission;
 use crate::bundle::Bundle;
 use crate::connection::Peer;
@@ -73,6 +74,16 @@ pub(super) fn unfit(error: impl std::fmt::Display) -> EdgeError {
     EdgeError::Unfit(error.to_string())
 }
 
+/// Why an artifact cannot be loaded: for what it is, or for what the machine has not got now.
+pub(super) fn not_loaded(error: LoadError) -> EdgeError {
+    use NativeError::{CodeRegionFull, File, Memory, Signals, Thread};
+    let native = matches!(
+        error,
+        LoadError::Native(File { .. } | Memory { .. } | CodeRegionFull { .. } | Signals(_) | Thread(_))
+    );
+    if native || matches!(error, LoadError::Read(_)) { EdgeError::Shortage(error.to_string()) } else { unfit(error) }
+}
+
 /// Lets a program answer `GET /`: it must end or begin to answer in time, and not with a server's error.
 pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Loaded) -> Result<(), EdgeError> {
     let failed = |refusal: Refusal| {
@@ -116,8 +127,18 @@ fn first_guest(
     program.start(&server.pool, call).map_err(unfit)
 }
 
+/// An artifact that was made anew, of a version that another release had compiled.
+struct Remade {
+    version: u32,
+    artifact: Vec<u8>,
+}
+
 /// Makes a version that is kept ready to answer.
-async fn load_version(server: &Arc<Shared>, tenant: &Tenant, version: VersionRecord) -> Result<Content, EdgeError> {
+async fn load_version(
+    server: &Arc<Shared>,
+    tenant: &Tenant,
+    version: VersionRecord,
+) -> Result<(Content, Option<Remade>), EdgeError> {
     let (shared, policy) = (server.clone(), tenant.policy.load_full());
     // So many at once as there are processors: proving is computing.
     let _turn = server.loads.acquire().await;
@@ -125,31 +146,39 @@ async fn load_version(server: &Arc<Shared>, tenant: &Tenant, version: VersionRec
         let bundle = version.bundle.map(|bundle| kept_bundle(&shared, &bundle.digest)).transpose()?;
         let assets = bundle.as_ref().and_then(Bundle::assets);
         let (Some(module), Some(artifact)) = (version.module, version.artifact) else {
-            return Ok(Content { program: None, assets });
+            return Ok((Content { program: None, assets }, None));
         };
-        let loaded = load_kept(&shared, policy.as_deref(), (&module, &artifact), version.signature.as_deref())?;
+        let (loaded, artifact) =
+            load_kept(&shared, policy.as_deref(), (&module, &artifact), version.signature.as_deref())?;
         let provision = bundle.as_ref().map(Bundle::provision).unwrap_or_default();
-        Ok(Content { program: Some(shared.program(loaded, provision).map_err(unfit)?), assets })
+        let program = Some(shared.program(loaded, provision).map_err(unfit)?);
+        Ok((Content { program, assets }, artifact.map(|artifact| Remade { version: version.number, artifact })))
     })
     .await
 }
 
 fn kept_bundle(server: &Shared, digest: &Digest) -> Result<Bundle, EdgeError> {
-    Bundle::read(server.store.open_blob(digest)?).map_err(|error| EdgeError::Bundle(error.to_string()))
+    Bundle::read(server.store.open_blob(digest)?).map_err(|error| match error.is_of_the_disk() {
+        true => EdgeError::Shortage(error.to_string()),
+        false => EdgeError::Bundle(error.to_string()),
+    })
 }
 
-/// Loads an artifact that is kept.
+/// Loads an artifact that is kept, or one made anew of its module, which is told, too.
 fn load_kept(
     server: &Shared,
     policy: Option<&TenantPolicy>,
     (module, artifact): (&Digest, &Digest),
     signature: Option<&str>,
-) -> Result<Module, EdgeError> {
+) -> Result<(Module, Option<Vec<u8>>), EdgeError> {
     let load = |artifact: &[u8]| verified(artifact, policy, || Ok(server.store.blob(module)?), signature);
     match load(&server.store.blob(artifact)?)? {
         // Another release of Selvedge wrote it: the module is still there.
-        Err(LoadError::Artifact(_)) => load(&recompiled(server, module)?)?.map_err(unfit),
-        loaded => loaded.map_err(unfit),
+        Err(LoadError::Artifact(_)) => {
+            let artifact = recompiled(server, module)?;
+            Ok((load(&artifact)?.map_err(not_loaded)?, Some(artifact)))
+        }
+        loaded => Ok((loaded.map_err(not_loaded)?, None)),
     }
 }
 
@@ -166,72 +195,160 @@ pub(super) async fn deployment(
     record: &SiteRecord,
     number: u32,
 ) -> Result<Arc<Deployment>, EdgeError> {
+    Ok(deployment_anew(server, site, record, number).await?.0)
+}
+
+async fn deployment_anew(
+    server: &Arc<Shared>,
+    site: &Site,
+    record: &SiteRecord,
+    number: u32,
+) -> Result<(Arc<Deployment>, Option<Remade>), EdgeError> {
     if let Some(deployment) = site.deployment(number) {
-        return Ok(deployment);
+        return Ok((deployment, None));
     }
     let missing = || EdgeError::NoVersion(format!("the record has no version {number}"));
     let version = record.version(number).cloned().ok_or_else(missing)?;
-    Ok(Deployment::new(number, load_version(server, &site.tenant, version).await?))
+    let (content, remade) = load_version(server, &site.tenant, version).await?;
+    Ok((Deployment::new(number, content), remade))
 }
 
 /// What answers by a record.
 pub(super) async fn serving(server: &Arc<Shared>, site: &Site, record: &SiteRecord) -> Result<Serving, EdgeError> {
-    let active = deployment(server, site, record, record.active).await?;
+    Ok(serving_anew(server, site, record).await?.0)
+}
+
+async fn serving_anew(
+    server: &Arc<Shared>,
+    site: &Site,
+    record: &SiteRecord,
+) -> Result<(Serving, Vec<Remade>), EdgeError> {
+    let (active, remade) = deployment_anew(server, site, record, record.active).await?;
+    let mut all_remade = Vec::from_iter(remade);
     let canary = match record.canary {
-        Some(Canary { version, percent }) => Some((deployment(server, site, record, version).await?, percent)),
+        Some(Canary { version, percent }) => {
+            let (canary, remade) = deployment_anew(server, site, record, version).await?;
+            all_remade.extend(remade);
+            Some((canary, percent))
+        }
         None => None,
     };
-    Ok(Serving::new(active, canary))
+    Ok((Serving::new(active, canary), all_remade))
 }
 
 /// Loads a site that is kept, unless somebody has already. One whose version cannot be loaded answers 503, and the log
-/// says why.
+/// says why; if that may pass, it is tried again.
 pub(crate) async fn load_site(server: Arc<Shared>, site: Arc<Site>) {
+    let is_first = !site.is_stuck() && !settled(&server, &site).await && site.get_stuck();
+    if is_first {
+        again::later(&server, site, |server, site| async move { settled(&server, &site).await });
+    }
+}
+
+/// Whether it is known by now what answers for a site.
+async fn settled(server: &Arc<Shared>, site: &Arc<Site>) -> bool {
     let _own = site.turn.lock().await;
     if site.is_settled() {
-        return;
+        return true;
     }
-    let serving = match record_of(&server, &site.key).await {
-        Ok(Some(record)) => serving(&server, &site, &record).await.map(Some),
+    let loaded = match record_of(server, &site.key).await {
+        Ok(Some(record)) => serving_anew(server, site, &record).await.map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(error),
     };
-    let serving = serving.unwrap_or_else(|error| {
-        server.log.line(format!("{} has no version that can be run: {error}", site.key));
-        None
+    match loaded {
+        Ok(loaded) => {
+            if site.is_stuck() {
+                server.log.line(format!("{} is loaded now", site.key));
+            }
+            let (serving, remade) = loaded.unzip();
+            site.settle(serving);
+            keep_remade(server, site, remade.unwrap_or_default()).await;
+        }
+        Err(error) if again::may_pass(&error) => {
+            if !site.is_stuck() {
+                server.log.line(format!("{} cannot be loaded now, and is tried again: {error}", site.key));
+            }
+            return false;
+        }
+        Err(error) => {
+            server.log.line(format!("{} has no version that can be run: {error}", site.key));
+            site.settle(None);
+        }
+    }
+    true
+}
+
+/// Keeps what was made anew, so that the next start has it. Only for whoever has the site's turn.
+async fn keep_remade(server: &Arc<Shared>, site: &Site, remade: Vec<Remade>) {
+    if remade.is_empty() {
+        return;
+    }
+    // Nothing is swept between the blobs and the record that names them.
+    let keeping = server.keeping.clone().read_owned().await;
+    let (shared, key) = (server.clone(), site.key.clone());
+    let kept = super::blocking(move || {
+        let _keeping = keeping;
+        remade.into_iter().try_for_each(|Remade { version, artifact }| {
+            let artifact = shared.store.put_blob(&artifact)?;
+            Ok(shared.store.renew_artifact(&key, version, artifact)?)
+        })
     });
-    site.settle(serving);
+    if let Err(error) = kept.await {
+        server.log.line(format!("{}: what was compiled anew is not kept: {error}", site.key));
+    }
 }
 
 /// A site whose tenant's policy has changed: what that refuses answers no more, what it accepts answers again. The log
 /// says of which it is so.
 pub(crate) async fn judge_again(server: &Arc<Shared>, site: &Arc<Site>) {
+    if !is_judged(server, site).await {
+        again::later(server, site.clone(), |server, site| async move { is_judged(&server, &site).await });
+    }
+}
+
+/// Judges a site's versions; whether it is decided of all.
+async fn is_judged(server: &Arc<Shared>, site: &Arc<Site>) -> bool {
     let _own = site.turn.lock().await;
     if !site.is_settled() {
-        return;
+        return true;
     }
-    let Ok(Some(record)) = record_of(server, &site.key).await else { return };
-    let active = judged(server, site, &record, record.active).await;
+    let record = match record_of(server, &site.key).await {
+        Ok(Some(record)) => record,
+        Ok(None) => return true,
+        Err(error) => return !again::may_pass(&error),
+    };
+    let (active, mut decided) = judged(server, site, &record, record.active).await;
     let canary = match record.canary {
-        Some(Canary { version, percent }) => judged(server, site, &record, version).await.map(|it| (it, percent)),
+        Some(Canary { version, percent }) => {
+            let (canary, of_canary) = judged(server, site, &record, version).await;
+            decided &= of_canary;
+            canary.map(|canary| (canary, percent))
+        }
         None => None,
     };
     site.settle(active.map(|active| Serving::new(active, canary)));
+    decided
 }
 
-/// A version, if it may still answer.
-async fn judged(server: &Arc<Shared>, site: &Site, record: &SiteRecord, number: u32) -> Option<Arc<Deployment>> {
-    let version = record.version(number).cloned()?;
+/// A version, if it may still answer, and whether that is decided.
+async fn judged(
+    server: &Arc<Shared>,
+    site: &Site,
+    record: &SiteRecord,
+    number: u32,
+) -> (Option<Arc<Deployment>>, bool) {
+    let Some(version) = record.version(number).cloned() else { return (None, true) };
     match load_version(server, &site.tenant, version).await {
-        Ok(content) => Some(site.deployment(number).unwrap_or_else(|| Deployment::new(number, content))),
+        Ok((content, _)) => (Some(site.deployment(number).unwrap_or_else(|| Deployment::new(number, content))), true),
         Err(EdgeError::Unfit(why)) => {
             server.log.line(format!("{}: version {number} answers no more: {why}", site.key));
-            None
+            (None, true)
         }
         // Nobody has said that it may not.
         Err(error) => {
             server.log.line(format!("{}: version {number} cannot be judged again: {error}", site.key));
-            site.deployment(number)
+            (site.deployment(number), !again::may_pass(&error))
         }
     }
 }

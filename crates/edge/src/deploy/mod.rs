@@ -3,6 +3,7 @@
 //! Each stage either succeeds or ends the deploy; until the last one, the old version answers. What was told to be
 //! deployed is in the store.
 
+mod again;
 mod change;
 mod compile;
 mod hosts;
@@ -24,7 +25,7 @@ use tokio::sync::mpsc;
 pub(crate) use self::change::{canary, delete, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
 pub(crate) use self::hosts::check_next as check_next_hosts;
-use self::load::{check, deployment, read, unfit, verified};
+use self::load::{check, deployment, not_loaded, read, unfit, verified};
 pub(crate) use self::load::{disk, judge_again, load_site};
 pub(crate) use self::queue::{Deploys, Place};
 pub(crate) use self::quota::{room_for_site, room_on_disk};
@@ -263,8 +264,10 @@ async fn make(
 async fn accepted(site: &Site, order: &Order, module: &Path, artifact: Arc<Vec<u8>>) -> Result<Module, EdgeError> {
     let (policy, module) = (site.tenant.policy.load_full(), module.to_owned());
     let signature = order.signature.clone();
-    blocking(move || verified(&artifact, policy.as_deref(), || read(&module), signature.as_deref())?.map_err(unfit))
-        .await
+    blocking(move || {
+        verified(&artifact, policy.as_deref(), || read(&module), signature.as_deref())?.map_err(not_loaded)
+    })
+    .await
 }
 
 /// The version that goes on answering beside a canary.

@@ -57,9 +57,20 @@ impl Blobs {
     }
 
     pub(super) fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        let damaged = || StoreError::Damaged(format!("file {}", self.path(digest).display()));
-        let bytes = fs::read(self.path(digest)).map_err(|_| damaged())?;
-        if Sha256::digest(&bytes).as_slice() == digest.0 { Ok(bytes) } else { Err(damaged()) }
+        let bytes = fs::read(self.path(digest)).map_err(|error| self.unreadable(digest, error))?;
+        if Sha256::digest(&bytes).as_slice() == digest.0 { Ok(bytes) } else { Err(self.damaged(digest)) }
+    }
+
+    fn damaged(&self, digest: &Digest) -> StoreError {
+        StoreError::Damaged(format!("file {}", self.path(digest).display()))
+    }
+
+    /// What is not there will not be there later; what cannot be read now may be.
+    fn unreadable(&self, digest: &Digest, error: io::Error) -> StoreError {
+        match error.kind() {
+            io::ErrorKind::NotFound => self.damaged(digest),
+            _ => super::redb::disk(format!("read {}", self.path(digest).display()), error),
+        }
     }
 
     /// Moves a file here; it may be read by others, but not written any more.
@@ -82,8 +93,7 @@ impl Blobs {
             file.rewind()?;
             Ok(same.then_some(file))
         };
-        let damaged = || StoreError::Damaged(format!("file {}", self.path(expected).display()));
-        open().ok().flatten().ok_or_else(damaged)
+        open().map_err(|error| self.unreadable(expected, error))?.ok_or_else(|| self.damaged(expected))
     }
 
     /// A blob's length, unchecked; none if it is not there.

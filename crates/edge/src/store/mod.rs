@@ -224,7 +224,7 @@ pub trait Store: Send + Sync {
     /// Bytes that were kept, checked.
     ///
     /// # Errors
-    /// If they are not there or have changed.
+    /// If they are not there, have changed, or cannot be read now.
     fn blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
 
     /// Keeps the contents of a file, which may be taken from its place.
@@ -236,7 +236,7 @@ pub trait Store: Send + Sync {
     /// A file with bytes that were kept, checked. It stays what it is, whatever becomes of the blob.
     ///
     /// # Errors
-    /// If they are not there or have changed.
+    /// If they are not there, have changed, or cannot be read now.
     fn open_blob(&self, digest: &Digest) -> Result<File, StoreError>;
 
     /// How many bytes a blob has, unchecked; none if it is not there.
@@ -276,6 +276,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As above, or if it would.
     fn put_site_within(&self, record: &SiteRecord, scope: &Scope) -> Result<(), StoreError>;
+
+    /// Puts an artifact in the place of the one that a version had, made of the same module. That changes nothing of the
+    /// site: its record's revision stays. A version that is not there any more needs none.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    fn renew_artifact(&self, key: &SiteKey, version: u32, artifact: Digest) -> Result<(), StoreError>;
 
     /// Deletes a record.
     ///

@@ -162,8 +162,19 @@ impl Tables<'_> {
                 return Err(StoreError::RouteTaken { route, site });
             }
         }
+        self.insert(&name, record)
+    }
+
+    fn renew_artifact(&mut self, name: &str, version: u32, artifact: Digest) -> Result<(), StoreError> {
+        let Some(mut record) = self.get(name)? else { return Ok(()) };
+        let Some(version) = record.versions.iter_mut().find(|kept| kept.number == version) else { return Ok(()) };
+        version.artifact = Some(artifact);
+        self.insert(name, &record)
+    }
+
+    fn insert(&mut self, name: &str, record: &SiteRecord) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(record).map_err(|source| disk("write the record of a site", source))?;
-        self.sites.insert(name.as_str(), bytes.as_slice()).map_err(unwritable)?;
+        self.sites.insert(name, bytes.as_slice()).map_err(unwritable)?;
         Ok(())
     }
 
@@ -246,6 +257,10 @@ impl Store for DiskStore {
 
     fn put_site_within(&self, record: &SiteRecord, scope: &Scope) -> Result<(), StoreError> {
         self.write(|tables| tables.put(record, scope))
+    }
+
+    fn renew_artifact(&self, key: &SiteKey, version: u32, artifact: Digest) -> Result<(), StoreError> {
+        self.write(|tables| tables.renew_artifact(&key.to_string(), version, artifact))
     }
 
     fn delete_site(&self, key: &SiteKey) -> Result<(), StoreError> {

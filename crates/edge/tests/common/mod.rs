@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selvedge_edge::client::{Client, Host, Name, Progress};
+use selvedge_edge::store::Digest;
 use selvedge_edge::{Compile, CompileError, Config, Server, start};
 
 /// Limits that tests can reach.
@@ -152,6 +153,17 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         }
         assert!(waited < 6_000, "{what} does not come");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Makes a blob unreadable, as a disk that fails does; what mends it.
+pub(crate) fn unreadable(state: &Path, blob: Digest) -> impl Fn() + use<> {
+    let (path, aside) = (state.join("blobs").join(blob.to_string()), state.join("aside"));
+    std::fs::rename(&path, &aside).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    move || {
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(&aside, &path).unwrap();
     }
 }
 
