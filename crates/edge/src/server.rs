@@ -17,7 +17,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::admin::AdminAnswer;
-use crate::admission::Gate;
 use crate::config::{Config, HostLists, Scope, TenantConfig, TokenConfig, TokenHash};
 use crate::connection::{self, Answer, Door, Flaw, Peer, accept};
 use crate::deploy::{self, Compile, Deploys};
@@ -102,7 +101,7 @@ impl Access {
             let known = before.and_then(|before| before.tenants.get(&config.name)).cloned();
             let tenant = known.unwrap_or_else(|| Arc::new(Tenant::new(config)));
             if tenant.gate.load().limits != config.limits {
-                tenant.gate.store(Arc::new(Gate::new(config.limits)));
+                tenant.gate.store(Arc::new(tenant.gate.load().limited_to(config.limits)));
             }
             tenant.share.weight.store(config.weight.0, Ordering::Relaxed);
             tenant.policy.store(policies.remove(&config.name));
