@@ -6,12 +6,19 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use selvedge_contract::artifact::{ArtifactError, ArtifactIndex};
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
 
 /// Whether these bytes begin like an artifact, not like a module.
 pub(crate) fn is_artifact(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x7fELF")
+}
+
+/// Whether one that begins so is of ours, be it damaged or of another release: not just any program or library.
+pub(crate) fn is_our_artifact(bytes: &[u8]) -> bool {
+    is_artifact(bytes)
+        && !matches!(ArtifactIndex::read(bytes), Err(ArtifactError::NotElf(_) | ArtifactError::NotArtifact))
 }
 
 /// Reads a file of at most so many bytes.

@@ -145,7 +145,7 @@ pub(crate) fn preinit_child(args: &Args) -> Result<ExitCode> {
 pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {
     let wasm = files::read(path, WASM_BYTES_MAX)?;
     let name = path.display();
-    ensure!(!files::is_artifact(&wasm), "{name} is compiled already; run it with `selvedge run {name}`");
+    ensure!(!files::is_our_artifact(&wasm), "{name} is compiled already; run it with `selvedge run {name}`");
     Ok(wasm)
 }
 
