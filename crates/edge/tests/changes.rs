@@ -180,6 +180,7 @@ async fn whoever_names_a_revision_undoes_nothing_that_they_have_not_seen() {
     assert!(why.contains("is at revision 4, not 3"), "{why}");
     let SiteRecord { active, canary, revision, .. } = client.versions(&site).await.unwrap();
     assert_eq!((active, canary.is_some(), revision), (3, true, 4));
+    assert_eq!(client.sites().await.unwrap()[0].revision, 4);
     assert_eq!(client.clone().at_revision(4).promote(&site).await.unwrap().revision, 5);
     client.at_revision(5).delete(&site).await.unwrap();
     assert!(get(server.listen(), "hello", "/").contains("no_site"));

@@ -79,6 +79,9 @@ pub struct SiteInfo {
     pub canary: Option<Canary>,
     /// How many versions are kept.
     pub versions: usize,
+    /// How often it was changed, which whoever changes it can name.
+    #[serde(default)]
+    pub revision: u64,
 }
 
 /// What `GET /v1/top` says of a site.

@@ -56,6 +56,7 @@ pub(super) async fn list(server: &Arc<Shared>, asked: &Asked) -> Result<Response
         active: record.active,
         canary: record.canary,
         versions: record.versions.len(),
+        revision: record.revision,
     });
     Ok(json(StatusCode::OK, &info.collect::<Vec<_>>()))
 }
