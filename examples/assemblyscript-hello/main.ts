@@ -42,6 +42,10 @@ function answer(status: string, body: string): void {
   process.stdout.write(`Status: ${status}\nContent-Type: text/plain; charset=utf-8\n\n${body}`);
 }
 
+function refuse(allowed: string): void {
+  answer(`405 Method Not Allowed\nAllow: ${allowed}`, `allowed here: ${allowed}\n`);
+}
+
 // Reads the body as it comes: it need not fit into memory.
 function count(): void {
   let bytes = 0;
@@ -65,7 +69,9 @@ function numbers(): void {
   }
 }
 
-const method = variable("REQUEST_METHOD");
+const given = variable("REQUEST_METHOD");
+// Of what answers HEAD the server leaves the body out.
+const method = given == "HEAD" ? "GET" : given;
 const path = variable("PATH_INFO");
 if (method == "GET" && path == "/") {
   answer("200 OK", "hello, " + parameter("name", "world") + ", from AssemblyScript\n");
@@ -73,6 +79,10 @@ if (method == "GET" && path == "/") {
   count();
 } else if (method == "GET" && path == "/numbers") {
   numbers();
+} else if (path == "/" || path == "/numbers") {
+  refuse("GET, HEAD");
+} else if (path == "/count") {
+  refuse("POST");
 } else {
   process.stderr.write(`nothing for ${method} ${path}\n`);
   answer("404 Not Found", `there is nothing at ${path}\n`);

@@ -40,6 +40,11 @@ static void begin(const char *status) {
     printf("Status: %s\nContent-Type: text/plain; charset=utf-8\n\n", status);
 }
 
+static void refuse(const char *allowed) {
+    printf("Status: 405 Method Not Allowed\nAllow: %s\nContent-Type: text/plain; charset=utf-8\n\n", allowed);
+    printf("allowed here: %s\n", allowed);
+}
+
 static void greet(void) {
     char name[200];
     parameter("name", "world", name, sizeof name);
@@ -66,12 +71,18 @@ static void numbers(void) {
 
 int main(void) {
     const char *method = variable("REQUEST_METHOD"), *path = variable("PATH_INFO");
+    // The server leaves the body out.
+    if (!strcmp(method, "HEAD")) method = "GET";
     if (!strcmp(method, "GET") && !strcmp(path, "/")) {
         greet();
     } else if (!strcmp(method, "POST") && !strcmp(path, "/count")) {
         count();
     } else if (!strcmp(method, "GET") && !strcmp(path, "/numbers")) {
         numbers();
+    } else if (!strcmp(path, "/") || !strcmp(path, "/numbers")) {
+        refuse("GET, HEAD");
+    } else if (!strcmp(path, "/count")) {
+        refuse("POST");
     } else {
         fprintf(stderr, "nothing for %s %s\n", method, path);
         begin("404 Not Found");

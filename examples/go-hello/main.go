@@ -17,6 +17,9 @@ func main() {
 	mux.HandleFunc("GET /{$}", greet)
 	mux.HandleFunc("POST /count", count)
 	mux.HandleFunc("GET /numbers", numbers)
+	mux.HandleFunc("/{$}", only("GET, HEAD"))
+	mux.HandleFunc("/count", only("POST"))
+	mux.HandleFunc("/numbers", only("GET, HEAD"))
 	mux.HandleFunc("/", missing)
 	if err := cgi.Serve(mux); err != nil {
 		log.Fatal(err)
@@ -63,6 +66,15 @@ func numbers(w http.ResponseWriter, _ *http.Request) {
 	defer out.Flush()
 	for number := 1; number <= 100_000; number++ {
 		fmt.Fprintln(out, number)
+	}
+}
+
+func only(allowed string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", allowed)
+		text(w)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		fmt.Fprintf(w, "allowed here: %s\n", allowed)
 	}
 }
 

@@ -47,8 +47,12 @@ def numbers():
 def main():
     method, path = os.environ["REQUEST_METHOD"], os.environ["PATH_INFO"]
     services = {("GET", "/"): hello, ("POST", "/count"): count, ("GET", "/numbers"): numbers}
-    if service := services.get((method, path)):
+    # Of what answers HEAD the server leaves the body out.
+    if service := services.get(("GET" if method == "HEAD" else method, path)):
         return service()
+    if allowed := {"/": "GET, HEAD", "/count": "POST", "/numbers": "GET, HEAD"}.get(path):
+        head(f"405 Method Not Allowed\nAllow: {allowed}")
+        return print(f"allowed here: {allowed}")
     print(f"nothing for {method} {path}", file=sys.stderr)
     head("404 Not Found")
     print(f"there is nothing at {path}")

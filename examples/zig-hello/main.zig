@@ -10,7 +10,9 @@ pub fn main(init: std.process.Init) !void {
     var stdout: std.Io.File.Writer = .init(.stdout(), init.io, &buffer);
     const out = &stdout.interface;
 
-    const method = env.get("REQUEST_METHOD") orelse "";
+    const given = env.get("REQUEST_METHOD") orelse "";
+    // Of what answers HEAD the server leaves the body out.
+    const method = if (is(given, "HEAD")) "GET" else given;
     const path = env.get("PATH_INFO") orelse "";
     if (is(method, "GET") and is(path, "/")) {
         const name = try parameter(arena, env.get("QUERY_STRING") orelse "", "name") orelse "world";
@@ -22,6 +24,10 @@ pub fn main(init: std.process.Init) !void {
         // More than the server buffers: the client gets it while it is written.
         try begin(out, "200 OK");
         for (1..100_001) |number| try out.print("{d}\n", .{number});
+    } else if (is(path, "/") or is(path, "/numbers")) {
+        try refuse(out, "GET, HEAD");
+    } else if (is(path, "/count")) {
+        try refuse(out, "POST");
     } else {
         std.debug.print("nothing for {s} {s}\n", .{ method, path });
         try begin(out, "404 Not Found");
@@ -36,6 +42,11 @@ fn is(a: []const u8, b: []const u8) bool {
 
 fn begin(out: *std.Io.Writer, status: []const u8) !void {
     try out.print("Status: {s}\nContent-Type: text/plain; charset=utf-8\n\n", .{status});
+}
+
+fn refuse(out: *std.Io.Writer, allowed: []const u8) !void {
+    try out.print("Status: 405 Method Not Allowed\nAllow: {s}\n", .{allowed});
+    try out.print("Content-Type: text/plain; charset=utf-8\n\nallowed here: {s}\n", .{allowed});
 }
 
 /// Reads the body as it comes: it need not fit into memory.

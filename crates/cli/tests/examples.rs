@@ -29,6 +29,12 @@ async fn answers(edge: &Edge, language: &str) {
     is(ask("POST /count", ""), "200", "0 bytes, 0 lines\n");
     let body = "a line of a body that is longer than any buffer\n".repeat(10_000);
     is(ask("POST /count", &body), "200", "480000 bytes, 10000 lines\n");
+    is(ask("HEAD /", ""), "200", "");
+    for (line, allowed) in [("POST /", "GET, HEAD"), ("DELETE /numbers", "GET, HEAD"), ("GET /count", "POST")] {
+        let refused = ask(line, "");
+        assert!(refused.head.contains(&format!("allow: {}", allowed.to_ascii_lowercase())), "{}", refused.head);
+        is(refused, "405", &format!("allowed here: {allowed}\n"));
+    }
     is(ask("GET /nowhere", ""), "404", "there is nothing at /nowhere\n");
     streams(&ask("GET /numbers", ""));
     assert_eq!(logged(edge).await, ["nothing for GET /nowhere"]);

@@ -7,10 +7,14 @@ use std::io::{self, BufWriter, Read, Write};
 fn main() -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     let (method, path) = (variable("REQUEST_METHOD"), variable("PATH_INFO"));
-    match (method.as_str(), path.as_str()) {
+    // Of what answers HEAD the server leaves the body out.
+    let asked = if method == "HEAD" { "GET" } else { method.as_str() };
+    match (asked, path.as_str()) {
         ("GET", "/") => greet(&mut out)?,
         ("POST", "/count") => count(&mut out)?,
         ("GET", "/numbers") => numbers(&mut out)?,
+        (_, "/" | "/numbers") => refuse(&mut out, "GET, HEAD")?,
+        (_, "/count") => refuse(&mut out, "POST")?,
         _ => {
             eprintln!("nothing for {method} {path}");
             begin(&mut out, "404 Not Found")?;
@@ -22,6 +26,11 @@ fn main() -> io::Result<()> {
 
 fn begin(out: &mut impl Write, status: &str) -> io::Result<()> {
     write!(out, "Status: {status}\nContent-Type: text/plain; charset=utf-8\n\n")
+}
+
+fn refuse(out: &mut impl Write, allowed: &str) -> io::Result<()> {
+    begin(out, &format!("405 Method Not Allowed\nAllow: {allowed}"))?;
+    writeln!(out, "allowed here: {allowed}")
 }
 
 fn greet(out: &mut impl Write) -> io::Result<()> {
