@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::limits::CERTIFICATE_BYTES_MAX;
+use crate::urgency::later;
 
 /// Time in which a server must take a connection, and prove who it is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -126,7 +127,7 @@ impl Dial {
             Some(dialer) => {
                 let authority = self.authority();
                 let dial = move || dialer.dial(&authority, CONNECT_TIMEOUT);
-                let dialed = tokio::task::spawn_blocking(dial).await.map_err(io::Error::other)?;
+                let dialed = later(dial).await.map_err(io::Error::other)?;
                 TcpStream::from_std(dialed?)?
             }
         };

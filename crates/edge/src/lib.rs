@@ -67,6 +67,7 @@ mod traces;
 mod turns;
 mod unrouted;
 mod upload;
+mod urgency;
 
 pub use config::{Config, LogFormat};
 pub use deploy::{Compile, CompileBroker, CompileCommand, CompileError};

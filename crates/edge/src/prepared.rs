@@ -22,7 +22,7 @@ use crate::reaper::Reaper;
 use crate::store::DiskStore;
 use crate::tls::Tls;
 use crate::traces::Collector;
-use crate::turns::answers_clients;
+use crate::urgency::answers_clients;
 
 /// A server that listens, and lets nobody in yet.
 pub struct Prepared {

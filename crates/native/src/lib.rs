@@ -68,7 +68,7 @@ pub use pages::Recycling;
 pub use pool::{Pool, SlotLimits};
 #[doc(hidden)]
 pub use registers::{LesserMachine, pretend};
-pub use urgency::set_urgency;
+pub use urgency::{set_urgency, urgency};
 
 /// One slot of a `values` array ([`selvedge_contract::abi`]), little-endian; the upper bytes of a narrower
 /// value are undefined.

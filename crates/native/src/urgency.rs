@@ -17,16 +17,8 @@ const NICEST: i32 = 19;
 /// # Errors
 /// If the kernel, or a jail, refuses. One that is older than 6.12 does as if it had set the stretch.
 pub fn set_urgency(stretch: Duration, nicer: u8) -> io::Result<()> {
-    let mut attributes = MaybeUninit::<libc::sched_attr>::zeroed();
-    let size = size_of::<libc::sched_attr>();
-    // SAFETY: the kernel writes at most `size` bytes there.
-    let asked = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, attributes.as_mut_ptr(), size, 0) };
-    if asked != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: all of it was zero or written by the kernel, and any bits are numbers.
-    let mut attributes = unsafe { attributes.assume_init() };
-    attributes.size = size as u32;
+    let mut attributes = attributes()?;
+    attributes.size = size_of::<libc::sched_attr>() as u32;
     attributes.sched_runtime = stretch.as_nanos() as u64;
     attributes.sched_nice = (attributes.sched_nice + i32::from(nicer)).min(NICEST);
     // SAFETY: the kernel reads as many bytes as `size` says; policy and priority are those that the thread has.
@@ -34,35 +26,43 @@ pub fn set_urgency(stretch: Duration, nicer: u8) -> io::Result<()> {
     if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// This thread's stretch, zero if the kernel knows of none, and its nice value.
+///
+/// # Errors
+/// If the kernel, or a jail, refuses.
+pub fn urgency() -> io::Result<(Duration, i32)> {
+    attributes().map(|attributes| (Duration::from_nanos(attributes.sched_runtime), attributes.sched_nice))
+}
+
+/// What the kernel has noted of this thread.
+fn attributes() -> io::Result<libc::sched_attr> {
+    let mut attributes = MaybeUninit::<libc::sched_attr>::zeroed();
+    // SAFETY: the kernel writes at most as many bytes there as it is told that there are.
+    let asked =
+        unsafe { libc::syscall(libc::SYS_sched_getattr, 0, attributes.as_mut_ptr(), size_of::<libc::sched_attr>(), 0) };
+    if asked != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: all of it was zero or written by the kernel, and any bits are numbers.
+    Ok(unsafe { attributes.assume_init() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// What the kernel has noted of this thread.
-    fn stretch_ns_and_nice() -> (u64, i32) {
-        let mut attributes = MaybeUninit::<libc::sched_attr>::zeroed();
-        let size = size_of::<libc::sched_attr>();
-        // SAFETY: the kernel writes at most `size` bytes, which may be any.
-        let (asked, attributes) = unsafe {
-            let asked = libc::syscall(libc::SYS_sched_getattr, 0, attributes.as_mut_ptr(), size, 0);
-            (asked, attributes.assume_init())
-        };
-        assert_eq!(asked, 0);
-        (attributes.sched_runtime, attributes.sched_nice)
-    }
-
     #[test]
     fn a_thread_gets_what_it_asks_for_and_passes_it_on() {
         std::thread::spawn(|| {
-            let (usual, nice) = stretch_ns_and_nice();
-            set_urgency(Duration::from_micros(100), 0).unwrap();
-            let short = stretch_ns_and_nice();
+            let (wanted, (usual, nice)) = (Duration::from_micros(100), urgency().unwrap());
+            set_urgency(wanted, 0).unwrap();
+            let short = urgency().unwrap();
             // Older kernels know of no stretches.
-            assert!(short == (100_000, nice) || (usual, short) == (0, (0, nice)), "{usual} {short:?}");
-            assert_eq!(std::thread::spawn(stretch_ns_and_nice).join().unwrap(), short);
+            assert!(short == (wanted, nice) || (usual, short) == (Duration::ZERO, (Duration::ZERO, nice)), "{short:?}");
+            assert_eq!(std::thread::spawn(|| urgency().unwrap()).join().unwrap(), short);
             for nicer in [3, 255] {
-                set_urgency(Duration::from_micros(100), nicer).unwrap();
-                assert_eq!(stretch_ns_and_nice().1, (nice + i32::from(nicer)).min(NICEST));
+                set_urgency(wanted, nicer).unwrap();
+                assert_eq!(urgency().unwrap().1, (nice + i32::from(nicer)).min(NICEST));
             }
         })
         .join()

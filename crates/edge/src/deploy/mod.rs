@@ -41,6 +41,7 @@ use crate::reaper::Loaded;
 use crate::server::Shared;
 use crate::site::{Content, Deployment, Serving, Site};
 use crate::store::{BundleRecord, Canary, SiteKey, SiteRecord, VersionRecord};
+use crate::urgency::later;
 
 /// What a deploy goes through.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -302,11 +303,11 @@ async fn compile_uploaded(server: &Arc<Shared>, module: &Path) -> Result<Vec<u8>
     blocking(move || load::compiled(&server, &module)).await
 }
 
-/// Runs what may wait for the disk or another process on a thread of its own.
+/// Runs what may wait for the disk or another process, or compute for long, on a thread of its own, behind clients.
 pub(crate) async fn blocking<T: Send + 'static>(
     run: impl FnOnce() -> Result<T, EdgeError> + Send + 'static,
 ) -> Result<T, EdgeError> {
-    tokio::task::spawn_blocking(run).await.map_err(|error| EdgeError::Internal(error.to_string()))?
+    later(run).await.map_err(|error| EdgeError::Internal(error.to_string()))?
 }
 
 pub(crate) async fn record_of(server: &Arc<Shared>, key: &SiteKey) -> Result<Option<SiteRecord>, EdgeError> {

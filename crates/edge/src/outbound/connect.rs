@@ -28,6 +28,7 @@ use crate::limits::{
 };
 use crate::name::Name;
 use crate::turns::Share;
+use crate::urgency::later;
 
 /// What all tenants' connections have in common.
 pub(crate) struct Ways {
@@ -203,7 +204,7 @@ impl Ways {
     /// others the processor's time.
     async fn dial(&self, way: Way, places: Places, account: &Arc<Account>) -> io::Result<(TcpStream, Place)> {
         let (dialer, account) = (self.dialer.clone(), account.clone());
-        let dialed = tokio::task::spawn_blocking(move || {
+        let dialed = later(move || {
             let began = CpuClock::this_thread();
             let stream = match dialer {
                 Some(dialer) => dialer.dial(&way.to_string(), 2 * OUTBOUND_CONNECT_TIMEOUT),

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Turns are had here, on threads of their own (threads.rs). Those on which clients are answered wake up to much shorter
-//! work, ask for short stretches of computing ([`answers_clients`]), and so go first. A program in line needs nobody: that it
+//! work, ask for short stretches of computing ([`crate::urgency`]), and so go first. A program in line needs nobody: that it
 //! computes does not depend on its client, and what it writes is bounded by its exchange.
 //!
 //! For how long a version's programs usually compute is known in usual.rs.
@@ -46,17 +46,7 @@ use self::lines::Lines;
 use self::threads::{Kind, May, PATIENCE, Progress};
 use crate::guest::{Ending, Guest};
 use crate::site::Tenant;
-
-/// For threads that answer clients.
-const ANSWERING_STRETCH: Duration = Duration::from_micros(100);
-/// For those on which turns are had: the kernel lets those with shorter ones go first.
-const TURN_STRETCH: Duration = Duration::from_micros(400);
-
-/// Makes this thread one that answers clients: it has little to do at a time, and is to do it soon.
-pub(crate) fn answers_clients() {
-    // Where it is refused clients wait longer beside programs that compute.
-    let _ = set_urgency(ANSWERING_STRETCH, 0);
-}
+use crate::urgency::LATER_STRETCH;
 
 /// The turns of all tenants. Its threads end when it is dropped.
 pub(crate) struct Turns(Arc<Shared>);
@@ -122,8 +112,8 @@ impl Turns {
                 if let (Kind::Last(number), Some(clock)) = (kind, CpuClock::of_this_thread()) {
                     let _ = clocks[number].set(clock);
                 }
-                // As above, where it is refused it is only slower.
-                let _ = set_urgency(TURN_STRETCH, kind.nicer());
+                // Where it is refused clients wait longer.
+                let _ = set_urgency(LATER_STRETCH, kind.nicer());
                 let _entered = executor.enter();
                 while let Some(next) = shared.next(kind) {
                     // What panics as it is dropped must not take everybody's turns with it.
