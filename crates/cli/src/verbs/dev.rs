@@ -38,8 +38,6 @@ pub(crate) struct Args {
     outbound: Vec<Destination>,
 }
 
-/// Where it is deployed.
-const ADMIN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// What threads that wait for a disk or a compiler have time for at the end.
 const AFTERWARDS_MAX: Duration = Duration::from_secs(1);
 
@@ -70,8 +68,7 @@ async fn develop(args: &Args, compiler: Arc<CompileCommand>) -> Result<()> {
     let state = tempfile::tempdir().context("cannot make a directory for the server's state")?;
     let mut config = Config::default();
     config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, args.port));
-    // The project has this machine's usual names: operators are at another.
-    config.admin = SocketAddr::from((ADMIN, 0));
+    config.admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.state = state.path().to_owned();
     config.access_log = true;
     config.outbound = args.outbound.iter().cloned().map(Destination::at_any_address).collect();

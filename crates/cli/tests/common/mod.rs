@@ -27,8 +27,7 @@ impl Edge {
     /// One with more in its configuration.
     pub(crate) async fn start_with(more: &str) -> Edge {
         let state = tempfile::tempdir().unwrap();
-        // A site may be called 127.0.0.1 where operators are not.
-        let text = format!("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.2:0\"\n{more}");
+        let text = format!("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{more}");
         let mut config = Config::parse(&text, "edge.toml").unwrap();
         config.state = state.path().to_owned();
         let server = start(config, Arc::new(CompileCommand::new(SELVEDGE, ["compile"]))).await.unwrap();

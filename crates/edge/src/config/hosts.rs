@@ -2,7 +2,7 @@
 //!
 //! A tenant with a list (`hosts = ["*.a.example", "b.example"]`) has the hosts on it and no others. A tenant without one has
 //! those that are on nobody's. Lists that have a host in common are a mistake, so that each host is one tenant's. What the
-//! admin address is called is no site's: a page there could plant cookies for the dashboard.
+//! admin address is called is no site's where people log in: a page there could plant cookies for the dashboard.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -52,6 +52,8 @@ const NAMED_MAX: usize = 5;
 pub(crate) struct HostLists {
     /// Where operators connect.
     pub(crate) admin: IpAddr,
+    /// Whether they log in there.
+    logs_in: bool,
     /// Of tenants that have one.
     lists: BTreeMap<Name, Vec<HostPattern>>,
     /// Whose each pattern is.
@@ -69,17 +71,18 @@ pub(super) struct Overlap {
 
 impl HostLists {
     pub(crate) fn new(admin: IpAddr, tenants: &[TenantConfig]) -> HostLists {
+        let logs_in = tenants.iter().any(|tenant| !tenant.tokens.is_empty());
         let listing = tenants.iter().filter_map(|tenant| Some((tenant.name.clone(), tenant.hosts.clone()?)));
         let lists: BTreeMap<Name, Vec<HostPattern>> = listing.collect();
         let each =
             lists.iter().flat_map(|(name, list)| list.iter().map(move |pattern| (pattern.0.clone(), name.clone())));
         let owners = each.collect();
-        HostLists { admin, lists, owners }
+        HostLists { admin, logs_in, lists, owners }
     }
 
     /// Whether a tenant's sites may answer for a host.
     pub(crate) fn check(&self, tenant: &Name, host: &Host) -> Result<(), HostError> {
-        if is_called(self.admin, host) {
+        if self.logs_in && is_called(self.admin, host) {
             return Err(HostError::Admin { host: host.clone() });
         }
         let owner = covering(host.as_str()).find_map(|pattern| self.owners.get(&pattern));
@@ -163,10 +166,9 @@ mod tests {
     /// Any tenant's site had a host that nobody had yet, whoever's it was.
     #[test]
     fn a_host_is_for_the_tenant_that_lists_it_or_for_those_without_a_list() {
-        let lists = lists(
-            "[tenants.a]\nhosts = [\"*.A.example\", \"b.example.\"]\n[tenants.b]\nhosts = [\"x.b.example\"]\n\
-             [tenants.none]\nhosts = []\n[tenants.any]\n[tenants.other]\n",
-        );
+        let text = "[tenants.a]\nhosts = [\"*.A.example\", \"b.example.\"]\n[tenants.b]\nhosts = [\"x.b.example\"]\n\
+                    [tenants.none]\nhosts = []\n[tenants.any]\n[tenants.other]\n";
+        let lists = lists(&format!("{text}tokens = [\"sha256:{:064}\"]\n", 1));
         for (host, tenants) in [
             ("x.a.example", &["a"][..]),
             ("x.y.a.example", &["a"]),
@@ -194,6 +196,14 @@ mod tests {
         );
         assert!(said("none", "x.example").contains("tenants.none.hosts, which has none"));
         assert!(said("any", "b.example").contains("the host b.example is on another tenant's list of hosts"));
+    }
+
+    /// Without tokens there is no session that a page could plant.
+    #[test]
+    fn where_nobody_logs_in_a_site_may_be_called_what_the_admin_address_is() {
+        let may = |text: &str| lists(text).check(&Name::new("a").unwrap(), &Host::new("localhost").unwrap()).is_ok();
+        let token = format!("[tenants.a]\ntokens = [\"sha256:{:064}\"]\n", 1);
+        assert_eq!([may(""), may("[tenants.a]\n"), may(&token)], [true, true, false]);
     }
 
     #[test]
