@@ -125,11 +125,6 @@ impl Args {
     fn args(&self) -> &[OsString] {
         &self.command[1..]
     }
-
-    /// Whether the guest gets a directory in which it may change files.
-    fn grants_writing(&self) -> bool {
-        self.dirs.iter().any(|dir| !dir.ends_with("::ro"))
-    }
 }
 
 fn stack_size(text: &str) -> Result<usize, String> {
@@ -181,6 +176,11 @@ fn grant(args: &Args) -> Result<Wasi> {
     Ok(builder.build()?)
 }
 
+/// Whether the guest gets a directory in which it may change files.
+fn grants_writing(dirs: &[String]) -> bool {
+    dirs.iter().any(|dir| !matches!(directory(dir), Ok((.., DirAccess::ReadOnly))))
+}
+
 /// The tree in an archive.
 fn archive(path: &Path) -> Result<Tree> {
     let named = || format!("cannot grant {} to the guest", path.display());
@@ -193,6 +193,8 @@ fn directory(text: &str) -> Result<(&Path, &str, DirAccess)> {
     let parts: Vec<&str> = text.split("::").collect();
     let (host, guest, access) = match parts[..] {
         [host] => (host, host, DirAccess::ReadWrite),
+        // Whoever writes that wants to grant no writing.
+        [_, "ro"] => return Err(anyhow!("--dir {text:?} says not under which name; write HOST::GUEST::ro")),
         [host, guest] => (host, guest, DirAccess::ReadWrite),
         [host, guest, "ro"] => (host, guest, DirAccess::ReadOnly),
         _ => return Err(anyhow!("--dir {text:?} is not HOST, HOST::GUEST or HOST::GUEST::ro")),
@@ -238,7 +240,7 @@ fn module(args: &Args) -> Result<Module> {
         (Entry::Found(path), Some(policy)) => {
             load::under(&policy, args.file(), &files::read(&path, ARTIFACT_BYTES_MAX)?)
         }
-        (Entry::Found(path), None) if args.trusted => load::trusted(&path, args.grants_writing()),
+        (Entry::Found(path), None) if args.trusted => load::trusted(&path, grants_writing(&args.dirs)),
         (Entry::Found(path), None) => match load::untrusted(&path) {
             // Tampered with, or beyond what the verifier can prove: neither keeps the module from being run.
             Err(LoadError::Unproved(_)) => {
@@ -256,7 +258,7 @@ fn artifact(args: &Args, policy: Option<&Policy>) -> Result<Module> {
     let file = args.file();
     match policy {
         Some(policy) => load::under(policy, file, &files::read(file, ARTIFACT_BYTES_MAX)?),
-        None if args.trusted => load::trusted(file, args.grants_writing()),
+        None if args.trusted => load::trusted(file, grants_writing(&args.dirs)),
         None => load::untrusted(file).with_context(|| format!("cannot load {}", file.display())),
     }
 }
@@ -359,8 +361,24 @@ mod tests {
         assert_eq!(of("a"), Some((Path::new("a"), "a", DirAccess::ReadWrite)));
         assert_eq!(of("/a::/b"), Some((Path::new("/a"), "/b", DirAccess::ReadWrite)));
         assert_eq!(of("/a::/b::ro"), Some((Path::new("/a"), "/b", DirAccess::ReadOnly)));
-        for wrong in ["", "::", "a::", "::b", "a::b::rw", "a::b::ro::c"] {
+        for wrong in ["", "::", "a::", "::b", "a::ro", "a::b::rw", "a::b::ro::c"] {
             assert!(of(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    /// What is mapped from a file is changed by whoever changes the file.
+    #[test]
+    fn who_may_write_anywhere_is_known() {
+        for (dirs, writes) in [
+            (&[] as &[&str], false),
+            (&["a::b::ro"], false),
+            (&["a::b::ro", "c"], true),
+            (&["a::b"], true),
+            (&["a::ro"], true),
+            (&["ro"], true),
+        ] {
+            let dirs: Vec<String> = dirs.iter().map(ToString::to_string).collect();
+            assert_eq!(grants_writing(&dirs), writes, "{dirs:?}");
         }
     }
 }
