@@ -108,8 +108,11 @@ impl Archive {
             let context = || format!("cannot read {}", path.display());
             let file = File::open(&path).with_context(context)?;
             let size = file.metadata().with_context(context)?.len();
-            // What grows meanwhile is cut off where the header says that it ends.
-            self.add(&format!("{name}/{below}"), size, file.take(size))?;
+            let mut contents = (&file).take(size);
+            self.add(&format!("{name}/{below}"), size, &mut contents)?;
+            // Half of what an editor is about to write would be deployed.
+            let same = contents.limit() == 0 && file.metadata().with_context(context)?.len() == size;
+            ensure!(same, "{} was changed while it was read: try again", path.display());
         }
         Ok(())
     }
@@ -223,5 +226,16 @@ mod tests {
         assert!(error.contains("passwd is neither file nor directory"), "{error}");
         let parts = Parts { assets: Some(linked.path().join("none")), ..Parts::default() };
         assert!(parts.pack().unwrap_err().to_string().contains("is no directory"));
+    }
+
+    /// As one that became shorter after its length was read: the kernel says that these have a page each.
+    #[test]
+    fn a_file_that_is_shorter_than_it_was_is_not_packed() {
+        let assets = Some(PathBuf::from("/sys/class/net/lo/statistics"));
+        let error = Parts { assets, ..Parts::default() }.pack().unwrap_err().to_string();
+        assert!(
+            error.contains("/lo/statistics/") && error.ends_with("was changed while it was read: try again"),
+            "{error}"
+        );
     }
 }
