@@ -12,8 +12,8 @@ use selvedge_native::jail::{JailError, ServerJail};
 pub(crate) struct Grants {
     read: BTreeSet<PathBuf>,
     state: PathBuf,
-    /// Host and port, connected to by another process.
-    collector: Option<String>,
+    /// What other processes connect to for it.
+    reached: Vec<String>,
 }
 
 fn real(path: &Path) -> Result<PathBuf> {
@@ -31,16 +31,12 @@ pub(crate) fn directories(file: &Path) -> Result<BTreeSet<PathBuf>> {
 
 impl Grants {
     /// The directories of these files, since a file that is replaced is another one, and the state.
-    pub(crate) fn new<'a>(
-        files: impl Iterator<Item = &'a Path>,
-        state: &Path,
-        collector: Option<String>,
-    ) -> Result<Grants> {
+    pub(crate) fn new<'a>(files: impl Iterator<Item = &'a Path>, state: &Path, reached: Vec<String>) -> Result<Grants> {
         let mut read = BTreeSet::new();
         for file in files {
             read.extend(directories(file)?);
         }
-        Ok(Grants { read, state: real(state)?, collector })
+        Ok(Grants { read, state: real(state)?, reached })
     }
 
     /// Whether a configuration is where the jailed server cannot write. It says more than what the server does with it: the
@@ -91,6 +87,9 @@ impl fmt::Display for Grants {
         let read: Vec<_> = self.read.iter().map(|path| path.display().to_string()).collect();
         let read = if read.is_empty() { "no files".into() } else { read.join(" and ") };
         write!(f, "it reads {read}, writes {}, and starts and connects to nothing", self.state.display())?;
-        self.collector.as_ref().map_or(Ok(()), |collector| write!(f, " but the collector at {collector}"))
+        match self.reached.join(" and ").as_str() {
+            "" => Ok(()),
+            reached => write!(f, "; other processes connect to {reached} for it"),
+        }
     }
 }

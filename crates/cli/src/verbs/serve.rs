@@ -187,7 +187,9 @@ impl Args {
             return Ok(None);
         }
         let files = self.config.iter().map(PathBuf::as_path).chain(config.files());
-        let grants = Grants::new(files, &config.state, collector)?;
+        let collector = collector.map(|address| format!("the collector at {address}"));
+        let listed = self.config.iter().map(|_| "what `outbound` lists".to_string());
+        let grants = Grants::new(files, &config.state, collector.into_iter().chain(listed).collect())?;
         self.config.iter().try_for_each(|config| grants.keep_apart(config))?;
         Ok(Some(grants))
     }
@@ -300,36 +302,39 @@ async fn until_stopped(
     asked: &mut UnboundedReceiver<Asked>,
     log: Log,
 ) {
+    // Why it was refused. It may name files that come later, so it is looked at again and again.
+    let mut refused = None;
     loop {
         let asked = tokio::time::timeout(LOOK_EVERY, asked.recv()).await;
         let changed = args.changed(&config);
-        match asked {
+        let is_asked = match asked {
             Ok(Some(Asked::Stop) | None) => return,
-            Err(_) if changed == seen => continue,
-            Ok(Some(Asked::Reload)) | Err(_) => seen = changed,
-        }
-        if let Some(other) = reload(args, server, grants, log) {
-            (config, seen) = other;
+            Err(_) if changed == seen && refused.is_none() => continue,
+            Ok(Some(Asked::Reload)) => true,
+            Err(_) => changed != seen,
+        };
+        seen = changed;
+        match reload(args, server, grants) {
+            Ok((said, other)) => {
+                log.say(said);
+                ((config, seen), refused) = (other, None);
+            }
+            Err(error) => {
+                let why = Some(crate::told(&error).join(": "));
+                if is_asked || refused != why {
+                    log.say(format!("the configuration stays as it was: {}", why.as_deref().unwrap_or_default()));
+                }
+                refused = why;
+            }
         }
     }
 }
 
-/// Takes the configuration over, or says why not and goes on as before.
-fn reload(args: &Args, server: &Server, grants: Option<&Grants>, log: Log) -> Option<(Config, Changed)> {
-    let reloaded = args.read().and_then(|(config, seen)| {
-        grants.map_or(Ok(()), |grants| grants.check(config.files()))?;
-        Ok((server.reload(&config)?, (config, seen)))
-    });
-    match reloaded {
-        Ok((fixed, read)) => {
-            let fixed =
-                if fixed.is_empty() { String::new() } else { format!("; only a restart changes {}", fixed.join(", ")) };
-            log.say(format!("the configuration was read again{fixed}"));
-            Some(read)
-        }
-        Err(error) => {
-            log.say(format!("the configuration stays as it was: {}", crate::told(&error).join(": ")));
-            None
-        }
-    }
+/// Takes the configuration over; what there is to say of that.
+fn reload(args: &Args, server: &Server, grants: Option<&Grants>) -> Result<(String, (Config, Changed))> {
+    let (config, seen) = args.read()?;
+    grants.map_or(Ok(()), |grants| grants.check(config.files()))?;
+    let fixed = server.reload(&config)?;
+    let fixed = if fixed.is_empty() { String::new() } else { format!("; only a restart changes {}", fixed.join(", ")) };
+    Ok((format!("the configuration was read again{fixed}"), (config, seen)))
 }
