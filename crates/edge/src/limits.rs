@@ -35,10 +35,14 @@ pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HEADERS_MAX: usize = 100;
 /// Requests at once on a connection of HTTP/2.
 pub const STREAMS_MAX: u32 = 100;
+/// The same on all connections. The nearer that is, the fewer a connection may have; each may have one.
+pub const STREAMS_OF_ALL_MAX: usize = 20_000;
 /// What a client may send of a body before it is taken.
 pub const STREAM_WINDOW_BYTES: u32 = 128 << 10;
 /// The same of all bodies on a connection.
 pub const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+/// What of responses waits to be sent on all connections of HTTP/2, and besides a piece on each.
+pub const UNSENT_BYTES_MAX: usize = 512 << 20;
 /// What of a response is given to HTTP/2 at once: what its client does not take is kept twice at most.
 pub const STREAM_PIECE_BYTES: usize = 16 << 10;
 /// Requests on a connection that its client may take back, beyond as many as it waits for.

@@ -18,10 +18,10 @@ use hyper::{Method, Response};
 use selvedge_runtime::CallError;
 
 use crate::bundle::{Given, Sending};
-use crate::connection::CutOff;
+use crate::connection::{CutOff, Unsent};
 use crate::exchange::{Exchange, Fault, Head, LIMIT, Standing};
 use crate::guest::{Ending, Used};
-use crate::limits::{METHOD_BYTES_MAX, RETRY_AFTER_SECONDS, SiteLimits};
+use crate::limits::{METHOD_BYTES_MAX, RETRY_AFTER_SECONDS, STREAM_PIECE_BYTES, SiteLimits};
 use crate::logs::{self, Entry, Event};
 use crate::metrics::Outcome;
 use crate::name::Host;
@@ -141,13 +141,13 @@ pub(crate) struct Ticket {
     bytes: u64,
     used: Used,
     traced: Option<Traced>,
-    /// What of the body is sent at once.
-    piece_bytes_max: usize,
+    /// Where what waits to be sent is counted, if it is given to HTTP/2 in pieces.
+    unsent: Option<Arc<Unsent>>,
     closed: bool,
 }
 
 impl Ticket {
-    pub(crate) fn open(id: RequestId, method: &Method, path: &str, piece_bytes_max: usize) -> Ticket {
+    pub(crate) fn open(id: RequestId, method: &Method, path: &str, unsent: Option<Arc<Unsent>>) -> Ticket {
         let path = &path[..path.floor_char_boundary(256)];
         let name = method.as_str();
         let line = [&name[..name.floor_char_boundary(METHOD_BYTES_MAX)], " ", path].concat();
@@ -166,7 +166,7 @@ impl Ticket {
             bytes: 0,
             used,
             traced: None,
-            piece_bytes_max,
+            unsent,
             closed: false,
         }
     }
@@ -214,7 +214,7 @@ impl Ticket {
 
     /// A body that is complete.
     fn whole_body(&self, bytes: Bytes) -> ResponseBody {
-        ResponseBody { rest: bytes, piece_bytes_max: self.piece_bytes_max, later: Later::Nothing }
+        ResponseBody { rest: bytes, unsent: self.unsent.clone(), later: Later::Nothing }
     }
 
     /// Closes it.
@@ -265,8 +265,13 @@ impl Drop for Ticket {
 /// The body of a response: what is there, then what is still to come.
 pub(crate) struct ResponseBody {
     rest: Bytes,
-    piece_bytes_max: usize,
+    unsent: Option<Arc<Unsent>>,
     later: Later,
+}
+
+/// What is given to HTTP at once.
+fn piece_bytes_max(unsent: &Option<Arc<Unsent>>) -> usize {
+    if unsent.is_some() { STREAM_PIECE_BYTES } else { usize::MAX }
 }
 
 enum Later {
@@ -322,11 +327,11 @@ pub(crate) fn streaming(mut ticket: Ticket, mut running: Running, under_way: Arc
     }
     ticket.status = head.status.as_u16();
     ticket.site.iter().for_each(|site| running.park(site));
-    let (id, piece_bytes_max) = (id_value(ticket.id), ticket.piece_bytes_max);
+    let (id, unsent) = (id_value(ticket.id), ticket.unsent.clone());
     let (exchange, announced) = (running.exchange.clone(), head.content_length());
     let running = Some(running);
     let later = Later::Guest(Box::new(Streaming { running, exchange, announced, ticket, _under_way: under_way }));
-    let mut response = Response::new(ResponseBody { rest: Bytes::new(), piece_bytes_max, later });
+    let mut response = Response::new(ResponseBody { rest: Bytes::new(), unsent, later });
     (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -342,10 +347,10 @@ pub(crate) fn file(mut ticket: Ticket, given: Given, under_way: Arc<()>) -> Resp
     }
     let mut response = match body.filter(|body| body.bytes() > 0 && ticket.method != Method::HEAD) {
         Some(body) => {
-            let piece_bytes_max = ticket.piece_bytes_max;
-            let sending = Sending::new(body, piece_bytes_max);
+            let unsent = ticket.unsent.clone();
+            let sending = Sending::new(body, piece_bytes_max(&unsent));
             let later = Later::File(Box::new(FileBody { sending, ticket, _under_way: under_way }));
-            Response::new(ResponseBody { rest: Bytes::new(), piece_bytes_max, later })
+            Response::new(ResponseBody { rest: Bytes::new(), unsent, later })
         }
         None => {
             ticket.close(None);
@@ -490,8 +495,12 @@ impl Body for ResponseBody {
                 None => return Poll::Ready(None),
             }
         }
-        let piece = this.rest.split_to(this.rest.len().min(this.piece_bytes_max));
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let piece = this.rest.split_to(this.rest.len().min(piece_bytes_max(&this.unsent)));
+        let kept = match &this.unsent {
+            Some(unsent) => unsent.keep(piece).ok_or_else(|| io::Error::other("too much waits for its clients")),
+            None => Ok(piece),
+        };
+        Poll::Ready(Some(kept.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {

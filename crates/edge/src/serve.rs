@@ -8,14 +8,14 @@ use std::time::Instant;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, Version};
+use hyper::{Method, Request, Response};
 
 use crate::bundle::{Asked, Assets, Given};
 use crate::connection::Peer;
 use crate::deploy;
 use crate::exchange::Exchange;
 use crate::guest::{Call, Guest, Origin, StartError};
-use crate::limits::{HEADERS_MAX, METHOD_BYTES_MAX, QUEUE_WAIT_MAX, STREAM_PIECE_BYTES, SiteLimits};
+use crate::limits::{HEADERS_MAX, METHOD_BYTES_MAX, QUEUE_WAIT_MAX, SiteLimits};
 use crate::logs::GuestLog;
 use crate::name::Host;
 use crate::reaper::Loaded;
@@ -32,8 +32,7 @@ pub(crate) async fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let piece_bytes_max = if request.version() == Version::HTTP_2 { STREAM_PIECE_BYTES } else { usize::MAX };
-    let mut ticket = Ticket::open(server.ids.next(), request.method(), request.uri().path(), piece_bytes_max);
+    let mut ticket = Ticket::open(server.ids.next(), request.method(), request.uri().path(), peer.unsent.clone());
     Ok(match answer(&server, peer, &mut ticket, request).await {
         Ok(Answered::Guest(running, Progress::Ended(Ok(())))) => respond::whole(ticket, running),
         Ok(Answered::Guest(running, Progress::Answering)) => {

@@ -83,7 +83,7 @@ mod tests {
     use crate::request_id::RequestId;
 
     fn ticket(path: &str) -> Ticket {
-        Ticket::open(RequestId::known("r"), &Method::GET, path, usize::MAX)
+        Ticket::open(RequestId::known("r"), &Method::GET, path, None)
     }
 
     #[test]

@@ -12,9 +12,11 @@ mod heads;
 mod protocol;
 mod stalling;
 mod streams;
+mod unsent;
 
 pub(crate) use self::protocol::serve_stream;
 pub(crate) use self::stalling::Stalling;
+pub(crate) use self::unsent::Unsent;
 
 use std::error::Error;
 use std::future::Future;
@@ -41,6 +43,8 @@ pub(crate) struct Peer {
     pub(crate) secure: bool,
     /// What programs are told of it at each request, once one was.
     pub(crate) variables: OnceLock<Environment>,
+    /// Where what waits to be sent is counted, if it is of HTTP/2.
+    pub(crate) unsent: Option<Arc<Unsent>>,
     overdue: Arc<Overdue>,
 }
 
@@ -76,7 +80,7 @@ impl Overdue {
 
 impl Peer {
     pub(crate) fn new(remote: SocketAddr, local_port: u16, secure: bool, overdue: Arc<Overdue>) -> Peer {
-        Peer { remote, local_port, secure, variables: OnceLock::new(), overdue }
+        Peer { remote, local_port, secure, variables: OnceLock::new(), unsent: None, overdue }
     }
 
     /// Ends the connection, or the stream of it, a little after this time, if its client then takes nothing of what a guest has for
@@ -121,10 +125,13 @@ pub(crate) enum Flaw {
     HeadLimit,
     /// What should be a request is none.
     Malformed,
+    /// A request is one too many of those that are under way on connections of HTTP/2.
+    TooManyStreams,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Flaw; 4] = [Flaw::TooMany, Flaw::Tls, Flaw::HeadLimit, Flaw::Malformed];
+    pub(crate) const ALL: [Flaw; 5] =
+        [Flaw::TooMany, Flaw::Tls, Flaw::HeadLimit, Flaw::Malformed, Flaw::TooManyStreams];
 
     /// Its name in metrics.
     pub(crate) fn name(self) -> &'static str {
@@ -133,6 +140,7 @@ impl Flaw {
             Flaw::Tls => "tls",
             Flaw::HeadLimit => "request_head_limit",
             Flaw::Malformed => "malformed_request",
+            Flaw::TooManyStreams => "streams_limit",
         }
     }
 

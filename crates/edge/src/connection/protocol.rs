@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use super::heads::HeadTimer;
 use super::stalling::Stalling;
 use super::streams::{Activity, Streams};
-use super::{Answer, Flaw, Overdue, Peer, Way};
+use super::{Answer, Flaw, Overdue, Peer, Unsent, Way};
 use crate::limits::{
     CONNECTION_WINDOW_BYTES, FAREWELL_MAX, HEAD_BYTES_MAX, HEAD_TIMEOUT, STREAM_PIECE_BYTES, STREAM_WINDOW_BYTES,
     STREAMS_MAX, STREAMS_RESET_MAX,
@@ -43,9 +43,9 @@ struct Ends {
 }
 
 impl Ends {
-    fn peer(self, overdue: Arc<Overdue>) -> Arc<Peer> {
+    fn peer(self, overdue: Arc<Overdue>) -> Peer {
         let Ends { remote, local_port, secure } = self;
-        Arc::new(Peer::new(remote, local_port, secure, overdue))
+        Peer::new(remote, local_port, secure, overdue)
     }
 }
 
@@ -128,7 +128,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let overdue = Arc::<Overdue>::default();
-    let (peer, counts) = (ends.peer(overdue.clone()), answer.clone());
+    let (peer, counts) = (Arc::new(ends.peer(overdue.clone())), answer.clone());
     let service = service_fn(move |request| answer.clone().answer(peer.clone(), request));
     let mut builder = http1::Builder::new();
     builder.timer(HeadTimer::default()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
@@ -169,12 +169,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let activity = Arc::new(Activity::new());
-    let streams = Streams::new(activity.clone());
-    let (seen, counts) = (activity.clone(), answer.clone());
+    let (seen, counts, refuses) = (activity.clone(), answer.clone(), answer.clone());
+    let unsent = Arc::<Unsent>::default();
+    let streams = Streams::new(activity.clone(), move || refuses.refuse(Flaw::TooManyStreams));
     let service = service_fn(move |request: Request<Incoming>| {
-        let (answer, asked) = (answer.clone(), seen.asked());
+        let (answer, asked, unsent) = (answer.clone(), seen.asked(), Some(unsent.clone()));
         async move {
-            let response = answer.answer(ends.peer(Streams::overdue()), request).await;
+            let peer = Arc::new(Peer { unsent, ..ends.peer(Streams::overdue()) });
+            let response = answer.answer(peer, request).await;
             asked.answered();
             Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
         }

@@ -3,9 +3,14 @@
 //! Flow control is the client's in HTTP/2: whoever opens no window lets a response stand for ever, on a connection that
 //! is otherwise alive. So a stream whose response is not taken is reset, with its guest's time or after a while;
 //! a connection on which nothing is asked is closed; and so is one whose client takes back most of what it asks.
+//!
+//! All streams together are bounded, by shares (as in `outbound/shares.rs`): the fewer are free, the fewer may a connection
+//! have, and one that comes new may have one. A stream beyond that is reset. What HTTP/2 still has to send of one that has ended
+//! here is bounded in unsent.rs.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -14,32 +19,57 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::Overdue;
-use crate::limits::{HTTP2_IDLE_MAX, STREAMS_RESET_MAX, WRITE_STALL_MAX};
+use crate::limits::{HTTP2_IDLE_MAX, STREAMS_MAX, STREAMS_OF_ALL_MAX, STREAMS_RESET_MAX, WRITE_STALL_MAX};
 
 tokio::task_local! {
     static OVERDUE: Arc<Overdue>;
 }
 
-/// Runs streams.
-#[derive(Clone)]
-pub(super) struct Streams {
-    activity: Arc<Activity>,
+/// Those of all connections of this process.
+static ROOM: Room = Room { open: AtomicUsize::new(0), max: STREAMS_OF_ALL_MAX };
+
+/// What a connection may have of those that are free.
+const PART: usize = 64;
+
+/// Streams that are not at their end.
+struct Room {
+    open: AtomicUsize,
+    max: usize,
 }
 
-impl Streams {
-    pub(super) fn new(activity: Arc<Activity>) -> Streams {
-        Streams { activity }
+impl Room {
+    /// How many a connection may have now.
+    fn share(&self) -> usize {
+        let free = self.max.saturating_sub(self.open.load(Ordering::Relaxed));
+        (free / PART).clamp(1, STREAMS_MAX as usize)
     }
+}
 
+/// Runs streams.
+#[derive(Clone)]
+pub(super) struct Streams<R> {
+    activity: Arc<Activity>,
+    room: &'static Room,
+    /// Told of each that is reset, since there are too many.
+    refused: R,
+}
+
+impl<R> Streams<R> {
+    pub(super) fn new(activity: Arc<Activity>, refused: R) -> Streams<R> {
+        Streams { activity, room: &ROOM, refused }
+    }
+}
+
+impl Streams<()> {
     /// Of the stream whose task this is.
     pub(super) fn overdue() -> Arc<Overdue> {
         OVERDUE.try_with(Arc::clone).unwrap_or_default()
     }
 }
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+impl<F: Future<Output = ()> + Send + 'static, R: Fn()> Executor<F> for Streams<R> {
     fn execute(&self, stream: F) {
-        let open = Open::new(self.activity.clone());
+        let Some(open) = Open::new(&self.activity, self.room) else { return (self.refused)() };
         tokio::spawn(async move {
             let overdue = Arc::<Overdue>::default();
             OVERDUE.scope(overdue.clone(), bounded(stream, &overdue)).await;
@@ -122,18 +152,28 @@ impl Activity {
 }
 
 /// A stream that is not at its end.
-struct Open(Arc<Activity>);
+struct Open {
+    activity: Arc<Activity>,
+    room: &'static Room,
+}
 
 impl Open {
-    fn new(activity: Arc<Activity>) -> Open {
-        activity.lock().open += 1;
-        Open(activity)
+    /// None if there are too many.
+    fn new(activity: &Arc<Activity>, room: &'static Room) -> Option<Open> {
+        let mut state = activity.lock();
+        if state.open >= room.share() {
+            return None;
+        }
+        state.open += 1;
+        room.open.fetch_add(1, Ordering::Relaxed);
+        Some(Open { activity: activity.clone(), room })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
+        self.room.open.fetch_sub(1, Ordering::Relaxed);
+        let mut state = self.activity.lock();
         state.open -= 1;
         state.idle_since = Instant::now();
     }
@@ -197,7 +237,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_over_when_nothing_is_asked_or_most_is_taken_back() {
         let (activity, began) = (Arc::new(Activity::new()), Instant::now());
-        let open = Open::new(activity.clone());
+        let open = Open::new(&activity, &ROOM).unwrap();
         let ending = async {
             sleep(HTTP2_IDLE_MAX * 3).await;
             drop(open);
@@ -205,7 +245,7 @@ mod tests {
         tokio::join!(activity.over(), ending);
         assert_eq!(began.elapsed(), HTTP2_IDLE_MAX * 4);
         let (activity, began) = (Arc::new(Activity::new()), Instant::now());
-        let _open = Open::new(activity.clone());
+        let _open = Open::new(&activity, &ROOM).unwrap();
         for _ in 0..STREAMS_RESET_MAX * 10 {
             drop(activity.asked());
             activity.asked().answered();
@@ -218,5 +258,32 @@ mod tests {
         let before = began.elapsed();
         activity.over().await;
         assert_eq!(began.elapsed(), before);
+    }
+
+    /// Each had as many as one may have: a few megabytes of requests filled the memory.
+    #[tokio::test]
+    async fn however_many_connections_ask_all_they_can_their_streams_are_bounded() {
+        let room: &'static Room = Box::leak(Box::new(Room { open: AtomicUsize::new(0), max: STREAMS_OF_ALL_MAX }));
+        let refused = Arc::new(AtomicUsize::new(0));
+        let connection = || {
+            let counted = refused.clone();
+            let refused = move || {
+                counted.fetch_add(1, Ordering::Relaxed);
+            };
+            Streams { activity: Arc::new(Activity::new()), room, refused }
+        };
+        let fills = |streams: &Streams<_>| (0..STREAMS_MAX).for_each(|_| streams.execute(pending::<()>()));
+        let connections: Vec<_> = std::iter::repeat_with(connection).take(500).collect();
+        connections.iter().for_each(fills);
+        let had: Vec<usize> = connections.iter().map(|one| one.activity.lock().open).collect();
+        let all: usize = had.iter().sum();
+        assert!((had[0], had[499]) == (STREAMS_MAX as usize, 1) && had.is_sorted_by(|a, b| a >= b), "{had:?}");
+        assert!(all == room.open.load(Ordering::Relaxed) && all < room.max + connections.len(), "{all}");
+        assert_eq!(refused.load(Ordering::Relaxed), 500 * STREAMS_MAX as usize - all);
+        // What ends is free again.
+        let one = Open::new(&Arc::new(Activity::new()), room).unwrap();
+        assert_eq!(room.open.load(Ordering::Relaxed), all + 1);
+        drop(one);
+        assert_eq!(room.open.load(Ordering::Relaxed), all);
     }
 }
