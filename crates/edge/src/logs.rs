@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
+use selvedge_runtime::is_hidden;
 use selvedge_wasi::OutputStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -331,7 +332,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     for c in String::from_utf8_lossy(bytes).chars() {
         match c {
             '\t' => text.push(c),
-            c if c.is_control() => text.extend(c.escape_default()),
+            c if is_hidden(c) => text.extend(c.escape_default()),
             c => text.push(c),
         }
     }
@@ -341,7 +342,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// A message as it is kept: of bounded length, lines allowed.
 pub(crate) fn message(text: &str) -> String {
     let end = text.floor_char_boundary(MESSAGE_BYTES_MAX);
-    text[..end].chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+    text[..end].chars().filter(|c| *c == '\n' || !is_hidden(*c)).collect()
 }
 
 /// A line of the server's log, as JSON.
@@ -507,6 +508,16 @@ mod tests {
 
     fn lines(log: &SiteLog) -> Vec<String> {
         log.since(0).0.iter().map(ToString::to_string).collect()
+    }
+
+    /// A line could be read backwards, or as two.
+    #[test]
+    fn what_is_not_seen_is_shown_or_left_out() {
+        assert_eq!(
+            text("a\u{202e}b\u{2028}c\u{1b}d\te\u{200d}f".as_bytes()),
+            "a\\u{202e}b\\u{2028}c\\u{1b}d\te\u{200d}f"
+        );
+        assert_eq!(message("a\u{202e}b\nc\u{2066}d\r"), "ab\ncd");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Capturing keeps addresses only. Names and lines are looked up when the backtrace is looked at.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use selvedge_contract::artifact::TextFunction;
 
@@ -139,10 +139,30 @@ impl RawFrame {
     }
 }
 
+/// Whether a character is not seen, but does something to what is: a control character, or one that turns text around, hides it
+/// or ends a line (Unicode's categories Cc, and of Cf, Zl and Zp what terminals and browsers obey).
+pub fn is_hidden(c: char) -> bool {
+    let obeyed = ['\u{ad}', '\u{61c}', '\u{180e}', '\u{feff}'].contains(&c);
+    c.is_control()
+        || obeyed
+        || matches!(c, '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+}
+
+/// A name that the module's maker has chosen, as it can be shown: it could be lines of somebody else's else.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .chars()
+            .try_for_each(|c| if is_hidden(c) { write!(f, "{}", c.escape_default()) } else { f.write_char(c) })
+    }
+}
+
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            Some(name) => write!(f, "{name}")?,
+            Some(name) => write!(f, "{}", Shown(name))?,
             None => write!(f, "function[{}]", self.function)?,
         }
         if self.is_host {
@@ -160,7 +180,7 @@ impl fmt::Display for Frame {
 
 impl fmt::Display for SourceLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file)?;
+        write!(f, "{}", Shown(&self.file))?;
         self.line.map_or(Ok(()), |line| write!(f, ":{line}"))?;
         self.column.map_or(Ok(()), |column| write!(f, ":{column}"))
     }

@@ -68,7 +68,7 @@ mod typed;
 mod value;
 mod wait;
 
-pub use backtrace::{Backtrace, Frame, SourceLine};
+pub use backtrace::{Backtrace, Frame, SourceLine, is_hidden};
 pub use context::{AsContext, AsContextMut, Context, ContextMut};
 pub use deadline::Deadline;
 pub use error::{BadCall, CallError, HostError, InstantiateError, LoadError, Trap};

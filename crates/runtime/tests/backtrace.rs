@@ -34,6 +34,18 @@ fn frames_have_demangled_names_and_the_offset_of_the_call() {
     assert!(lines[3].starts_with("    2: function[2] (wasm 0x"), "{lines:?}");
 }
 
+/// In a log such names were lines of others'.
+#[test]
+fn names_are_shown_on_their_line_whatever_is_in_them() {
+    let wat = r#"(module (func $"a\0aother/site ! forged\0d\1b[31m\e2\80\ae\e2\80\a8z" (export "f") unreachable))"#;
+    let error = trap(&load_with(wat, &Options::default()), "f");
+    assert!(error.backtrace().unwrap().frames()[0].name.as_deref().unwrap().starts_with("a\nother"));
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = r"    0: a\nother/site ! forged\r\u{1b}[31m\u{202e}\u{2028}z (wasm 0x";
+    assert!(lines.len() == 2 && lines[1].starts_with(shown), "{text}");
+}
+
 #[test]
 fn a_deep_backtrace_shows_both_ends() {
     let module = load_with(
