@@ -32,7 +32,8 @@ fn joined<'b>(parts: &[io::IoSlice<'_>], into: &'b mut [u8]) -> Option<&'b [u8]>
 pub(crate) struct Stalling<S> {
     first: Vec<u8>,
     stream: TokioIo<S>,
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Since when, and when it is looked at again.
+    stalled: Option<(Instant, Pin<Box<Sleep>>)>,
     overdue: Arc<Overdue>,
 }
 
@@ -47,11 +48,17 @@ impl<S> Stalling<S> {
             self.stalled = None;
             return poll;
         }
-        let stalled = self.stalled.get_or_insert_with(|| {
-            let stalled = Instant::now() + WRITE_STALL_MAX;
-            Box::pin(sleep_until(self.overdue.at().map_or(stalled, |at| at.min(stalled))))
+        let (began, alarm) = self.stalled.get_or_insert_with(|| {
+            let now = Instant::now();
+            (now, Box::pin(sleep_until(now + WRITE_STALL_MAX)))
         });
-        if stalled.as_mut().poll(context).is_ready() || self.overdue.is_over() {
+        // The time of a guest may have come, and may be no more.
+        let last = *began + WRITE_STALL_MAX;
+        let end = self.overdue.at().map_or(last, |at| at.min(last));
+        if alarm.deadline() != end {
+            alarm.as_mut().reset(end);
+        }
+        if alarm.as_mut().poll(context).is_ready() || self.overdue.is_over() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending
@@ -125,6 +132,7 @@ impl<S: AsyncWrite + Unpin> Write for Stalling<S> {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::time::Duration;
 
     use super::*;
 
@@ -154,6 +162,30 @@ mod tests {
             let (began, mut stream) = (Instant::now(), Stalling::new(Vec::new(), Full, Arc::default()));
             let ended = poll_fn(|context| way(Pin::new(&mut stream), context)).await;
             assert_eq!((ended.unwrap_err().kind(), began.elapsed()), (io::ErrorKind::TimedOut, WRITE_STALL_MAX));
+        }
+    }
+
+    /// A client that took nothing while a guest worked was cut off by the time of that guest, which had long ended.
+    #[tokio::test(start_paused = true)]
+    async fn a_guests_time_is_over_for_a_client_only_while_that_guest_is_there() {
+        let second = |second| Duration::from_secs(second);
+        for (ends, again, cut_off) in [
+            // The guest stays; it ends; the next has more time, or less.
+            (None, None, second(2)),
+            (Some(second(1)), None, WRITE_STALL_MAX),
+            (Some(second(1)), Some(second(4)), second(5)),
+            (Some(second(1)), Some(second(40)), WRITE_STALL_MAX),
+        ] {
+            let (began, overdue) = (Instant::now(), Arc::<Overdue>::default());
+            let mut stream = Stalling::new(Vec::new(), Full, overdue.clone());
+            overdue.set(Some(began + second(2)));
+            tokio::spawn(async move {
+                let Some(after) = ends else { return };
+                tokio::time::sleep(after).await;
+                overdue.set(again.map(|again| Instant::now() + again));
+            });
+            let ended = poll_fn(|context| Pin::new(&mut stream).poll_flush(context)).await;
+            assert_eq!((ended.unwrap_err().kind(), began.elapsed()), (io::ErrorKind::TimedOut, cut_off));
         }
     }
 
