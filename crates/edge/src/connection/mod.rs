@@ -20,7 +20,8 @@ pub(crate) use self::unsent::Unsent;
 
 use std::error::Error;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use std::time::Duration;
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Response};
 use selvedge_wasi::Environment;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
@@ -191,6 +192,14 @@ impl Door {
     }
 }
 
+/// Says that a connection is one too many. As a stream of the executor's it could not be written yet: that learns only later
+/// that there is room.
+fn turn_away(stream: TcpStream) -> io::Result<()> {
+    let mut stream = stream.into_std()?;
+    stream.write_all(TOO_MANY)?;
+    stream.shutdown(Shutdown::Write)
+}
+
 /// Accepts connections until told to stop, then lets those that are there end.
 pub(crate) async fn accept(door: Door, stop: watch::Receiver<bool>, answer: impl Answer) {
     let mut stopping = stop.clone();
@@ -220,9 +229,45 @@ pub(crate) async fn accept(door: Door, stop: watch::Receiver<bool>, answer: impl
             Err(_) => {
                 answer.refuse(Flaw::TooMany);
                 if door.tls.is_none() {
-                    let _ = stream.try_write(TOO_MANY);
+                    let _ = turn_away(stream);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[derive(Clone)]
+    struct Nobody;
+
+    impl Answer for Nobody {
+        type Body = String;
+
+        async fn answer(self, _: Arc<Peer>, _: Request<Incoming>) -> Result<Response<String>, Infallible> {
+            Ok(Response::new("there was a place".into()))
+        }
+    }
+
+    /// Most saw only that their connection was closed.
+    #[tokio::test]
+    async fn one_connection_too_many_is_told_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let door = Door { listener, tls: None, http2: true, room: Arc::new(Semaphore::new(0)) };
+        let (_go_on, stop) = watch::channel(false);
+        tokio::spawn(accept(door, stop, Nobody));
+        for _ in 0..20 {
+            let mut said = String::new();
+            TcpStream::connect(address).await.unwrap().read_to_string(&mut said).await.unwrap();
+            assert_eq!(said.as_bytes(), TOO_MANY);
+            assert!(said.contains("\r\nretry-after: 1\r\n"));
         }
     }
 }
