@@ -45,8 +45,8 @@ pub(crate) struct Ways {
 
 /// The place of a connection, and that of making it.
 pub(super) struct Places {
-    connection: Place,
-    dial: Place,
+    pub(super) connection: Place,
+    pub(super) dial: Place,
 }
 
 impl Ways {
@@ -149,7 +149,9 @@ impl Connector {
 
     /// Lets those who need room know of a pool that could make some.
     pub(super) fn list(&self, pool: &Arc<Pool>) {
-        self.0.ways.pools.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(pool));
+        let mut pools = self.0.ways.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(pool));
     }
 
     /// Places for a new connection. The second is held for seconds by whoever has one, so that nobody waits here for one who
@@ -231,7 +233,7 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
-    fn new(stream: impl Stream + 'static, http2: bool, place: Place) -> Pipe {
+    pub(super) fn new(stream: impl Stream + 'static, http2: bool, place: Place) -> Pipe {
         let stream: Box<dyn Stream> = Box::new(stream);
         Pipe { stream: Stalling::new(Vec::new(), stream, Arc::default()), http2, _place: place }
     }

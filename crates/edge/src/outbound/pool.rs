@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::rt::Executor;
-use hyper::{Request, Response, Uri};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioTimer;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
@@ -97,9 +97,13 @@ impl Pool {
         let url = request.uri().clone();
         loop {
             let (mut connection, is_new) = self.connection(&target, &bill, until).await.map_err(Failure::Connect)?;
-            let used = connection.account.used_by(&bill);
+            // Before it is sent: it may be given up at any time.
+            let lease = self.lease(&connection, &bill);
             let mut error = match connection.send(&url, request).await {
-                Ok(answer) => return Ok((answer, self.leased(target, connection, used))),
+                Ok(answer) => {
+                    self.answers(target, connection);
+                    return Ok((answer, lease));
+                }
                 Err(error) => error,
             };
             // A server may close a connection just when it is used again.
@@ -160,22 +164,26 @@ impl Pool {
         connection
     }
 
+    /// A connection is used from now on.
+    fn lease(self: &Arc<Self>, connection: &Connection, bill: &Arc<Bill>) -> Lease {
+        let shared = (!connection.is_one()).then(|| Arc::downgrade(self));
+        Lease { used: Some(connection.account.used_by(bill)), shared }
+    }
+
     /// An answer has begun. A connection of its own is given back at its end.
-    fn leased(self: &Arc<Self>, target: Target, mut connection: Connection, used: Arc<Use>) -> Lease {
-        let pool = Arc::downgrade(self);
+    fn answers(self: &Arc<Self>, target: Target, mut connection: Connection) {
         if !connection.is_one() {
-            return Lease { used: Some(used), shared: Some(pool) };
+            return;
         }
         if connection.is_ready() {
-            self.keep(target, connection);
-        } else {
-            tokio::spawn(async move {
-                if let (true, Some(pool)) = (connection.becomes_ready().await, pool.upgrade()) {
-                    pool.keep(target, connection);
-                }
-            });
+            return self.keep(target, connection);
         }
-        Lease { used: Some(used), shared: None }
+        let pool = Arc::downgrade(self);
+        tokio::spawn(async move {
+            if let (true, Some(pool)) = (connection.becomes_ready().await, pool.upgrade()) {
+                pool.keep(target, connection);
+            }
+        });
     }
 
     /// Keeps a connection for who waits for it, or may come; unless others should have its place.
@@ -313,7 +321,13 @@ impl Connection {
         match &mut self.sender {
             Sender::One(sender) => {
                 *request.uri_mut() = url.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/")).into();
-                request.headers_mut().extend(host(url).map(|host| (HOST, host)));
+                // Those are there already if it is sent again.
+                if let Some(host) = host(url) {
+                    request.headers_mut().insert(HOST, host);
+                }
+                if usually_has_body(request.method()) && request.body().is_end_stream() {
+                    request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+                }
                 sender.try_send_request(request).await
             }
             Sender::Many(sender) => {
@@ -323,6 +337,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// Whether a server may want to be told that a request has no body (RFC 9110, section 8.6).
+fn usually_has_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
 /// The host of a URL, and its port if that is not its scheme's.
@@ -366,5 +385,97 @@ impl Drop for Lease {
         {
             pool.give_way();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+
+    use super::super::connect::Ways;
+    use super::super::shares::Bounds;
+    use super::*;
+    use crate::name::Name;
+    use crate::turns::Share;
+
+    /// A connection of HTTP/1, and what is at its other end; its end is one that was closed by the time that it is used.
+    async fn one(is_closed: bool) -> (Connection, DuplexStream) {
+        let (client, server) = duplex(1 << 16);
+        let (sender, connection) = http1::handshake(TokioIo::new(client)).await.unwrap();
+        if !is_closed {
+            tokio::spawn(connection);
+        }
+        let account = Account::new(&Arc::new(Share::new(1)));
+        (Connection { sender: Sender::One(sender), account, used: Instant::now() }, server)
+    }
+
+    /// The head of a request, as it is sent the second time.
+    async fn sent_again(method: Method, body: &'static [u8]) -> String {
+        let url: Uri = "http://a.example:8080/x".parse().unwrap();
+        let request = Request::builder().method(method).uri(&url).body(Full::from(body)).unwrap();
+        let mut error = one(true).await.0.send(&url, request).await.unwrap_err();
+        let (mut connection, mut server) = one(false).await;
+        let again = error.take_message().unwrap();
+        tokio::spawn(async move { connection.send(&url, again).await.map(drop) });
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(server.read_u8().await.unwrap());
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// What was sent again had two hosts, which many servers refuse.
+    #[tokio::test]
+    async fn a_request_that_is_sent_again_has_one_host() {
+        let head = sent_again(Method::GET, b"").await;
+        assert_eq!(head, "GET /x HTTP/1.1\r\nhost: a.example:8080\r\n\r\n");
+    }
+
+    /// Servers answered 411 to a POST of nothing.
+    #[tokio::test]
+    async fn requests_that_usually_have_a_body_say_that_they_have_none() {
+        for (method, body, length) in [
+            (Method::GET, &b""[..], None),
+            (Method::DELETE, b"", None),
+            (Method::POST, b"", Some("0")),
+            (Method::PUT, b"", Some("0")),
+            (Method::PATCH, b"", Some("0")),
+            (Method::POST, b"abc", Some("3")),
+        ] {
+            let head = sent_again(method, body).await;
+            let lengths: Vec<_> = head.lines().filter_map(|line| line.strip_prefix("content-length: ")).collect();
+            assert_eq!(lengths, Vec::from_iter(length), "{head}");
+        }
+    }
+
+    /// A request that ended before its answer began left the connection to nobody, and others waited for its place.
+    #[tokio::test]
+    async fn a_connection_gives_way_though_its_request_was_given_up_before_the_answer() {
+        let only = Bounds { all: 1, of_tenant: 1 };
+        let ways = Arc::new(Ways::with(None, only, Bounds { all: 32, of_tenant: 2 }));
+        let url: Uri = "http://127.0.0.1:9".parse().unwrap();
+        let [a, b] = ["a", "b"].map(|tenant| {
+            let destination = Arc::new(["http://127.0.0.1:9".parse().unwrap()]);
+            Connector::new(Name::new(tenant).unwrap(), Arc::new(Share::new(1)), destination, ways.clone())
+        });
+        let until = Instant::now() + OUTBOUND_IDLE_MAX / 2;
+        let (account, places) = (Account::new(a.share()), a.places(until).await.unwrap());
+        // One that takes a request, and says nothing.
+        let (client, _server) = duplex(1 << 16);
+        let sender = Sender::over(Pipe::new(client, true, places.connection), &account).await.unwrap();
+        drop(places.dial);
+        let (pool, target) = (Pool::new(a), Target::of(&url).unwrap());
+        pool.keep(target.clone(), Connection { sender, account, used: Instant::now() });
+        let request = Request::get(&url).body(Full::default()).unwrap();
+        let asked = tokio::spawn(pool.clone().request(target, request, Arc::default(), until));
+        tokio::task::yield_now().await;
+        let waits = tokio::spawn(async move { b.places(until).await.map(drop) });
+        tokio::task::yield_now().await;
+        assert!(!asked.is_finished() && !waits.is_finished());
+        asked.abort();
+        assert!(waits.await.unwrap().is_ok());
     }
 }
