@@ -211,8 +211,8 @@ pub const DASHBOARD_MODULE_BYTES_MAX: u64 = 16 << 20;
 pub const DASHBOARD_ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Time in which a site that is asked from the dashboard must answer.
 pub const TRIAL_TIMEOUT: Duration = Duration::from_secs(35);
-/// Browsers that are logged in; the one that has been longest gives way.
-pub const SESSIONS_MAX: usize = 1_000;
+/// Browsers that are logged in with one token; the one that has been longest gives way.
+pub const SESSIONS_OF_TOKEN_MAX: usize = 16;
 /// How long a browser stays logged in.
 pub const SESSION_MAX: Duration = Duration::from_secs(12 * 3_600);
 /// Time that requests get to end when the server stops.

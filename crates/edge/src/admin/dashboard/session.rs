@@ -20,7 +20,7 @@ use crate::admin::reply::Failure;
 use crate::config::{Scope, TokenHash};
 use crate::connection::Peer;
 use crate::deploy::Asker;
-use crate::limits::{SESSION_MAX, SESSIONS_MAX};
+use crate::limits::{SESSION_MAX, SESSIONS_OF_TOKEN_MAX};
 use crate::name::Name;
 use crate::server::{Access, Token};
 use crate::site::Tenant;
@@ -121,9 +121,13 @@ impl Sessions {
         shown(token)?;
         let (token, id) = (token.hash, hex(&random()));
         let mut open = self.lock();
-        open.retain(|_, session| session.began.elapsed() < SESSION_MAX);
-        if open.len() >= SESSIONS_MAX {
-            let oldest = open.iter().min_by_key(|(_, session)| session.began).map(|(key, _)| *key);
+        // Those of tokens that are gone open nothing, and are not kept: so tokens bound how many there are.
+        let is_known = |token| access.tokens.iter().any(|known| known.hash == token);
+        open.retain(|_, session| session.began.elapsed() < SESSION_MAX && is_known(session.token));
+        // One that logs in without end ends its own sessions, not those of others.
+        let own = || open.iter().filter(|(_, session)| session.token == token);
+        if own().count() >= SESSIONS_OF_TOKEN_MAX {
+            let oldest = own().min_by_key(|(_, session)| session.began).map(|(key, _)| *key);
             oldest.map(|key| open.remove(&key));
         }
         open.insert(hash(&id), Session { token, began: Instant::now() });
@@ -263,6 +267,29 @@ mod tests {
             assert_eq!(gone.contains("; Secure"), name.starts_with("__Host-"), "else it would not be taken: {gone}");
             assert!(sessions.visitor(&access, &peer, &headers).is_err());
         }
+    }
+
+    /// Whoever had any token logged everybody else out by logging in without end.
+    #[tokio::test]
+    async fn whoever_logs_in_without_end_ends_only_sessions_of_their_own() {
+        let a = "sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb";
+        let b = "sha256:3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d";
+        let (server, _state) = server(&format!("[tenants.default]\ntokens = [\"{a}\", \"{b}\"]")).await;
+        let (access, sessions) = (server.shared().access.load_full(), Sessions::new());
+        let log_in = |token: &str| {
+            let set = sessions.log_in(&access, token, false).unwrap().to_str().unwrap().to_string();
+            set.split([';', '=']).nth(1).unwrap().to_string()
+        };
+        let other = log_in("b");
+        let own: Vec<_> = (0..1_001).map(|_| log_in("a")).collect();
+        assert!(sessions.token(&other).is_some(), "logged out by another token");
+        let open: Vec<_> = own.iter().filter(|id| sessions.token(id).is_some()).collect();
+        assert!(open.iter().eq(&own.iter().rev().take(SESSIONS_OF_TOKEN_MAX).rev().collect::<Vec<_>>()));
+        // Those of tokens that were taken back are not kept.
+        let (only_b, _state) = crate::server::tests::server(&format!("[tenants.default]\ntokens = [\"{b}\"]")).await;
+        let gone = only_b.shared().access.load_full();
+        sessions.log_in(&gone, "b", false).unwrap();
+        assert_eq!(sessions.lock().len(), 2);
     }
 
     #[test]
