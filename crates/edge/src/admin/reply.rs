@@ -10,6 +10,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use crate::deploy::{CompileError, may_pass};
 use crate::error::EdgeError;
 use crate::limits::DEPLOY_RETRY_AFTER_SECONDS;
 use crate::store::StoreError;
@@ -71,8 +72,15 @@ impl Failure {
 
     pub(crate) fn reply(&self) -> Response<ReplyBody> {
         let mut response = json(self.status, &FailureJson { error: &self.message });
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
-            response.headers_mut().insert(header::RETRY_AFTER, DEPLOY_RETRY_AFTER_SECONDS.into());
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, DEPLOY_RETRY_AFTER_SECONDS.into());
+            }
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
         }
         response
     }
@@ -93,7 +101,11 @@ impl From<EdgeError> for Failure {
             EdgeError::TooManyDeploys(_) => StatusCode::TOO_MANY_REQUESTS,
             EdgeError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
             EdgeError::TooManySites { .. } | EdgeError::StorageFull { .. } => StatusCode::FORBIDDEN,
-            EdgeError::Unfit(_) | EdgeError::Bundle(_) | EdgeError::Compile(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            EdgeError::Unfit(_) | EdgeError::Bundle(_) | EdgeError::Compile(CompileError::Refused(_)) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            EdgeError::Compile(_) => StatusCode::SERVICE_UNAVAILABLE,
+            error if may_pass(error) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Failure::new(status, error.to_string())
@@ -131,4 +143,39 @@ pub(crate) fn line(value: &impl Serialize) -> Bytes {
     let mut line = serde_json::to_vec(value).unwrap_or_default();
     line.push(b'\n');
     line.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deploy::disk;
+
+    /// A compiler that could not be started was told as the module's fault, and a file that could not be read as a mistake.
+    #[test]
+    fn whose_fault_it_is_shows_in_the_status() {
+        let failed = || std::io::Error::other("a test's");
+        for (error, status) in [
+            (EdgeError::from(CompileError::Refused("bad".into())), 422),
+            (CompileError::Timeout.into(), 503),
+            (CompileError::GivenUp.into(), 503),
+            (CompileError::NoCompiler { program: "cc".into(), source: failed() }.into(), 503),
+            (EdgeError::Shortage("no memory".into()), 503),
+            (disk(failed()), 503),
+            (EdgeError::Unfit("bad".into()), 422),
+            (EdgeError::TooManyDeploys(4), 429),
+            (EdgeError::Internal("a bug".into()), 500),
+        ] {
+            let text = error.to_string();
+            let response = Failure::from(error).reply();
+            assert_eq!(response.status(), status, "{text}");
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), [429, 503].contains(&status), "{text}");
+        }
+    }
+
+    #[test]
+    fn whoever_gives_no_token_is_told_how() {
+        let response = Failure::unauthorized("no token").reply();
+        assert_eq!(response.headers().get(header::WWW_AUTHENTICATE).unwrap(), "Bearer");
+        assert!(Failure::forbidden("not you").reply().headers().get(header::WWW_AUTHENTICATE).is_none());
+    }
 }

@@ -11,7 +11,7 @@ use crate::site::Site;
 use crate::store::StoreError;
 
 /// Whether the same may succeed in a moment, by no change of anybody's.
-pub(super) fn may_pass(error: &EdgeError) -> bool {
+pub(crate) fn may_pass(error: &EdgeError) -> bool {
     match error {
         EdgeError::Shortage(_) => true,
         EdgeError::Store(error) => matches!(error, StoreError::Disk { .. }),

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 use tokio::sync::mpsc;
 
+pub(crate) use self::again::may_pass;
 pub(crate) use self::change::{canary, delete, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
 pub(crate) use self::hosts::check_next as check_next_hosts;
@@ -357,13 +358,15 @@ async fn keep(
     .await
 }
 
-/// The record with one version more, which is the active one, or the canary.
+/// The record with one version more, which is the active one, or the canary. Of too many the oldest goes, but for the one
+/// that answers until then: a rollback leads back to it.
 fn with_version(
     key: SiteKey,
     before: Option<SiteRecord>,
     order: Order,
     version: VersionRecord,
 ) -> Result<SiteRecord, EdgeError> {
+    let answering = before.as_ref().map(|before| before.active);
     let mut record = before.unwrap_or_else(|| SiteRecord::new(key));
     if order.canary.is_some() && order.moves(&record) {
         return Err(EdgeError::CanaryMoves);
@@ -378,9 +381,34 @@ fn with_version(
         record.active = number;
     }
     while record.versions.len() > VERSIONS_MAX {
-        let spare = |version: &VersionRecord| version.number != record.active && version.number != number;
-        let Some(oldest) = record.versions.iter().position(spare) else { break };
+        let may_go = |version: &VersionRecord| version.number != number && Some(version.number) != answering;
+        let Some(oldest) = record.versions.iter().position(may_go) else { break };
         record.versions.remove(oldest);
     }
     Ok(record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Name;
+
+    /// After a rollback the version that answered was the oldest, and went: the next rollback found none.
+    #[test]
+    fn the_version_that_answered_is_kept_however_old_it_is() {
+        let name = |text| Name::new(text).unwrap();
+        let key = SiteKey { tenant: name("default"), site: name("a") };
+        let version =
+            VersionRecord { number: 0, module: None, artifact: None, bundle: None, signature: None, deployed_ms: 0 };
+        let next = |before, order| with_version(key.clone(), before, order, version.clone()).unwrap();
+        let all = (0..VERSIONS_MAX).fold(None, |before, _| Some(next(before, Order::default()))).unwrap();
+        let back = SiteRecord { active: 1, ..all };
+        let numbers = |record: &SiteRecord| record.versions.iter().map(|version| version.number).collect::<Vec<_>>();
+        let last = VERSIONS_MAX as u32 + 1;
+        let kept: Vec<u32> = [1].into_iter().chain(3..=last).collect();
+        let after = next(Some(back.clone()), Order::default());
+        assert_eq!((after.active, numbers(&after)), (last, kept.clone()));
+        let beside = next(Some(back), Order { canary: Some(10), ..Order::default() });
+        assert_eq!((beside.active, numbers(&beside)), (1, kept));
+    }
 }
