@@ -69,6 +69,7 @@ pub(super) async fn connection(
         };
     };
     let begun = tokio::select! {
+        biased;
         begun = timeout(HEAD_TIMEOUT, tls.acceptor(way.http2).accept(stream)) => begun,
         _ = stop.wait_for(|stop| *stop) => return,
     };
@@ -102,6 +103,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let begun = tokio::select! {
+        // What has come already is answered.
+        biased;
         begun = timeout(HEAD_TIMEOUT, beginning(&mut stream)) => begun,
         _ = stop.wait_for(|stop| *stop) => return,
     };
@@ -190,6 +193,7 @@ where
     let stream = Stalling::new(first, stream, Arc::default());
     let mut connection = pin!(builder.serve_connection(stream, service));
     let stopped = tokio::select! {
+        biased;
         ended = connection.as_mut() => {
             let flaw = ended.err().as_ref().and_then(Flaw::of_http2);
             return flaw.into_iter().for_each(|flaw| counts.refuse(flaw));
