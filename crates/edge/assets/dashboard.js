@@ -95,13 +95,18 @@ if (form) {
       });
       if (!response.ok) throw new Error((await response.json()).error);
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let ended = false;
       for (let rest = ""; ;) {
         const { done, value } = await reader.read();
         if (done) break;
         const lines = (rest + value).split("\n");
         rest = lines.pop();
-        lines.forEach(line => tell(JSON.parse(line)));
+        for (const progress of lines.map(line => JSON.parse(line))) {
+          tell(progress);
+          ended ||= progress.progress !== "passed";
+        }
       }
+      if (!ended) throw new Error("the server has not said how it went: look at the site's versions");
     } catch (error) {
       fail(error.message);
     }

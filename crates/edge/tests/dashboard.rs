@@ -95,6 +95,9 @@ async fn pages_of_other_origins_change_nothing() {
         let module = format!("{headers}{number}x-selvedge: 1\r\n");
         let answer = ask(admin, "POST /try?site=hello", &module, std::str::from_utf8(&guest("hello")).unwrap());
         assert!(answer.starts_with("HTTP/1.1 403 "), "{module}\n{answer}");
+        // Its script was given a page, and said that this was no JSON.
+        let is_json = answer.contains("content-type: application/json");
+        assert_eq!(is_json, module.contains("x-selvedge-form"), "{module}\n{answer}");
         assert_eq!(active().await, 2);
     }
     for foreign in
@@ -219,6 +222,16 @@ async fn without_a_script_a_text_is_deployed_and_asked() {
     let body = format!("form={}&site=tried&text={text}", form_token(&page));
     let answer = ask(server.admin(), "POST /try", "Host: localhost\r\n", &body);
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("<pre>fine"), "{answer}");
+    // A path is checked by itself: behind a site's prefix it would be another site's.
+    let module = String::from_utf8(guest("hello")).unwrap();
+    let deployed =
+        ask(server.admin(), "POST /v1/sites/below/versions?path=/app", "Host: localhost\r\nx-selvedge: 1\r\n", &module);
+    assert!(deployed.contains("\"deployed\""), "{deployed}");
+    for path in ["nowhere", "@nowhere/"] {
+        let body = format!("form={}&method=GET&path={path}&body=", form_token(&page));
+        let answer = ask(server.admin(), "POST /sites/below/ask", "Host: localhost\r\n", &body);
+        assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("a path begins with /"), "{path}\n{answer}");
+    }
     let again = ask(server.admin(), "GET /sites/tried/ask", "Host: localhost\r\n", "");
     assert!(again.contains("\r\nlocation: /sites/tried\r\n"), "{again}");
     assert!(get(server.listen(), "tried", "/").ends_with("fine\n"));

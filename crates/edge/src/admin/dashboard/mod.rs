@@ -84,7 +84,11 @@ pub(super) async fn answer(
 ) -> Response<ReplyBody> {
     let visit = Visit { server, dashboard, headers: request.headers().clone(), secure: peer.secure };
     let done = visit.answer(peer, request).await;
-    done.unwrap_or_else(|failure| headers::failure(&failure))
+    done.unwrap_or_else(|failure| match visit.headers.contains_key(trial::FORM_HEADER) {
+        // A script reads what went wrong, not a page.
+        true => failure.reply(),
+        false => headers::failure(&failure),
+    })
 }
 
 impl Visit<'_> {

@@ -33,8 +33,8 @@ use crate::store::SiteKey;
 
 /// What the form begins with.
 const EXAMPLE: &str = include_str!("../../../../../examples/hello.wat");
-/// Sent with a module that is no form.
-const FORM_HEADER: HeaderName = HeaderName::from_static("x-selvedge-form");
+/// Sent by a script, with a module that is no form.
+pub(super) const FORM_HEADER: HeaderName = HeaderName::from_static("x-selvedge-form");
 
 pub(super) fn page(visit: &Visit<'_>, visitor: &Visitor) -> Response<ReplyBody> {
     headers::page(StatusCode::OK, &try_page(visit, visitor, &free_name(visit, visitor), EXAMPLE))
@@ -68,8 +68,7 @@ pub(super) async fn deploy(
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Failure> {
     match visit.headers.contains_key(FORM_HEADER) {
-        // A script reads what went wrong, not a page.
-        true => Ok(deploy_body(visit, visitor, request).await.unwrap_or_else(|failure| failure.reply())),
+        true => deploy_body(visit, visitor, request).await,
         false => deploy_form(visit, visitor, request).await,
     }
 }
@@ -155,11 +154,14 @@ async fn asked(visit: &Visit<'_>, visitor: &Visitor, name: &str, ask: Ask) -> Re
     let found = record.as_ref().and_then(|record| Some((record.hosts.first()?, record.path.as_str())));
     let (host, prefix) = found.ok_or_else(|| Failure::bad("the site has no host"))?;
     let method: Method = ask.method.parse().map_err(|_| Failure::bad("this is no method of HTTP"))?;
+    // By itself: behind a prefix it would be part of another site's.
+    let is_path = ask.path.starts_with('/');
     let request =
         Request::builder().method(method).uri(format!("{prefix}{}", ask.path)).header(header::HOST, host.as_str());
     let request = request.header(header::USER_AGENT, "selvedge-dashboard").body(Full::from(ask.body.clone()));
-    let request =
-        request.ok().filter(|request| request.uri().path().starts_with('/') && request.uri().host().is_none());
+    let request = request
+        .ok()
+        .filter(|request| is_path && request.uri().path().starts_with('/') && request.uri().host().is_none());
     let request = request.ok_or_else(|| Failure::bad("a path begins with / and has no spaces"))?;
     let answer = tokio::time::timeout(TRIAL_TIMEOUT, exchange(visit, request)).await;
     let late = |_| Failure::new(StatusCode::GATEWAY_TIMEOUT, "the site did not answer in time");
