@@ -10,6 +10,7 @@
 
 mod heads;
 mod protocol;
+mod room;
 mod stalling;
 mod streams;
 mod unsent;

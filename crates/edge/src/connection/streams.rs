@@ -4,13 +4,12 @@
 //! is otherwise alive. So a stream whose response is not taken is reset, with its guest's time or after a while;
 //! a connection on which nothing is asked is closed; and so is one whose client takes back most of what it asks.
 //!
-//! All streams together are bounded, by shares (as in `outbound/shares.rs`): the fewer are free, the fewer may a connection
+//! All streams together are bounded, by shares (room.rs): the fewer are free, the fewer may a connection
 //! have, and one that comes new may have one. A stream beyond that is reset. What HTTP/2 still has to send of one that has ended
 //! here is bounded in unsent.rs.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -19,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep};
 
 use super::Overdue;
+use super::room::Room;
 use crate::limits::{HTTP2_IDLE_MAX, STREAMS_MAX, STREAMS_OF_ALL_MAX, STREAMS_RESET_MAX, WRITE_STALL_MAX};
 
 tokio::task_local! {
@@ -26,24 +26,7 @@ tokio::task_local! {
 }
 
 /// Those of all connections of this process.
-static ROOM: Room = Room { open: AtomicUsize::new(0), max: STREAMS_OF_ALL_MAX };
-
-/// What a connection may have of those that are free.
-const PART: usize = 64;
-
-/// Streams that are not at their end.
-struct Room {
-    open: AtomicUsize,
-    max: usize,
-}
-
-impl Room {
-    /// How many a connection may have now.
-    fn share(&self) -> usize {
-        let free = self.max.saturating_sub(self.open.load(Ordering::Relaxed));
-        (free / PART).clamp(1, STREAMS_MAX as usize)
-    }
-}
+static ROOM: Room = Room::new(STREAMS_OF_ALL_MAX);
 
 /// Runs streams.
 #[derive(Clone)]
@@ -161,18 +144,18 @@ impl Open {
     /// None if there are too many.
     fn new(activity: &Arc<Activity>, room: &'static Room) -> Option<Open> {
         let mut state = activity.lock();
-        if state.open >= room.share() {
+        if state.open >= room.share(1..=STREAMS_MAX as usize) {
             return None;
         }
         state.open += 1;
-        room.open.fetch_add(1, Ordering::Relaxed);
+        room.take(1);
         Some(Open { activity: activity.clone(), room })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.room.open.fetch_sub(1, Ordering::Relaxed);
+        self.room.give_back(1);
         let mut state = self.activity.lock();
         state.open -= 1;
         state.idle_since = Instant::now();
@@ -208,6 +191,7 @@ impl Drop for Asked {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -263,7 +247,7 @@ mod tests {
     /// Each had as many as one may have: a few megabytes of requests filled the memory.
     #[tokio::test]
     async fn however_many_connections_ask_all_they_can_their_streams_are_bounded() {
-        let room: &'static Room = Box::leak(Box::new(Room { open: AtomicUsize::new(0), max: STREAMS_OF_ALL_MAX }));
+        let room: &'static Room = Box::leak(Box::new(Room::new(STREAMS_OF_ALL_MAX)));
         let refused = Arc::new(AtomicUsize::new(0));
         let connection = || {
             let counted = refused.clone();
@@ -278,12 +262,12 @@ mod tests {
         let had: Vec<usize> = connections.iter().map(|one| one.activity.lock().open).collect();
         let all: usize = had.iter().sum();
         assert!((had[0], had[499]) == (STREAMS_MAX as usize, 1) && had.is_sorted_by(|a, b| a >= b), "{had:?}");
-        assert!(all == room.open.load(Ordering::Relaxed) && all < room.max + connections.len(), "{all}");
+        assert!(all == room.taken() && all < STREAMS_OF_ALL_MAX + connections.len(), "{all}");
         assert_eq!(refused.load(Ordering::Relaxed), 500 * STREAMS_MAX as usize - all);
         // What ends is free again.
         let one = Open::new(&Arc::new(Activity::new()), room).unwrap();
-        assert_eq!(room.open.load(Ordering::Relaxed), all + 1);
+        assert_eq!(room.taken(), all + 1);
         drop(one);
-        assert_eq!(room.open.load(Ordering::Relaxed), all);
+        assert_eq!(room.taken(), all);
     }
 }

@@ -1,7 +1,7 @@
 //! What of responses waits to be sent by HTTP/2, for clients that open no window: bounded, on all connections together.
 //!
 //! A request costs a client 13 bytes, and a piece of its response is kept when all else has ended. The fewer bytes are free,
-//! the fewer may a connection have (shares as in `outbound/shares.rs`), but each one piece. What is beyond breaks its
+//! the fewer may a connection have (room.rs), but each one piece. What is beyond breaks its
 //! response off.
 
 use std::sync::Arc;
@@ -9,18 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::body::Bytes;
 
+use super::room::Room;
 use crate::limits::{STREAM_PIECE_BYTES, UNSENT_BYTES_MAX};
 
 /// Of all connections of this process.
-static ALL: Room = Room { bytes: AtomicUsize::new(0), max: UNSENT_BYTES_MAX };
-
-/// What a connection may have of what is free.
-const PART: usize = 64;
-
-struct Room {
-    bytes: AtomicUsize,
-    max: usize,
-}
+static ALL: Room = Room::new(UNSENT_BYTES_MAX);
 
 /// What waits on one connection.
 pub(crate) struct Unsent {
@@ -43,12 +36,11 @@ impl Default for Unsent {
 impl Unsent {
     /// The piece, counted as long as it is there; none if there is too much.
     pub(crate) fn keep(self: &Arc<Unsent>, piece: Bytes) -> Option<Bytes> {
-        let free = self.room.max.saturating_sub(self.room.bytes.load(Ordering::Relaxed));
-        let share = (free / PART).max(STREAM_PIECE_BYTES);
+        let share = self.room.share(STREAM_PIECE_BYTES..=usize::MAX);
         let count = piece.len();
         let more = |bytes: usize| Some(bytes + count).filter(|bytes| *bytes <= share);
         self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        self.room.bytes.fetch_add(count, Ordering::Relaxed);
+        self.room.take(count);
         Some(Bytes::from_owner(Kept { piece, unsent: self.clone() }))
     }
 }
@@ -61,9 +53,8 @@ impl AsRef<[u8]> for Kept {
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        for bytes in [&self.unsent.bytes, &self.unsent.room.bytes] {
-            bytes.fetch_sub(self.piece.len(), Ordering::Relaxed);
-        }
+        self.unsent.bytes.fetch_sub(self.piece.len(), Ordering::Relaxed);
+        self.unsent.room.give_back(self.piece.len());
     }
 }
 
@@ -75,7 +66,7 @@ mod tests {
     /// Each connection had as much as its streams could: some megabytes of requests filled the memory.
     #[test]
     fn however_many_connections_take_nothing_what_is_kept_for_them_is_bounded() {
-        let room: &'static Room = Box::leak(Box::new(Room { bytes: AtomicUsize::new(0), max: UNSENT_BYTES_MAX }));
+        let room: &'static Room = Box::leak(Box::new(Room::new(UNSENT_BYTES_MAX)));
         let connection = || Arc::new(Unsent { bytes: AtomicUsize::new(0), room });
         let piece = Bytes::from(vec![7; STREAM_PIECE_BYTES]);
         let takes = |unsent: &Arc<Unsent>| -> Vec<Bytes> {
@@ -89,10 +80,10 @@ mod tests {
             "one that comes new has a piece"
         );
         let bytes = counts.iter().sum::<usize>() * STREAM_PIECE_BYTES;
-        assert_eq!(bytes, room.bytes.load(Ordering::Relaxed));
+        assert_eq!(bytes, room.taken());
         assert!(bytes <= UNSENT_BYTES_MAX + CONNECTIONS_MAX * STREAM_PIECE_BYTES);
         assert_eq!(all[0][0], piece);
         drop(all);
-        assert_eq!(room.bytes.load(Ordering::Relaxed), 0);
+        assert_eq!(room.taken(), 0);
     }
 }
