@@ -104,9 +104,12 @@ pub enum EdgeError {
         max: ByteCount,
     },
     /// The disk with the state is almost full. The operator's to make room.
-    #[error("the disk with the state has {free} bytes left, too few for {bytes} more: {reserve} stay free")]
+    #[error(
+        "the disk with the state has {free} bytes left beside what is being uploaded, too few for {bytes} more: \
+         {reserve} stay free"
+    )]
     DiskFull {
-        /// What is left.
+        /// What is left that nobody else has announced.
         free: u64,
         /// What was to come.
         bytes: u64,

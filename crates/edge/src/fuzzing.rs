@@ -44,7 +44,7 @@ pub fn bundle(bytes: &[u8]) {
         Ok(bundle) => {
             let (length, summary) = (bytes.len() as u64, bundle.summary());
             assert!(summary.asset_bytes <= length, "{summary:?} in {length} bytes");
-            let module = bundle.module().map(|mut module| std::io::copy(&mut module, &mut std::io::sink()));
+            let module = bundle.module().map(|(mut module, _)| std::io::copy(&mut module, &mut std::io::sink()));
             let module_bytes = module.map_or(0, |copied| copied.expect("the program can be read"));
             assert!(summary.asset_bytes + module_bytes <= length, "files overlap");
             assert!(summary.assets > 0 || bundle.module().is_some(), "it is for something");

@@ -144,6 +144,8 @@ pub const VERSIONS_MAX: usize = 50;
 pub const SITES_MAX: usize = 10_000;
 /// What deploys leave free of the disk with the state, or a sixteenth of it if that is less.
 pub const DISK_RESERVE_BYTES: u64 = 256 << 20;
+/// What of the disk an upload asks for at a time that has not said how long it is.
+pub const UPLOAD_GROWS_BYTES: u64 = 1 << 20;
 /// Most that a tenant's versions may be allowed to take.
 pub const STORAGE_BYTES_MAX: u64 = 1 << 50;
 /// Longest wait for the state of a server that has just ended.

@@ -14,6 +14,7 @@ use selvedge_runtime::{Limits, Pool, PoolLimits};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
+use crate::deploy::Disk;
 use crate::error::EdgeError;
 use crate::limits::{ADMIN_GONE_AFTER, ADMIN_KEEPALIVE, MEMORY_BYTES_MAX};
 use crate::outbound::Ways;
@@ -35,6 +36,7 @@ pub struct Prepared {
     pub(crate) store: DiskStore,
     /// For files of deploys under way, on the disk of the store.
     pub(crate) scratch: PathBuf,
+    pub(crate) disk: Disk,
     pub(crate) pool: Pool,
     pub(crate) collector: Option<Collector>,
     pub(crate) ways: Ways,
@@ -64,6 +66,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
     // What a process that was killed has left.
     let _ = std::fs::remove_dir_all(&scratch);
     std::fs::create_dir_all(&scratch).map_err(|error| system(&error))?;
+    let disk = Disk::of(&scratch).map_err(|error| system(&error))?;
     let limits = Limits { memory_bytes_max: MEMORY_BYTES_MAX, ..Limits::default() };
     let pool = Pool::new(PoolLimits { store: limits, ..PoolLimits::guarded(config.slots + Reaper::SLOTS) });
     let pool = pool.map_err(|error| system(&error))?;
@@ -77,6 +80,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
         admin,
         store,
         scratch,
+        disk,
         pool,
         collector,
         ways,

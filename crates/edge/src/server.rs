@@ -19,7 +19,7 @@ use tokio::sync::{RwLock, Semaphore, watch};
 use crate::admin::AdminAnswer;
 use crate::config::{Config, HostLists, Scope, TenantConfig, TokenConfig, TokenHash};
 use crate::connection::{self, Answer, Door, Flaw, Peer, accept};
-use crate::deploy::{self, Compile, Deploys};
+use crate::deploy::{self, Compile, Deploys, Disk};
 use crate::error::EdgeError;
 use crate::guest::cgi::Cgi;
 use crate::guest::{Interface, Provision, Unfit};
@@ -56,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) store: Box<dyn Store>,
     /// For files of deploys under way, on the disk of the store.
     pub(crate) scratch: PathBuf,
+    pub(crate) disk: Arc<Disk>,
     pub(crate) deploys: Arc<Deploys>,
     /// Shared by whoever keeps blobs whose record is still to come; who sweeps has it alone.
     pub(crate) keeping: Arc<RwLock<()>>,
@@ -246,7 +247,7 @@ fn door(listener: &std::net::TcpListener, room: &Arc<Semaphore>) -> Result<Door,
 }
 
 fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
-    let Prepared { config, policies, store, scratch, pool, collector, ways, processors, .. } = prepared;
+    let Prepared { config, policies, store, scratch, disk, pool, collector, ways, processors, .. } = prepared;
     let ways = Arc::new(ways);
     let log = ServerLog::start(config.access_log, config.log_format);
     let log = log.map_err(|error| EdgeError::System(error.to_string()))?;
@@ -260,6 +261,7 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         compile,
         store: Box::new(store),
         scratch,
+        disk: Arc::new(disk),
         deploys: Arc::default(),
         keeping: Arc::default(),
         loads: Semaphore::new(processors),
@@ -429,7 +431,7 @@ pub(crate) mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::deploy::CompileError;
+    use crate::deploy::{CompileError, Space};
 
     struct NoCompiler;
 
@@ -457,5 +459,14 @@ pub(crate) mod tests {
     pub(crate) async fn server(text: &str) -> (Server, TempDir) {
         let state = tempfile::tempdir().unwrap();
         (start(config(text, &state), Arc::new(NoCompiler)).await.unwrap(), state)
+    }
+
+    /// The same, on a disk that says this of a directory with files of deploys.
+    pub(crate) async fn server_on(space: fn(&Path) -> Space) -> (Server, TempDir) {
+        let state = tempfile::tempdir().unwrap();
+        let prepared = prepare(config("", &state)).await.unwrap();
+        let scratch = prepared.scratch.clone();
+        let disk = Disk::asked(move || Ok(space(&scratch)));
+        (Prepared { disk, ..prepared }.start(Arc::new(NoCompiler)).await.unwrap(), state)
     }
 }

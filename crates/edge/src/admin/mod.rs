@@ -24,7 +24,6 @@ mod access;
 mod dashboard;
 mod reply;
 mod site;
-mod spool;
 mod streams;
 
 use std::collections::BTreeMap;

@@ -148,7 +148,6 @@ pub(crate) fn line(value: &impl Serialize) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deploy::disk;
 
     /// A compiler that could not be started was told as the module's fault, and a file that could not be read as a mistake.
     #[test]
@@ -160,7 +159,7 @@ mod tests {
             (CompileError::GivenUp.into(), 503),
             (CompileError::NoCompiler { program: "cc".into(), source: failed() }.into(), 503),
             (EdgeError::Shortage("no memory".into()), 503),
-            (disk(failed()), 503),
+            (StoreError::Disk { what: "read".into(), source: failed().into() }.into(), 503),
             (EdgeError::Unfit("bad".into()), 422),
             (EdgeError::TooManyDeploys(4), 429),
             (EdgeError::Internal("a bug".into()), 500),

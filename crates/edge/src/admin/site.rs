@@ -9,16 +9,14 @@ use hyper::body::{Body, Bytes};
 use hyper::{HeaderMap, Response, StatusCode, header};
 use selvedge_contract::limits::SIGNATURE_BYTES_MAX;
 use serde::Serialize;
-use tempfile::{NamedTempFile, TempPath};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::reply::{Failure, ReplyBody, json, line, lines};
-use super::spool::Spool;
 use super::streams::Streams;
 use super::{Asked, SiteInfo, access};
 use crate::bundle::BUNDLE_TYPE;
-use crate::deploy::{self, Asker, Order, Place, Progress, Reporter, Uploaded, blocking};
+use crate::deploy::{self, Asker, Begun, Kind, Order, Progress, Received, Receiving, blocking};
 use crate::error::EdgeError;
 use crate::limits::{
     ADMIN_STREAM_QUIET_MAX, ADMIN_STREAM_TICK, BODY_STALL_MAX, BUNDLE_BYTES_MAX, HOSTS_MAX, MODULE_BYTES_MAX,
@@ -154,33 +152,10 @@ pub(super) async fn deploy(server: &Arc<Shared>, asked: Asked, site: &str) -> Re
     let path = path.map_err(|error| Failure::bad(error.to_string()))?;
     let (canary, signature, asker) = (asked.percent("canary")?, asked.signature()?, asked.asker()?);
     let order = Order { hosts, path, canary, signature, asker };
-    let tenant = asked.tenant()?;
-    let place = server.deploys.place(&tenant.name)?;
-    deploy::room_for_site(server, tenant, &key)?;
-    deploy::check_next_hosts(server, &key, &order.hosts).await?;
-    let site = server.site_or_new(&key, tenant);
+    let begun = deploy::begin(server, asked.tenant()?, &key, order).await?;
     let (headers, body) = (asked.request.headers().clone(), asked.request.into_body());
-    let uploaded = upload(server, &headers, body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await?;
-    Ok(told_in_lines(begin_deploy(server, site, order, (uploaded, place))))
-}
-
-/// Deploys what was uploaded; what is returned tells how it goes.
-pub(super) fn begin_deploy(
-    server: &Arc<Shared>,
-    site: Arc<Site>,
-    order: Order,
-    uploaded: (Uploaded, Place),
-) -> mpsc::UnboundedReceiver<Progress> {
-    let (tell, told) = mpsc::unbounded_channel();
-    let mut reporter = Reporter::new(tell);
-    let server = server.clone();
-    // A task of its own: a client that goes away leaves no deploy half done.
-    tokio::spawn(async move {
-        if let Err(error) = deploy::deploy(&server, &site, order, uploaded, &mut reporter).await {
-            reporter.failed(&error);
-        }
-    });
-    told
+    let received = upload(begun, &headers, body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await?;
+    Ok(told_in_lines(received.deploy()))
 }
 
 /// What is told, as lines of JSON.
@@ -202,28 +177,30 @@ fn as_lines(mut told: mpsc::UnboundedReceiver<Progress>) -> mpsc::Receiver<Bytes
 
 /// Receives a module, or a bundle, whichever it says it is; neither longer than it may be, nor for longer.
 pub(super) async fn upload(
-    server: &Arc<Shared>,
+    begun: Begun,
     headers: &HeaderMap,
     body: impl Body<Data = Bytes> + Unpin,
     (module_bytes_max, bundle_bytes_max): (u64, u64),
-) -> Result<Uploaded, Failure> {
-    deploy::room_on_disk(server, body.size_hint().lower())?;
-    let is_bundle = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BUNDLE_TYPE);
-    let (what, bytes_max) = if is_bundle { ("bundle", bundle_bytes_max) } else { ("module", module_bytes_max) };
-    let received = tokio::time::timeout(UPLOAD_MAX, receive(server, what, body, bytes_max)).await;
+) -> Result<Received, Failure> {
+    let (kind, what, bytes_max) = match headers.get(header::CONTENT_TYPE) {
+        Some(of_type) if of_type == BUNDLE_TYPE => (Kind::Bundle, "bundle", bundle_bytes_max),
+        _ => (Kind::Module, "module", module_bytes_max),
+    };
+    // What is longer is refused where it gets too long.
+    let announced = body.size_hint().lower().min(bytes_max);
+    let receiving = begun.receive(kind, announced).await?;
+    let received = tokio::time::timeout(UPLOAD_MAX, receive(receiving, what, body, bytes_max)).await;
     let message = || format!("the {what} has taken longer to come than {UPLOAD_MAX:?}");
-    let path = received.map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, message()))??;
-    Ok(if is_bundle { Uploaded::Bundle(path) } else { Uploaded::Module(path) })
+    received.map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, message()))?
 }
 
 async fn receive(
-    server: &Arc<Shared>,
+    mut receiving: Receiving,
     what: &str,
     mut body: impl Body<Data = Bytes> + Unpin,
     bytes_max: u64,
-) -> Result<TempPath, Failure> {
-    let (file, path) = NamedTempFile::new_in(&server.scratch).map_err(deploy::disk)?.into_parts();
-    let (mut spool, mut bytes) = (Spool::new(file), 0);
+) -> Result<Received, Failure> {
+    let mut bytes = 0;
     loop {
         let frame = tokio::time::timeout(BODY_STALL_MAX, body.frame()).await;
         let stalled = |_| Failure::new(StatusCode::REQUEST_TIMEOUT, format!("the {what} did not come in time"));
@@ -235,13 +212,12 @@ async fn receive(
             let message = format!("a {what} that is deployed here has at most {bytes_max} bytes");
             return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
-        spool.write(piece).await.map_err(deploy::disk)?;
+        receiving.write(piece).await?;
     }
     if bytes == 0 {
         return Err(Failure::bad(format!("the request has no body; send the {what} in it")));
     }
-    spool.end().await.map_err(deploy::disk)?;
-    Ok(path)
+    Ok(receiving.end().await?)
 }
 
 pub(super) fn logs(
@@ -313,19 +289,26 @@ async fn tail(site: Arc<Site>, may: impl Fn() -> bool, to: mpsc::Sender<Bytes>) 
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Read};
+    use std::path::Path;
     use std::pin::Pin;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Context, Poll};
     use std::time::Duration;
 
+    use http_body_util::Full;
     use hyper::body::Frame;
+    use hyper::header::HeaderValue;
     use tokio::time::{Sleep, sleep};
 
     use super::*;
     use crate::config::Config;
-    use crate::limits::{LOG_LINE_BYTES_MAX, LOG_RING_BYTES_MAX};
+    use crate::deploy::{Space, Stage};
+    use crate::limits::{DISK_RESERVE_BYTES, LOG_LINE_BYTES_MAX, LOG_RING_BYTES_MAX};
     use crate::logs::ServerLog;
     use crate::name::Name;
+    use crate::server::Server;
+    use crate::server::tests::server_on;
     use crate::site::Tenant;
     use crate::store::SiteKey;
 
@@ -356,6 +339,12 @@ mod tests {
         }
     }
 
+    async fn begun(server: &Server) -> Begun {
+        let key = site().key.clone();
+        let tenant = server.shared().access.load().tenants[&key.tenant].clone();
+        deploy::begin(server.shared(), &tenant, &key, Order::default()).await.unwrap()
+    }
+
     /// A byte now and then, until its time is over.
     struct Trickle {
         pause: Pin<Box<Sleep>>,
@@ -383,12 +372,78 @@ mod tests {
         let (server, _state) = crate::server::tests::server("").await;
         let until = async |time: Duration| {
             let body = Trickle { pause: Box::pin(sleep(Duration::ZERO)), end: Instant::now() + time };
-            upload(server.shared(), &HeaderMap::new(), body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await
+            upload(begun(&server).await, &HeaderMap::new(), body, (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX)).await
         };
         assert!(until(UPLOAD_MAX - BODY_STALL_MAX).await.is_ok());
         let failure = until(2 * UPLOAD_MAX).await.err().unwrap();
         assert_eq!(failure.status, StatusCode::REQUEST_TIMEOUT);
         assert!(failure.message.contains("longer to come than 1800s"), "{}", failure.message);
+    }
+
+    /// So many MiB, of which it does not say how many they are.
+    struct Unannounced(u32);
+
+    impl Body for Unannounced {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<std::io::Result<Frame<Bytes>>>> {
+            let left = self.0.checked_sub(1);
+            self.0 = left.unwrap_or(0);
+            Poll::Ready(left.map(|_| Ok(Frame::data(vec![b' '; 1 << 20].into()))))
+        }
+    }
+
+    /// What deploys have written, and 3 MiB less that.
+    fn three_mib(scratch: &Path) -> Space {
+        let lengths = std::fs::read_dir(scratch).unwrap().filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
+        Space { free: (DISK_RESERVE_BYTES + (3 << 20)).saturating_sub(lengths.sum()), all: 1 << 40 }
+    }
+
+    /// Whoever did not say how much was to come filled the disk, to its end.
+    #[tokio::test]
+    async fn an_upload_takes_what_the_disk_has_whether_it_says_how_much_or_not() {
+        let (server, _state) = server_on(three_mib).await;
+        let (none, max) = (HeaderMap::new(), (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX));
+        for (mib, is_room) in [(1, true), (3, true), (4, false), (100, false)] {
+            let expected = (!is_room).then_some(StatusCode::INSUFFICIENT_STORAGE);
+            let announced = Full::new(Bytes::from(vec![b' '; mib << 20]));
+            let answer = upload(begun(&server).await, &none, announced, max).await;
+            assert_eq!(answer.err().map(|failure| failure.status), expected, "{mib} MiB");
+            nothing_is_left(&server).await;
+            let answer = upload(begun(&server).await, &none, Unannounced(mib as u32), max).await;
+            assert_eq!(answer.err().map(|failure| failure.status), expected, "{mib} MiB, unannounced");
+            nothing_is_left(&server).await;
+        }
+    }
+
+    async fn nothing_is_left(server: &Server) {
+        let is_left = || std::fs::read_dir(&server.shared().scratch).unwrap().count() > 0;
+        while is_left() || server.shared().disk.promised() > 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// What was taken out of a bundle was written whether there was room for it or not.
+    #[tokio::test]
+    async fn a_bundles_program_needs_room_beside_the_bundle() {
+        let (server, _state) = server_on(three_mib).await;
+        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(BUNDLE_TYPE))]);
+        for (mib, expected) in [(1, Stage::Compile), (2, Stage::Unpack)] {
+            let (mut archive, mut entry) = (tar::Builder::new(Vec::new()), tar::Header::new_gnu());
+            entry.set_size(mib << 20);
+            archive.append_data(&mut entry, "app.wasm", io::repeat(b' ').take(mib << 20)).unwrap();
+            let body = Full::new(Bytes::from(archive.into_inner().unwrap()));
+            let max = (MODULE_BYTES_MAX, BUNDLE_BYTES_MAX);
+            let mut told = upload(begun(&server).await, &headers, body, max).await.unwrap().deploy();
+            let mut last = None;
+            while let Some(progress) = told.recv().await {
+                last = Some(progress);
+            }
+            let Some(Progress::Failed { stage, message }) = last else { panic!("{last:?}") };
+            assert!(stage == expected && message.contains("bytes left") == (mib == 2), "{stage:?}: {message}");
+            nothing_is_left(&server).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -60,10 +60,11 @@ impl Bundle {
         archive::read(file)
     }
 
-    /// The program, if there is one.
-    pub(crate) fn module(&self) -> Option<impl Read + use<>> {
+    /// The program, if there is one, and how many bytes it has.
+    pub(crate) fn module(&self) -> Option<(impl Read + use<>, u64)> {
         let range = self.module.clone()?;
-        Some(RangeReader { file: self.file.clone(), range })
+        let bytes = range.end - range.start;
+        Some((RangeReader { file: self.file.clone(), range }, bytes))
     }
 
     /// What clients get as it is.

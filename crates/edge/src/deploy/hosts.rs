@@ -28,7 +28,7 @@ pub(super) fn check(server: &Shared, key: &SiteKey, hosts: &[Host]) -> Result<()
 }
 
 /// The same of a version that is about to come.
-pub(crate) async fn check_next(server: &Arc<Shared>, key: &SiteKey, asked: &[Host]) -> Result<(), EdgeError> {
+pub(super) async fn check_next(server: &Arc<Shared>, key: &SiteKey, asked: &[Host]) -> Result<(), EdgeError> {
     let before = record_of(server, key).await?;
     check(server, key, &of_next(key, before.as_ref(), asked)?)
 }

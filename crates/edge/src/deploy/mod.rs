@@ -4,12 +4,16 @@
 //! deployed is in the store.
 
 mod again;
+mod begin;
 mod change;
 mod compile;
 mod hosts;
 mod load;
 mod queue;
 mod quota;
+mod room;
+mod scratch;
+mod spool;
 mod turn;
 
 use std::collections::BTreeSet;
@@ -19,20 +23,24 @@ use std::time::Instant;
 
 use selvedge_runtime::Module;
 use serde::{Deserialize, Serialize};
-use tempfile::TempPath;
 use tokio::sync::mpsc;
 
 pub(crate) use self::again::may_pass;
+use self::begin::Uploaded;
+pub(crate) use self::begin::{Begun, Kind, Received, Receiving, begin};
 pub(crate) use self::change::{canary, delete, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
-pub(crate) use self::hosts::check_next as check_next_hosts;
+use self::load::disk;
 use self::load::{check, deployment, not_loaded, read, unfit, verified};
-pub(crate) use self::load::{disk, judge_again, load_site};
-pub(crate) use self::queue::{Deploys, Place};
-pub(crate) use self::quota::{room_for_site, room_on_disk};
+pub(crate) use self::load::{judge_again, load_site};
+pub(crate) use self::queue::Deploys;
+pub(crate) use self::room::Disk;
+#[cfg(test)]
+pub(crate) use self::room::Space;
+use self::scratch::Scratch;
 pub(crate) use self::turn::Asker;
 use self::turn::{Turn, allowed};
-use crate::bundle::Bundle;
+use crate::bundle::{Assets, Bundle};
 use crate::error::EdgeError;
 use crate::limits::VERSIONS_MAX;
 use crate::logs::now_ms;
@@ -103,14 +111,14 @@ pub enum Progress {
 }
 
 /// Tells a client; one that does not listen changes nothing.
-pub(crate) struct Reporter {
+struct Reporter {
     to: mpsc::UnboundedSender<Progress>,
     stage: Stage,
     began: Instant,
 }
 
 impl Reporter {
-    pub(crate) fn new(to: mpsc::UnboundedSender<Progress>) -> Reporter {
+    fn new(to: mpsc::UnboundedSender<Progress>) -> Reporter {
         Reporter { to, stage: Stage::Upload, began: Instant::now() }
     }
 
@@ -126,7 +134,7 @@ impl Reporter {
         let _ = self.to.send(progress);
     }
 
-    pub(crate) fn failed(&self, error: &EdgeError) {
+    fn failed(&self, error: &EdgeError) {
         self.tell(Progress::Failed { stage: self.stage, message: error.to_string() });
     }
 }
@@ -155,39 +163,31 @@ impl Order {
     }
 }
 
-/// What was uploaded.
-pub(crate) enum Uploaded {
-    /// A module, binary or text.
-    Module(TempPath),
-    /// An archive.
-    Bundle(TempPath),
-}
-
 /// Deploys what was uploaded, from compiling to the switch, as soon as its place has its turn.
-pub(crate) async fn deploy(
+async fn deploy(
     server: &Arc<Shared>,
     site: &Arc<Site>,
     order: Order,
-    (uploaded, place): (Uploaded, Place),
+    Uploaded { kind, file, place }: Uploaded,
     reporter: &mut Reporter,
 ) -> Result<(), EdgeError> {
     place.turn().await;
     allowed(server, site, &order.asker)?;
-    let unpacked = match uploaded {
-        Uploaded::Module(module) => Unpacked { module: Some(module), bundle: None },
-        Uploaded::Bundle(archive) => {
+    let unpacked = match kind {
+        Kind::Module => Unpacked { module: Some(file), bundle: None },
+        Kind::Bundle => {
             reporter.next(Stage::Unpack);
-            unpack(server, archive).await?
+            unpack(server, file).await?
         }
     };
-    let assets = unpacked.bundle.as_ref().and_then(|(_, bundle)| bundle.assets());
     let policy = site.tenant.policy.load_full();
     let made = make(server, site, &order, &unpacked, reporter).await?;
     let (program, artifact) = made.unzip();
     reporter.next(Stage::Store);
     let turn = Turn::of(server, site, &order.asker).await?;
     let beside = beside(server, &turn, &order).await?;
-    let (record, dropped) = keep(server, &turn, order, unpacked, artifact).await.inspect_err(|_| sweep(server))?;
+    let kept = keep(server, &turn, order, unpacked, artifact).await.inspect_err(|_| sweep(server))?;
+    let Kept { record, dropped, assets } = kept;
     reporter.next(Stage::Switch);
     let deployed = record.versions.last().map_or(record.active, |version| version.number);
     let new = Deployment::new(deployed, Content { program, assets });
@@ -216,24 +216,20 @@ fn is_same(before: Option<&Arc<TenantPolicy>>, now: Option<&Arc<TenantPolicy>>) 
     before.map(Arc::as_ptr) == now.map(Arc::as_ptr)
 }
 
-/// Files of a deploy.
+/// Files of a deploy. What has one open comes before its name.
 struct Unpacked {
-    module: Option<TempPath>,
-    bundle: Option<(TempPath, Bundle)>,
+    module: Option<Scratch>,
+    bundle: Option<(Bundle, Scratch)>,
 }
 
 /// Looks through an archive, and takes the program out of it: the compiler reads a file.
-async fn unpack(server: &Arc<Shared>, archive: TempPath) -> Result<Unpacked, EdgeError> {
+async fn unpack(server: &Arc<Shared>, archive: Scratch) -> Result<Unpacked, EdgeError> {
     let server = server.clone();
     blocking(move || {
-        let bundle = Bundle::read(std::fs::File::open(&archive).map_err(disk)?);
+        let bundle = Bundle::read(std::fs::File::open(&*archive).map_err(disk)?);
         let bundle = bundle.map_err(|error| EdgeError::Bundle(error.to_string()))?;
-        let module = bundle.module().map(|mut contents| {
-            let mut file = tempfile::NamedTempFile::new_in(&server.scratch)?;
-            std::io::copy(&mut contents, &mut file)?;
-            Ok(file.into_temp_path())
-        });
-        Ok(Unpacked { module: module.transpose().map_err(disk)?, bundle: Some((archive, bundle)) })
+        let module = bundle.module().map(|module| archive.beside(&server, module)).transpose()?;
+        Ok(Unpacked { module, bundle: Some((bundle, archive)) })
     })
     .await
 }
@@ -255,7 +251,7 @@ async fn make(
     reporter.next(Stage::Verify);
     let loaded = accepted(site, order, module, artifact.clone()).await?;
     reporter.next(Stage::Link);
-    let provision = unpacked.bundle.as_ref().map(|(_, bundle)| bundle.provision()).unwrap_or_default();
+    let provision = unpacked.bundle.as_ref().map(|(bundle, _)| bundle.provision()).unwrap_or_default();
     let program = server.program(loaded, provision).map_err(unfit)?;
     reporter.next(Stage::Check);
     check(server, site, &program).await?;
@@ -325,14 +321,23 @@ async fn put(server: &Arc<Shared>, record: SiteRecord) -> Result<SiteRecord, Edg
     .await
 }
 
-/// Keeps module, artifact and bundle, then the record that names them; says how many older versions it names no more.
+/// What was kept.
+struct Kept {
+    record: SiteRecord,
+    /// How many older versions it names no more.
+    dropped: usize,
+    /// Had only now: a bundle that is not kept is removed where that may take its time, by whoever has it open last.
+    assets: Option<Arc<Assets>>,
+}
+
+/// Keeps module, artifact and bundle, then the record that names them.
 async fn keep(
     server: &Arc<Shared>,
     turn: &Turn,
     order: Order,
     unpacked: Unpacked,
     artifact: Option<Arc<Vec<u8>>>,
-) -> Result<(SiteRecord, usize), EdgeError> {
+) -> Result<Kept, EdgeError> {
     let (server, key, before) = (server.clone(), turn.site.key.clone(), turn.record.clone());
     let (scope, limits) = (turn.scope.clone(), turn.site.tenant.gate.load().limits);
     // Nothing is swept between the blobs and the record that names them.
@@ -340,9 +345,11 @@ async fn keep(
     blocking(move || {
         let _keeping = keeping;
         let store = &server.store;
-        let module = unpacked.module.map(|module| store.put_file(&module)).transpose()?;
+        let Unpacked { module, bundle } = unpacked;
+        let assets = bundle.as_ref().and_then(|(bundle, _)| bundle.assets());
+        let module = module.map(|module| store.put_file(&module)).transpose()?;
         let artifact = artifact.map(|artifact| store.put_blob(&artifact)).transpose()?;
-        let bundle = unpacked.bundle.map(|(archive, bundle)| {
+        let bundle = bundle.map(|(bundle, archive)| {
             store.put_file(&archive).map(|digest| BundleRecord { digest, summary: bundle.summary() })
         });
         let (bundle, signature) = (bundle.transpose()?, order.signature.clone());
@@ -353,7 +360,7 @@ async fn keep(
         quota::fit(&*server.store, &mut record, answering, &limits)?;
         server.store.put_site_within(&record, &scope)?;
         let dropped = kept + 1 - record.versions.len();
-        Ok((record, dropped))
+        Ok(Kept { record, dropped, assets })
     })
     .await
 }

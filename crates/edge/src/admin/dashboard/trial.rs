@@ -16,12 +16,11 @@ use super::pages::{Answer, Ask, StageRow, TryPage};
 use super::session::Visitor;
 use super::{Visit, headers};
 use crate::admin::reply::{Failure, ReplyBody};
-use crate::admin::site::{begin_deploy, told_in_lines, upload};
-use crate::admin::spool::Spool;
+use crate::admin::site::{told_in_lines, upload};
 use crate::admin::{access, query};
 use crate::config::ByteCount;
 use crate::connection;
-use crate::deploy::{self, Order, Progress, Uploaded};
+use crate::deploy::{self, Begun, Kind, Order, Progress};
 use crate::limits::{
     DASHBOARD_ANSWER_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_TEXT_BYTES_MAX, RESPONSE_BUFFER_BYTES,
     TRIAL_TIMEOUT,
@@ -82,16 +81,19 @@ async fn deploy_body(
     visit.dashboard.sessions.check_form(&visitor.session, given.unwrap_or_default())?;
     let query = query(request.uri().query().unwrap_or_default())?;
     let site = query.get("site").and_then(|sites| sites.first());
-    let site = Name::new(site.map_or("", String::as_str)).map_err(|error| Failure::bad(error.to_string()))?;
+    let begun = begin(visit, visitor, site.map_or("", String::as_str)).await?;
+    let bytes_max = (DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX);
+    let received = upload(begun, &visit.headers, request.into_body(), bytes_max).await?;
+    Ok(told_in_lines(received.deploy()))
+}
+
+/// A deploy that answers where the version before did, or at the site's own name.
+async fn begin(visit: &Visit<'_>, visitor: &Visitor, site: &str) -> Result<Begun, Failure> {
+    let site = Name::new(site).map_err(|error| Failure::bad(error.to_string()))?;
     access::is_for(&visitor.scope, &site)?;
     let key = SiteKey { tenant: visitor.tenant.name.clone(), site };
-    let place = visit.server.deploys.place(&key.tenant)?;
-    deploy::room_for_site(visit.server, &visitor.tenant, &key)?;
-    deploy::check_next_hosts(visit.server, &key, &[]).await?;
-    let bytes_max = (DASHBOARD_MODULE_BYTES_MAX, DASHBOARD_MODULE_BYTES_MAX);
-    let site = visit.server.site_or_new(&key, &visitor.tenant);
-    let uploaded = upload(visit.server, &visit.headers, request.into_body(), bytes_max).await?;
-    Ok(told_in_lines(begin_deploy(visit.server, site, anywhere(visitor), (uploaded, place))))
+    let order = Order { asker: visitor.asker(), ..Order::default() };
+    Ok(deploy::begin(visit.server, &visitor.tenant, &key, order).await?)
 }
 
 /// Without a script: the whole deploy, then a page that says how it went.
@@ -107,19 +109,10 @@ async fn deploy_form(
         let most = ByteCount(DASHBOARD_TEXT_BYTES_MAX as u64);
         return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a text here has at most {most}")));
     }
-    let site = Name::new(name).map_err(|error| Failure::bad(error.to_string()))?;
-    access::is_for(&visitor.scope, &site)?;
-    let key = SiteKey { tenant: visitor.tenant.name.clone(), site };
-    let place = visit.server.deploys.place(&key.tenant)?;
-    deploy::room_for_site(visit.server, &visitor.tenant, &key)?;
-    deploy::check_next_hosts(visit.server, &key, &[]).await?;
-    let site = visit.server.site_or_new(&key, &visitor.tenant);
-    let (file, path) = tempfile::NamedTempFile::new_in(&visit.server.scratch).map_err(deploy::disk)?.into_parts();
-    let mut spool = Spool::new(file);
-    spool.write(text.as_bytes()).await.map_err(deploy::disk)?;
-    spool.end().await.map_err(deploy::disk)?;
-    let uploaded = (Uploaded::Module(path), place);
-    let mut told = begin_deploy(visit.server, site, anywhere(visitor), uploaded);
+    let begun = begin(visit, visitor, name).await?;
+    let mut receiving = begun.receive(Kind::Module, text.len() as u64).await?;
+    receiving.write(text.as_bytes()).await?;
+    let mut told = receiving.end().await?.deploy();
     while let Some(progress) = told.recv().await {
         match progress {
             Progress::Passed { stage, micros } => {
@@ -223,7 +216,39 @@ fn readable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).split('\n').map(|line| logs::text(line.as_bytes())).collect::<Vec<_>>().join("\n")
 }
 
-/// Where the version before answered, or at the site's own name.
-fn anywhere(visitor: &Visitor) -> Order {
-    Order { asker: visitor.asker(), ..Order::default() }
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use crate::deploy::Space;
+    use crate::server::tests::server_on;
+
+    /// The form was taken where the disk was full.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_disk_takes_no_upload_whichever_way_it_comes() {
+        let (server, state) = server_on(|_| Space { free: 1 << 20, all: 1 << 40 }).await;
+        let ask = |head: &str, body: &str| {
+            let mut stream = TcpStream::connect(server.admin()).unwrap();
+            let length = body.len();
+            let rest = format!("Host: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            stream.write_all(format!("{head}\r\n{rest}").as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        let page = ask("GET /try HTTP/1.1", "");
+        let form = page.split("name=\"form\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+        let by_script = format!("POST /try?site=a HTTP/1.1\r\nx-selvedge-form: {form}");
+        let by_form = format!("form={form}&site=a&text=(module)");
+        for (head, body) in [
+            ("POST /v1/sites/a/versions HTTP/1.1\r\nx-selvedge: 1", "(module)"),
+            (&by_script, "(module)"),
+            ("POST /try HTTP/1.1", &by_form),
+        ] {
+            let answer = ask(head, body);
+            assert!(answer.starts_with("HTTP/1.1 507 ") && answer.contains("1048576 bytes left"), "{head}\n{answer}");
+        }
+        assert_eq!(std::fs::read_dir(state.path().join("scratch")).unwrap().count(), 0);
+    }
 }
