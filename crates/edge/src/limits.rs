@@ -187,6 +187,8 @@ pub const OUTBOUND_URL_BYTES_MAX: usize = 8 << 10;
 pub const OUTBOUND_HEAD_BYTES_MAX: usize = 64 << 10;
 /// The body of a program's request, which is copied.
 pub const OUTBOUND_BODY_BYTES_MAX: usize = 4 << 20;
+/// Frames of an answer's body, without bytes, that are passed over before others have their turn.
+pub const OUTBOUND_FRAMES_AT_ONCE: usize = 64;
 /// Answers that an instance has open at once.
 pub const OUTBOUND_ANSWERS_MAX: usize = 16;
 /// Lines in a site's log about what one request could not reach.

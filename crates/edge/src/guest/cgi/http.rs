@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Incoming};
@@ -19,8 +19,8 @@ use selvedge_runtime::{Caller, GuestFault, GuestPtr, HostError, Linker, Module};
 
 use crate::guest::notes::{Notes, Outcome};
 use crate::limits::{
-    HEADERS_MAX, METHOD_BYTES_MAX, OUTBOUND_ANSWERS_MAX, OUTBOUND_BODY_BYTES_MAX, OUTBOUND_HEAD_BYTES_MAX,
-    OUTBOUND_URL_BYTES_MAX,
+    HEADERS_MAX, METHOD_BYTES_MAX, OUTBOUND_ANSWERS_MAX, OUTBOUND_BODY_BYTES_MAX, OUTBOUND_FRAMES_AT_ONCE,
+    OUTBOUND_HEAD_BYTES_MAX, OUTBOUND_URL_BYTES_MAX,
 };
 use crate::outbound::{Bill, Outbound, OutboundError, Place};
 
@@ -301,10 +301,9 @@ impl Calls {
         buffer.slice(len).bytes(mem)?;
         read.read(mem)?;
         let answer = self.answer(handle)?;
-        while answer.chunk.is_empty() && len > 0 {
-            let Some((body, _)) = &mut answer.body else { break };
-            match Pin::new(body).poll_frame(context) {
-                Poll::Ready(Some(Ok(frame))) => answer.chunk = frame.into_data().unwrap_or_default(),
+        if let Some((body, _)) = answer.body.as_mut().filter(|_| answer.chunk.is_empty() && len > 0) {
+            match piece(Pin::new(body), context) {
+                Poll::Ready(Some(Ok(piece))) => answer.chunk = piece,
                 Poll::Ready(None) => answer.body = None,
                 Poll::Ready(Some(Err(error))) => {
                     answer.body = None;
@@ -356,6 +355,22 @@ impl Calls {
         self.answers.swap_remove(at);
         Ok(())
     }
+}
+
+/// The next bytes of a body, if there are any more. Frames without bytes are passed over, but not without end: another server
+/// could send them as fast as they are looked at.
+fn piece<B: Body<Data = Bytes>>(
+    mut body: Pin<&mut B>,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, B::Error>>> {
+    for _ in 0..OUTBOUND_FRAMES_AT_ONCE {
+        let Some(frame) = ready!(body.as_mut().poll_frame(context)?) else { return Poll::Ready(None) };
+        if let Some(data) = frame.into_data().ok().filter(|data| !data.is_empty()) {
+            return Poll::Ready(Some(Ok(data)));
+        }
+    }
+    context.waker().wake_by_ref();
+    Poll::Pending
 }
 
 fn bytes(mem: &[u8], (start, len): (Text, u32)) -> Result<&[u8], Wrong> {
@@ -413,5 +428,63 @@ impl From<hyper::http::uri::InvalidUri> for Wrong {
 impl From<hyper::http::method::InvalidMethod> for Wrong {
     fn from(_: hyper::http::method::InvalidMethod) -> Wrong {
         Wrong::InvalidMethod
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// So many frames without bytes, of both kinds, then one with a byte, and the end.
+    struct Empty(usize);
+
+    impl Body for Empty {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0 = self.0.wrapping_sub(1);
+            Poll::Ready(match self.0.wrapping_add(1) {
+                usize::MAX => None,
+                0 => Some(Ok(Frame::data(Bytes::from_static(b"x")))),
+                left if left % 2 == 0 => Some(Ok(Frame::data(Bytes::new()))),
+                _ => Some(Ok(Frame::trailers(HeaderMap::new()))),
+            })
+        }
+    }
+
+    #[derive(Default)]
+    struct Called(AtomicUsize);
+
+    impl Wake for Called {
+        fn wake(self: Arc<Called>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Another server that sent frames with nothing in them kept a program in one call, whatever its time.
+    #[test]
+    fn frames_without_bytes_give_way_to_others_after_a_while() {
+        for (empty, waits) in
+            [(0, 0), (OUTBOUND_FRAMES_AT_ONCE - 1, 0), (OUTBOUND_FRAMES_AT_ONCE, 1), (10 * OUTBOUND_FRAMES_AT_ONCE, 10)]
+        {
+            let called = Arc::<Called>::default();
+            let (waker, mut body, mut waited) = (Waker::from(called.clone()), Empty(empty), 0);
+            let mut poll = || piece(Pin::new(&mut body), &mut Context::from_waker(&waker));
+            let byte = loop {
+                match poll() {
+                    Poll::Ready(byte) => break byte,
+                    Poll::Pending => waited += 1,
+                }
+            };
+            assert_eq!((byte, waited, called.0.load(Ordering::Relaxed)), (Some(Ok("x".into())), waits, waits));
+            assert_eq!(poll(), Poll::Ready(None));
+        }
     }
 }
