@@ -123,6 +123,7 @@ impl Prepared {
     }
 
     /// Threads that answer clients, as many as there are processors. They have little to do at a time, and the kernel is told so.
+    /// End them by `shutdown_timeout`: others that it has may wait for a name server, which nobody can call off.
     ///
     /// # Errors
     /// If the operating system refuses.

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use rustls::ClientConfig;
@@ -12,7 +13,8 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use selvedge_native::CpuClock;
 use selvedge_native::jail::{self, Dialer};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::account::Account;
@@ -56,16 +58,7 @@ impl Ways {
     /// # Errors
     /// If it names certificates that cannot be read, or https where there are none.
     pub(crate) fn of(config: &Config) -> Result<Ways, ConfigError> {
-        let roots = config.outbound_ca.clone().map_or(Roots::System, Roots::File);
-        let tls = match dial::client_config(&roots) {
-            _ if !config.may_have_outbound() => None,
-            Ok(mut tls) => {
-                tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-                Some(tls)
-            }
-            Err(_) if roots == Roots::System => None,
-            Err(error) => return Err(config.wrong("outbound_ca", "", error)),
-        };
+        let tls = if config.may_have_outbound() { tls(config)? } else { None };
         let connections = Bounds { all: OUTBOUND_CONNECTIONS_MAX, of_tenant: OUTBOUND_CONNECTIONS_OF_TENANT_MAX };
         let dials = Bounds { all: OUTBOUND_DIALS_MAX, of_tenant: OUTBOUND_DIALS_OF_TENANT_MAX };
         let ways = Ways::with(tls, connections, dials);
@@ -106,6 +99,19 @@ impl Ways {
         let yields =
             |connector: &Connector| connector.0.tenant == *tenant || self.connections.is_above(&connector.0.tenant);
         pools.retain(|pool| pool.upgrade().is_some_and(|pool| pool.make_room(yields)));
+    }
+}
+
+/// By the certificates that a configuration names, or those of the machine, if there are any.
+fn tls(config: &Config) -> Result<Option<ClientConfig>, ConfigError> {
+    let roots = config.outbound_ca.clone().map_or(Roots::System, Roots::File);
+    match dial::client_config(&roots) {
+        Ok(mut tls) => {
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+            Ok(Some(tls))
+        }
+        Err(_) if roots == Roots::System => Ok(None),
+        Err(error) => Err(config.wrong("outbound_ca", "", error)),
     }
 }
 
@@ -201,26 +207,34 @@ impl Connector {
 }
 
 impl Ways {
-    /// Connects, on a thread that cannot be called off: what is held for it is given back when it has ended, though nobody
-    /// may wait for it any more. Who has asked in vain has the tenant's place a while longer: without end, that would cost
-    /// others the processor's time.
+    /// Connects, on a thread that cannot be called off. A task that nobody can end waits for it, however long it takes, and holds
+    /// its place: whoever asked may be gone or have waited for long enough, and there may be a thread of another process behind
+    /// it. Who has asked in vain has the tenant's place a while longer: without end, that would cost others the processor's time.
     async fn dial(&self, way: Way, places: Places, account: &Arc<Account>) -> io::Result<(TcpStream, Place)> {
         let (dialer, account) = (self.dialer.clone(), account.clone());
         let dialed = later(move || {
             let began = CpuClock::this_thread();
             let stream = match dialer {
-                Some(dialer) => dialer.dial(&way.to_string(), 2 * OUTBOUND_CONNECT_TIMEOUT),
+                Some(dialer) => dialer.dial(&way.to_string(), Duration::MAX),
                 None => connect(&way),
             };
             account.add(CpuClock::this_thread().saturating_sub(began));
-            (stream, places)
+            stream
         });
-        let (stream, Places { connection, mut dial }) = dialed.await.map_err(io::Error::other)?;
-        if stream.is_err() {
-            dial.leave_to_others();
-            tokio::time::sleep(OUTBOUND_FAILED_PAUSE).await;
-        }
-        Ok((stream?, connection))
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(async move {
+            let Places { connection, mut dial } = places;
+            let made = dialed.await.map_err(io::Error::other).and_then(|made| made);
+            let failed = made.is_err();
+            // A connection that nobody waits for any more is closed.
+            let _ = tell.send(made.map(|stream| (stream, connection)));
+            if failed {
+                dial.leave_to_others();
+                sleep(OUTBOUND_FAILED_PAUSE).await;
+            }
+        });
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "no connection was made in time");
+        timeout(2 * OUTBOUND_CONNECT_TIMEOUT, told).await.map_err(|_| late())?.map_err(io::Error::other)?
     }
 }
 
@@ -282,7 +296,10 @@ impl Write for Pipe {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::process::Command;
+    use std::task::Waker;
 
     use tokio::net::{TcpListener, TcpSocket, TcpStream};
     use tokio::task::JoinHandle;
@@ -294,10 +311,12 @@ mod tests {
         Connector::new(Name::new(tenant).unwrap(), share, Arc::new([url.parse().unwrap()]), ways.clone())
     }
 
-    /// Two connections of a tenant are made at a time.
+    const CONNECTIONS: Bounds = Bounds { all: 64, of_tenant: 8 };
+    /// Two of a tenant's are made at a time.
+    const DIALS: Bounds = Bounds { all: 32, of_tenant: 2 };
+
     fn ways() -> Arc<Ways> {
-        let [connections, dials] = [(64, 8), (32, 2)].map(|(all, of_tenant)| Bounds { all, of_tenant });
-        Arc::new(Ways::with(None, connections, dials))
+        Arc::new(Ways::with(None, CONNECTIONS, DIALS))
     }
 
     /// One connection more; `None` if its place does not come.
@@ -339,8 +358,52 @@ mod tests {
         for asked in asked {
             assert_eq!(asked.await.unwrap(), io::ErrorKind::ConnectionRefused);
         }
+        assert!(connector.places(began + OUTBOUND_WAIT_MAX).await.is_ok());
         // By a clock that goes on only when all wait for it.
         assert!(began.elapsed() >= 3 * OUTBOUND_FAILED_PAUSE);
+    }
+
+    /// A program that asked in vain and ended at once left its place without the pause.
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_in_vain_and_does_not_wait_asks_seldom_too() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let url = format!("http://{nobody}");
+        let (connector, target) = (connector("a", &ways(), &url), Target::of(&url.parse().unwrap()).unwrap());
+        let (began, account) = (Instant::now(), Account::new(connector.share()));
+        for _ in 0..6 {
+            let places = connector.places(began + OUTBOUND_WAIT_MAX).await.unwrap();
+            let mut asked = pin!(connector.connect(&target, places, &account));
+            assert!(asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert!(connector.places(began + OUTBOUND_WAIT_MAX).await.is_ok());
+        assert!(began.elapsed() >= 3 * OUTBOUND_FAILED_PAUSE, "{:?}", began.elapsed());
+    }
+
+    /// A tenant's name server that says nothing took a thread of whoever connects from all others, and the place for it was
+    /// free again after ten seconds.
+    #[tokio::test]
+    async fn who_connects_late_for_a_tenant_has_its_place_until_then() {
+        // It has ended with the directory, however the test ends.
+        let directory = tempfile::tempdir().unwrap();
+        let mut late = Command::new("/bin/sh");
+        late.args(["-c", "while [ -d \"$0\" ]; do sleep 0.02; done"]).arg(directory.path());
+        let ways = Ways::with(None, CONNECTIONS, DIALS).through(Dialer::start(late).unwrap());
+        let (ways, url) = (Arc::new(ways), "http://late.example");
+        let connector = connector("a", &ways, url);
+        let has = || [&ways.dials, &ways.connections].map(|shares| shares.standing(&connector.0.tenant).0);
+        let asked = tokio::spawn(connect(connector.clone(), url));
+        while has() == [0, 0] {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::pause();
+        tokio::time::advance(2 * OUTBOUND_CONNECT_TIMEOUT).await;
+        tokio::time::resume();
+        assert_eq!(asked.await.unwrap().err().unwrap().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(has(), [1, 1]);
+        drop(directory);
+        while has() != [0, 0] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Threads that connect were nobody's when their programs ended: whoever asked a server that does not answer, and did
