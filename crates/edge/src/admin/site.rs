@@ -26,8 +26,8 @@ use crate::logs::{Entry, Event, now_ms};
 use crate::name::{Host, Prefix};
 use crate::request_id::RequestId;
 use crate::server::Shared;
-use crate::site::Site;
-use crate::store::SiteRecord;
+use crate::site::{Site, Tenant};
+use crate::store::{SiteRecord, Store, StoreError};
 
 /// A deploy's signature.
 pub(crate) const SIGNATURE_HEADER: &str = "x-selvedge-signature";
@@ -39,13 +39,9 @@ const LINES_MAX: usize = 64;
 const READER: RequestId = RequestId::known("log");
 
 pub(super) async fn list(server: &Arc<Shared>, asked: &Asked) -> Result<Response<ReplyBody>, Failure> {
-    let store = server.clone();
-    let records = blocking(move || Ok(store.store.sites()?)).await?;
-    let is_seen = |record: &SiteRecord| {
-        let of_one = asked.tenants.iter().any(|tenant| tenant.name == record.key.tenant);
-        of_one && asked.scope.is_for(&record.key.site)
-    };
-    let seen = records.into_iter().filter(is_seen);
+    let (shared, tenants) = (server.clone(), asked.tenants.clone());
+    let records = blocking(move || Ok(records_of(&*shared.store, &tenants)?)).await?;
+    let seen = records.into_iter().filter(|record| asked.scope.is_for(&record.key.site));
     let info = seen.map(|record| SiteInfo {
         tenant: record.key.tenant,
         site: record.key.site,
@@ -57,6 +53,12 @@ pub(super) async fn list(server: &Arc<Shared>, asked: &Asked) -> Result<Response
         revision: record.revision,
     });
     Ok(json(StatusCode::OK, &info.collect::<Vec<_>>()))
+}
+
+/// Those of others are not read: one that is damaged is no affair of these, nor how many there are.
+fn records_of(store: &dyn Store, tenants: &[Arc<Tenant>]) -> Result<Vec<SiteRecord>, StoreError> {
+    let of_each: Result<Vec<_>, _> = tenants.iter().map(|tenant| store.sites_of(&tenant.name)).collect();
+    Ok(of_each?.into_iter().flatten().collect())
 }
 
 pub(super) async fn versions(server: &Arc<Shared>, asked: &Asked, site: &str) -> Result<Response<ReplyBody>, Failure> {
@@ -309,13 +311,36 @@ mod tests {
     use crate::name::Name;
     use crate::server::Server;
     use crate::server::tests::server_on;
-    use crate::site::Tenant;
-    use crate::store::SiteKey;
+    use crate::store::{DiskStore, SiteKey};
 
     fn site() -> Arc<Site> {
         let tenant = Arc::new(Tenant::new(&Config::default().tenant_list()[0]));
         let key = SiteKey { tenant: tenant.name.clone(), site: Name::new("a").unwrap() };
         Arc::new(Site::new(key, tenant, Arc::default(), ServerLog::silent()))
+    }
+
+    /// A damaged record of one tenant's was the end of every other's list, which read all there were.
+    #[test]
+    fn a_list_reads_no_records_of_other_tenants() {
+        let state = tempfile::tempdir().unwrap();
+        let store = DiskStore::open(state.path()).unwrap();
+        let tenant = |name: &str| {
+            let config = Config::parse(&format!("[tenants.{name}]"), "edge.toml").unwrap();
+            Arc::new(Tenant::new(&config.tenant_list()[0]))
+        };
+        let key = |tenant: &str| SiteKey { tenant: Name::new(tenant).unwrap(), site: Name::new("a").unwrap() };
+        for name in ["alpha", "alpha-2", "beta"] {
+            store.put_site(&SiteRecord { revision: 1, ..SiteRecord::new(key(name)) }).unwrap();
+        }
+        store.damage(&key("beta"));
+        let listed = |names: &[&str]| {
+            let tenants: Vec<_> = names.iter().map(|name| tenant(name)).collect();
+            let records = records_of(&store, &tenants)?;
+            Ok::<_, StoreError>(records.into_iter().map(|record| record.key).collect::<Vec<_>>())
+        };
+        assert_eq!(listed(&["alpha"]).unwrap(), [key("alpha")]);
+        assert_eq!(listed(&["alpha", "alpha-2"]).unwrap(), [key("alpha"), key("alpha-2")]);
+        assert!(matches!(listed(&["alpha", "beta"]), Err(StoreError::Damaged(_))));
     }
 
     #[tokio::test]

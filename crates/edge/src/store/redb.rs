@@ -103,6 +103,17 @@ impl DiskStore {
     }
 }
 
+#[cfg(test)]
+impl DiskStore {
+    /// Puts what is no record in the place of one.
+    pub(crate) fn damage(&self, key: &SiteKey) {
+        let damage = |tables: &mut Tables<'_>| {
+            tables.sites.insert(key.to_string().as_str(), &b"{"[..]).map(drop).map_err(unwritable)
+        };
+        self.write(damage).unwrap();
+    }
+}
+
 type SitesTable = redb::ReadOnlyTable<&'static str, &'static [u8]>;
 
 struct Tables<'t> {
