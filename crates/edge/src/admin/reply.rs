@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::deploy::{CompileError, may_pass};
 use crate::error::EdgeError;
 use crate::limits::DEPLOY_RETRY_AFTER_SECONDS;
-use crate::store::StoreError;
+use crate::store::{Outlook, StoreError};
 
 /// A body: whole, or as it comes.
 pub(crate) enum ReplyBody {
@@ -100,6 +100,8 @@ impl From<EdgeError> for Failure {
             }
             EdgeError::TooManyDeploys(_) => StatusCode::TOO_MANY_REQUESTS,
             EdgeError::DiskFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
+            EdgeError::Store(error) if error.outlook() == Some(Outlook::Full) => StatusCode::INSUFFICIENT_STORAGE,
+            EdgeError::Store(error) if error.outlook() == Some(Outlook::Lasting) => StatusCode::INTERNAL_SERVER_ERROR,
             EdgeError::TooManySites { .. } | EdgeError::StorageFull { .. } => StatusCode::FORBIDDEN,
             EdgeError::Unfit(_) | EdgeError::Bundle(_) | EdgeError::Compile(CompileError::Refused(_)) => {
                 StatusCode::UNPROCESSABLE_ENTITY
@@ -147,19 +149,28 @@ pub(crate) fn line(value: &impl Serialize) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, ErrorKind};
+
     use super::*;
 
     /// A compiler that could not be started was told as the module's fault, and a file that could not be read as a mistake.
     #[test]
     fn whose_fault_it_is_shows_in_the_status() {
-        let failed = || std::io::Error::other("a test's");
+        let failed = || io::Error::other("a test's");
+        let disk = |kind: ErrorKind| {
+            EdgeError::from(StoreError::Disk { what: "use it".into(), source: Box::new(io::Error::from(kind)) })
+        };
         for (error, status) in [
             (EdgeError::from(CompileError::Refused("bad".into())), 422),
             (CompileError::Timeout.into(), 503),
             (CompileError::GivenUp.into(), 503),
             (CompileError::NoCompiler { program: "cc".into(), source: failed() }.into(), 503),
             (EdgeError::Shortage("no memory".into()), 503),
-            (StoreError::Disk { what: "read".into(), source: failed().into() }.into(), 503),
+            (disk(ErrorKind::Interrupted), 503),
+            (disk(ErrorKind::StorageFull), 507),
+            (EdgeError::DiskFull { free: 0, bytes: 1, reserve: 1 }, 507),
+            (disk(ErrorKind::ReadOnlyFilesystem), 500),
+            (StoreError::Damaged("record".into()).into(), 500),
             (EdgeError::Unfit("bad".into()), 422),
             (EdgeError::TooManyDeploys(4), 429),
             (EdgeError::Internal("a bug".into()), 500),

@@ -10,10 +10,11 @@ use crate::server::Shared;
 use crate::site::Site;
 use crate::store::StoreError;
 
-/// Whether the same may succeed in a moment, by no change of anybody's.
+/// Whether the same may succeed later, by no change of anybody's to a site.
 pub(crate) fn may_pass(error: &EdgeError) -> bool {
     match error {
         EdgeError::Shortage(_) => true,
+        // Nobody says when a disk was mended that had failed for good.
         EdgeError::Store(error) => matches!(error, StoreError::Disk { .. }),
         EdgeError::Compile(error) => error.is_passing(),
         _ => false,

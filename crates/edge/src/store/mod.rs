@@ -4,6 +4,7 @@
 //! replaced as a whole, and only by whoever knows the one before ([`SiteRecord::revision`]).
 
 mod files;
+mod outlook;
 mod records;
 mod redb;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub(crate) use self::outlook::Outlook;
 pub use self::redb::DiskStore;
 use crate::config::Scope;
 use crate::name::{Host, Name, Prefix};
@@ -211,6 +213,16 @@ pub enum StoreError {
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl StoreError {
+    /// What to expect of the disk, if it has failed.
+    pub(crate) fn outlook(&self) -> Option<Outlook> {
+        match self {
+            StoreError::Disk { source, .. } => Some(Outlook::of(&**source)),
+            _ => None,
+        }
+    }
 }
 
 /// Where records and blobs are kept. What was acknowledged survives the process and the machine.
