@@ -146,9 +146,15 @@ async fn a_token_opens_a_session_that_ends_and_shows_one_tenant() {
     deploy(&alpha, "mine", guest("hello")).await;
     let local = "Host: localhost\r\n";
     assert!(ask(admin, "GET /", local, "").contains("\r\nlocation: /login\r\n"));
-    assert!(ask(admin, "POST /try", local, "form=x").starts_with("HTTP/1.1 401 "));
-    let refused = ask(admin, "POST /login", local, "token=c");
-    assert!(refused.starts_with("HTTP/1.1 401 ") && !refused.contains("set-cookie"), "{refused}");
+    let script = format!("{local}x-selvedge-form: x\r\n");
+    for (line, headers, body) in
+        [("POST /try", local, "form=x"), ("POST /try", &*script, ""), ("POST /login", local, "token=c")]
+    {
+        let refused = ask(admin, line, headers, body);
+        assert!(refused.starts_with("HTTP/1.1 401 ") && !refused.contains("set-cookie"), "{refused}");
+        // Only an answer that was no page said what was asked for.
+        assert!(refused.contains("\r\nwww-authenticate: Bearer\r\n"), "{refused}");
+    }
     let log_in = |token: &str| {
         let answer = ask(admin, "POST /login", local, &format!("token={token}"));
         let cookie =

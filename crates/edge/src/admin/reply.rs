@@ -72,15 +72,8 @@ impl Failure {
 
     pub(crate) fn reply(&self) -> Response<ReplyBody> {
         let mut response = json(self.status, &FailureJson { error: &self.message });
-        let headers = response.headers_mut();
-        match self.status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(header::RETRY_AFTER, DEPLOY_RETRY_AFTER_SECONDS.into());
-            }
-            StatusCode::UNAUTHORIZED => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            _ => {}
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            response.headers_mut().insert(header::RETRY_AFTER, DEPLOY_RETRY_AFTER_SECONDS.into());
         }
         response
     }
@@ -137,6 +130,10 @@ pub(super) fn with_type(status: StatusCode, content_type: &'static str, body: Re
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     // What is no page is not to be taken for one.
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // A page, too, says what it asks for (RFC 9110, 15.5.2).
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     response
 }
 
