@@ -25,8 +25,6 @@ pub(crate) struct Gate {
 
 /// Permission to have an instance.
 pub(crate) struct Admission {
-    /// Whether it was given without waiting.
-    pub(crate) at_once: bool,
     _instance: OwnedSemaphorePermit,
     _slot: OwnedSemaphorePermit,
 }
@@ -74,13 +72,16 @@ impl Gate {
         }
     }
 
-    /// Admits a request that was counted to an instance, at once or after a while. `waiting` counts those of its site
-    /// that wait.
+    /// Admits a request that was counted to an instance, unless it would have to wait.
+    pub(crate) fn admit_at_once(&self, slots: &Arc<Semaphore>) -> Option<Admission> {
+        let instance = self.instances.clone().try_acquire_owned().ok()?;
+        Some(Admission { _instance: instance, _slot: slots.clone().try_acquire_owned().ok()? })
+    }
+
+    /// The same, at once or after a while. `waiting` counts those of its site that wait.
     pub(crate) async fn admit(&self, slots: &Arc<Semaphore>, waiting: &AtomicU32) -> Result<Admission, Refusal> {
-        if let Ok(instance) = self.instances.clone().try_acquire_owned()
-            && let Ok(slot) = slots.clone().try_acquire_owned()
-        {
-            return Ok(Admission { at_once: true, _instance: instance, _slot: slot });
+        if let Some(admission) = self.admit_at_once(slots) {
+            return Ok(admission);
         }
         let _places = (self.queue()?, Place::new(waiting));
         let mut within_limits = false;
@@ -92,7 +93,7 @@ impl Gate {
         // In a box: whoever is admitted at once has no room for it.
         let admitted = Box::pin(tokio::time::timeout(QUEUE_WAIT_MAX, both)).await;
         match admitted {
-            Ok((Ok(instance), Ok(slot))) => Ok(Admission { at_once: false, _instance: instance, _slot: slot }),
+            Ok((Ok(instance), Ok(slot))) => Ok(Admission { _instance: instance, _slot: slot }),
             Ok(_) => Err(Refusal::Draining),
             Err(_) if within_limits => Err(Refusal::Overloaded),
             Err(_) => Err(Refusal::InstancesBusy(self.limits.instances)),
@@ -207,14 +208,14 @@ mod tests {
         gate.count(now).unwrap();
         let changed = gate.limited_to(SiteLimits { memory: crate::config::ByteCount(1), ..limits });
         assert_eq!(changed.count(now).unwrap_err().name(), "requests_per_second_limit");
-        let queued = async { gate.admit(&slots, &waiting).await.map(|admission| admission.at_once) };
+        let queued = async { (gate.admit_at_once(&slots).is_none(), gate.admit(&slots, &waiting).await.is_ok()) };
         let late = async {
             let refused = changed.admit(&slots, &waiting).await.err().map(|refusal| refusal.name());
             drop(held);
             (refused, changed.waiting(), changed.live())
         };
         let (queued, late) = tokio::join!(queued, late);
-        assert_eq!((queued.ok(), late), (Some(false), (Some("queue_limit"), 1, 1)));
+        assert_eq!((queued, late), ((true, true), (Some("queue_limit"), 1, 1)));
         let faster = changed.limited_to(SiteLimits { requests_per_second: Some(5), ..limits });
         assert!((0..5).all(|_| faster.count(now).is_ok()) && faster.count(now).is_err());
     }

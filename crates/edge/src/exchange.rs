@@ -113,6 +113,27 @@ impl State {
         }
         Some(head)
     }
+
+    fn write_body(&mut self, bytes: &[u8], bytes_max: u64) -> io::Result<usize> {
+        if self.fault.is_some() {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        if !self.has_body {
+            return Ok(bytes.len());
+        }
+        let room = RESPONSE_BUFFER_BYTES.saturating_sub(self.body.len());
+        let done = bytes.len().min(room);
+        if done == 0 && !bytes.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.body_bytes += done as u64;
+        if self.body_bytes > bytes_max {
+            self.fault = Some(Fault::ResponseBodyLimit);
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        self.body.extend_from_slice(&bytes[..done]);
+        Ok(done)
+    }
 }
 
 impl Exchange {
@@ -146,11 +167,12 @@ impl Exchange {
         self.lock().reached
     }
 
-    /// The guest's head is complete.
-    pub(crate) fn set_head(&self, head: Head) {
+    /// The guest's head is complete. Takes as much as there is room for of the body that it has written with it.
+    pub(crate) fn begin(&self, head: Head, body: &[u8], bytes_max: u64) -> io::Result<usize> {
         let mut state = self.lock();
         state.has_body = head.has_body();
         (state.head, state.had_head) = (Some(head), true);
+        if body.is_empty() { Ok(0) } else { state.write_body(body, bytes_max) }
     }
 
     /// The guest ended in the middle of its head; this is what is wrong with it.
@@ -189,25 +211,7 @@ impl Exchange {
 
     /// Takes as much of a body as there is room for.
     pub(crate) fn write_body(&self, bytes: &[u8], bytes_max: u64) -> io::Result<usize> {
-        let mut state = self.lock();
-        if state.fault.is_some() {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
-        if !state.has_body {
-            return Ok(bytes.len());
-        }
-        let room = RESPONSE_BUFFER_BYTES.saturating_sub(state.body.len());
-        let done = bytes.len().min(room);
-        if done == 0 && !bytes.is_empty() {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        state.body_bytes += done as u64;
-        if state.body_bytes > bytes_max {
-            state.fault = Some(Fault::ResponseBodyLimit);
-            return Err(ErrorKind::BrokenPipe.into());
-        }
-        state.body.extend_from_slice(&bytes[..done]);
-        Ok(done)
+        self.lock().write_body(bytes, bytes_max)
     }
 
     /// Whether the guest could write; if not, it is woken when it can.
@@ -250,7 +254,7 @@ mod tests {
     #[test]
     fn a_body_waits_for_room_and_ends_at_its_limit() {
         let exchange = Exchange::default();
-        exchange.set_head(Head { status: StatusCode::OK, headers: HeaderMap::new() });
+        exchange.begin(Head { status: StatusCode::OK, headers: HeaderMap::new() }, b"", 0).unwrap();
         let chunk = vec![7; RESPONSE_BUFFER_BYTES + 1];
         assert_eq!(exchange.write_body(&chunk, u64::MAX).unwrap(), RESPONSE_BUFFER_BYTES);
         assert_eq!(exchange.write_body(b"x", u64::MAX).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -268,8 +272,9 @@ mod tests {
     fn what_cannot_have_a_body_gets_none_and_never_waits_for_room() {
         for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
             let exchange = Exchange::default();
-            exchange.set_head(Head { status, headers: HeaderMap::new() });
-            assert_eq!(exchange.write_body(&[7; 2 * RESPONSE_BUFFER_BYTES], 1).unwrap(), 2 * RESPONSE_BUFFER_BYTES);
+            let (head, body) = (Head { status, headers: HeaderMap::new() }, [7; 2 * RESPONSE_BUFFER_BYTES]);
+            assert_eq!(exchange.begin(head, &body, 1).unwrap(), body.len());
+            assert_eq!(exchange.write_body(&body, 1).unwrap(), body.len());
             assert!(exchange.is_empty() && !exchange.has_beginning() && exchange.fault().is_none());
         }
     }

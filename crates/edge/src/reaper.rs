@@ -7,13 +7,15 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use selvedge_native::set_urgency;
 use selvedge_runtime::Pool;
 
-use crate::guest::{Call, Guest, Program, StartError};
+use crate::guest::{Call, Program, StartError};
+use crate::turns::{Fair, Whose};
 
 /// What is left of the processors: long stretches, and the nice value of those that go last.
 const STRETCH: Duration = Duration::from_millis(1);
@@ -50,17 +52,21 @@ impl Reaper {
 pub(crate) struct Loaded {
     /// Until it is dropped.
     program: Option<Box<dyn Program>>,
+    whose: Arc<Whose>,
     reaper: Reaper,
 }
 
 impl Loaded {
-    pub(crate) fn new(program: Box<dyn Program>, reaper: Reaper) -> Loaded {
-        Loaded { program: Some(program), reaper }
+    pub(crate) fn new(program: Box<dyn Program>, whose: Arc<Whose>, reaper: Reaper) -> Loaded {
+        Loaded { program: Some(program), whose, reaper }
     }
 
     /// A fresh instance that is about to answer a request.
-    pub(crate) fn start(&self, pool: &Pool, call: Call<'_>) -> Result<Guest, StartError> {
-        self.program.as_ref().expect("it is there until the drop").start(pool, call)
+    #[inline]
+    pub(crate) fn start(&self, pool: &Pool, call: Call<'_>) -> Result<Fair, StartError> {
+        let time = call.now..call.now + call.limits.wall.0;
+        let guest = self.program.as_ref().expect("it is there until the drop").start(pool, call)?;
+        Ok(Fair::new(guest, &self.whose, time))
     }
 }
 
@@ -73,13 +79,16 @@ impl Drop for Loaded {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::mpsc::Receiver;
     use std::thread;
 
+    use tokio::runtime::Handle;
+
     use super::*;
+    use crate::guest::Guest;
     use crate::site::tests::site;
-    use crate::site::{Content, Deployment, Serving};
+    use crate::site::{Content, Deployment, Serving, Site};
+    use crate::turns::Turns;
 
     /// Tells which thread drops it, and may panic then.
     struct Grave(Sender<Option<String>>, bool);
@@ -97,9 +106,10 @@ mod tests {
         }
     }
 
-    fn version(reaper: &Reaper, panics: bool) -> (Arc<Deployment>, Receiver<Option<String>>) {
+    fn version(site: &Site, reaper: &Reaper, panics: bool) -> (Arc<Deployment>, Receiver<Option<String>>) {
         let (told, by) = channel();
-        let program = Arc::new(Loaded::new(Box::new(Grave(told, panics)), reaper.clone()));
+        let whose = Whose::new(&Arc::new(Turns::start(1, &Handle::current()).unwrap()), &site.tenant);
+        let program = Arc::new(Loaded::new(Box::new(Grave(told, panics)), whose, reaper.clone()));
         (Deployment::new(1, Content { program: Some(program), assets: None }), by)
     }
 
@@ -109,7 +119,7 @@ mod tests {
         executor.block_on(async {
             let (reaper, site) = (Reaper::start().unwrap(), site("a"));
             let next = |panics| {
-                let (version, by) = version(&reaper, panics);
+                let (version, by) = version(&site, &reaper, panics);
                 site.settle(Some(Serving::new(version, None)));
                 by
             };
@@ -122,7 +132,7 @@ mod tests {
             drop(request);
             assert_eq!(second.recv().unwrap().as_deref(), Some("reaper"));
             // One that never answered.
-            let (refused, by) = version(&reaper, false);
+            let (refused, by) = version(&site, &reaper, false);
             drop((refused, reaper));
             assert_eq!(by.recv().unwrap().as_deref(), Some("reaper"));
         });

@@ -66,8 +66,9 @@ impl Running {
         self.parked.get_or_insert_with(|| Parked::new(site));
     }
 
-    /// Ends it if it has not ended: what it has used. Of one that is ended here it is not known how much memory it had.
-    fn end(mut self) -> Used {
+    /// Ends it if it has not ended, and recycles its instance: what it has used. Of one that is ended here it is not known
+    /// how much memory it had.
+    fn end(&mut self) -> Used {
         let cpu = self.guest.give_up();
         if self.has_ended { self.used } else { Used { cpu, memory_bytes: 0 } }
     }
@@ -134,13 +135,17 @@ pub(crate) struct Ticket {
     pub(crate) id: RequestId,
     line: String,
     method: Method,
-    began: Instant,
-    site: Option<Arc<Site>>,
-    deployment: Option<Arc<Deployment>>,
+    /// When its head was there.
+    pub(crate) began: Instant,
+    /// The site whose accounts it goes to.
+    pub(crate) site: Option<Arc<Site>>,
+    /// The version that answers.
+    pub(crate) deployment: Option<Arc<Deployment>>,
     status: u16,
     bytes: u64,
     used: Used,
-    traced: Option<Traced>,
+    /// None if no span of it is wanted.
+    pub(crate) traced: Option<Traced>,
     /// Where what waits to be sent is counted, if it is given to HTTP/2 in pieces.
     unsent: Option<Arc<Unsent>>,
     closed: bool,
@@ -171,16 +176,6 @@ impl Ticket {
         }
     }
 
-    /// When its head was there.
-    pub(crate) fn began(&self) -> Instant {
-        self.began
-    }
-
-    /// Names the site whose accounts it goes to.
-    pub(crate) fn belongs_to(&mut self, site: &Arc<Site>) {
-        self.site = Some(site.clone());
-    }
-
     /// The line of a request that belongs to no site; none if it does.
     pub(crate) fn without_site(&self, refusal: &Refusal) -> Option<Entry> {
         if self.site.is_some() {
@@ -192,24 +187,10 @@ impl Ticket {
         Some(Entry { time_ms: logs::now_ms(), request: self.id, event })
     }
 
-    /// Names the version that answers.
-    pub(crate) fn answered_by(&mut self, deployment: &Arc<Deployment>) {
-        self.deployment = Some(deployment.clone());
-    }
-
     /// Begins a span for it, if one is wanted; the program is told.
     pub(crate) fn trace(&mut self, traces: &Arc<Traces>, parts: &mut Parts, host: &Host) {
         let span = traces.begin(parts, host.as_str());
         self.traced = span.map(|span| Traced { traces: traces.clone(), span, waited: Duration::ZERO });
-    }
-
-    pub(crate) fn is_traced(&self) -> bool {
-        self.traced.is_some()
-    }
-
-    /// It has an instance, and asked for it then.
-    pub(crate) fn waited(&mut self, since: Instant) {
-        self.traced.iter_mut().for_each(|traced| traced.waited = since.elapsed());
     }
 
     /// A body that is complete.
@@ -242,13 +223,18 @@ impl Ticket {
 }
 
 /// A request whose span is sent when it is over.
-struct Traced {
+pub(crate) struct Traced {
     traces: Arc<Traces>,
     span: Box<Span>,
     waited: Duration,
 }
 
 impl Traced {
+    /// It has an instance, and asked for it then.
+    pub(crate) fn waited(&mut self, since: Instant) {
+        self.waited = since.elapsed();
+    }
+
     fn end(self, id: RequestId, site: &Site, deployment: Option<&Deployment>, outcome: &Outcome) {
         let Traced { traces, span, waited } = self;
         let version = deployment.map(|deployment| deployment.version);
@@ -298,13 +284,13 @@ struct Streaming {
 }
 
 /// The whole response of a guest that has ended.
-pub(crate) fn whole(ticket: Ticket, running: Running) -> Response<ResponseBody> {
+pub(crate) fn whole(ticket: &mut Ticket, running: &mut Running) -> Response<ResponseBody> {
     let Some((head, body)) = running.exchange.take_whole() else { return refused(ticket, &Refusal::NoResponse) };
     ended(ticket, running, head, body)
 }
 
 /// A response whose guest is not needed any more.
-fn ended(mut ticket: Ticket, running: Running, head: Head, body: Bytes) -> Response<ResponseBody> {
+fn ended(ticket: &mut Ticket, running: &mut Running, head: Head, body: Bytes) -> Response<ResponseBody> {
     // The instance is recycled before anything is sent.
     ticket.used = running.end();
     let is_sent = ticket.method != Method::HEAD;
@@ -321,9 +307,9 @@ fn ended(mut ticket: Ticket, running: Running, head: Head, body: Bytes) -> Respo
 /// The beginning of a response whose guest goes on.
 /// Whoever stops the server waits until `under_way` is dropped.
 pub(crate) fn streaming(mut ticket: Ticket, mut running: Running, under_way: Arc<()>) -> Response<ResponseBody> {
-    let Some(head) = running.exchange.take_head() else { return refused(ticket, &Refusal::NoResponse) };
+    let Some(head) = running.exchange.take_head() else { return refused(&mut ticket, &Refusal::NoResponse) };
     if ticket.method == Method::HEAD {
-        return ended(ticket, running, head, Bytes::new());
+        return ended(&mut ticket, &mut running, head, Bytes::new());
     }
     ticket.status = head.status.as_u16();
     ticket.site.iter().for_each(|site| running.park(site));
@@ -362,7 +348,7 @@ pub(crate) fn file(mut ticket: Ticket, given: Given, under_way: Arc<()>) -> Resp
 }
 
 /// The answer where a guest has failed.
-pub(crate) fn failed(mut ticket: Ticket, running: Running, refusal: &Refusal) -> Response<ResponseBody> {
+pub(crate) fn failed(ticket: &mut Ticket, running: &mut Running, refusal: &Refusal) -> Response<ResponseBody> {
     let reached = running.exchange.reached();
     ticket.used = running.end();
     let mut response = refused(ticket, refusal);
@@ -373,7 +359,7 @@ pub(crate) fn failed(mut ticket: Ticket, running: Running, refusal: &Refusal) ->
 }
 
 /// The server's own answer.
-pub(crate) fn refused(mut ticket: Ticket, refusal: &Refusal) -> Response<ResponseBody> {
+pub(crate) fn refused(ticket: &mut Ticket, refusal: &Refusal) -> Response<ResponseBody> {
     let text = format!("{}: {refusal}\nrequest id: {}\n", refusal.name(), ticket.id);
     ticket.status = refusal.status().as_u16();
     let mut response = Response::new(ticket.whole_body(text.into()));
@@ -392,7 +378,7 @@ pub(crate) fn refused(mut ticket: Ticket, refusal: &Refusal) -> Response<Respons
 
 fn finish(
     mut response: Response<ResponseBody>,
-    mut ticket: Ticket,
+    ticket: &mut Ticket,
     refusal: Option<&Refusal>,
 ) -> Response<ResponseBody> {
     response.headers_mut().insert(REQUEST_ID, id_value(ticket.id));
@@ -418,7 +404,7 @@ fn id_value(id: RequestId) -> HeaderValue {
 impl Streaming {
     /// The instance is recycled, the accounts are closed.
     fn end(&mut self, refusal: Option<&Refusal>) {
-        self.ticket.used = self.running.take().map(Running::end).unwrap_or_default();
+        self.ticket.used = self.running.take().map(|mut running| running.end()).unwrap_or_default();
         self.ticket.bytes = self.exchange.body_bytes();
         self.ticket.close(refusal);
     }

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::Guard;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::http::request::Parts;
@@ -14,7 +15,7 @@ use crate::bundle::{Asked, Assets, Given};
 use crate::connection::Peer;
 use crate::deploy;
 use crate::exchange::Exchange;
-use crate::guest::{Call, Guest, Origin, StartError};
+use crate::guest::{Call, Origin, StartError};
 use crate::limits::{HEADERS_MAX, METHOD_BYTES_MAX, QUEUE_WAIT_MAX, SiteLimits};
 use crate::logs::GuestLog;
 use crate::name::Host;
@@ -32,102 +33,103 @@ pub(crate) async fn serve(
     peer: Arc<Peer>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
-    let mut ticket = Ticket::open(server.ids.next(), request.method(), request.uri().path(), peer.unsent.clone());
-    Ok(match answer(&server, peer, &mut ticket, request).await {
-        Ok(Answered::Guest(running, Progress::Ended(Ok(())))) => respond::whole(ticket, running),
-        Ok(Answered::Guest(running, Progress::Answering)) => {
-            respond::streaming(ticket, running, server.under_way.clone())
-        }
-        Ok(Answered::File(given)) => respond::file(ticket, given, server.under_way.clone()),
-        Ok(Answered::Guest(running, Progress::Ended(Err(refusal)))) => respond::failed(ticket, running, &refusal),
+    let (mut parts, body) = request.into_parts();
+    let mut ticket = Ticket::open(server.ids.next(), &parts.method, parts.uri.path(), peer.unsent.clone());
+    let answering = begin(&server, peer, &mut ticket, &mut parts, body).await;
+    // A program has its own copy.
+    drop(parts);
+    Ok(match answering {
+        Ok(Answering::Guest(mut running)) => match until_answer(&mut running, &ticket).await {
+            Progress::Ended(Ok(())) => respond::whole(&mut ticket, &mut running),
+            Progress::Ended(Err(refusal)) => respond::failed(&mut ticket, &mut running, &refusal),
+            Progress::Answering => respond::streaming(ticket, running, server.under_way.clone()),
+        },
+        Ok(Answering::File(given)) => respond::file(ticket, given, server.under_way.clone()),
         Err(refusal) => {
             server.unrouted.take(&ticket, &refusal);
-            respond::refused(ticket, &refusal)
+            respond::refused(&mut ticket, &refusal)
         }
     })
 }
 
-/// Who has answered.
-enum Answered {
-    Guest(Running, Progress),
+/// Who answers.
+enum Answering {
+    Guest(Running),
     File(Given),
 }
 
-/// The stops up to the response. Recycling is at its end: it is `Running`, dropped.
-async fn answer(
+/// The stops up to an instance. Recycling is at the end of `Running`.
+///
+/// What is handed from stop to stop stays where it is: to move a request's head takes longer than most of them.
+async fn begin(
     server: &Arc<Shared>,
     peer: Arc<Peer>,
     ticket: &mut Ticket,
-    request: Request<Incoming>,
-) -> Result<Answered, Refusal> {
-    let mut accepted = accept(server, request)?;
-    let Route { site, prefix_bytes } = route(server, &accepted)?;
-    ticket.belongs_to(&site);
+    parts: &mut Parts,
+    body: Incoming,
+) -> Result<Answering, Refusal> {
+    let host = accept(server, parts)?;
+    let body = Some(body).filter(|body| !body.is_end_stream());
+    let Route { site, prefix_bytes } = route(server, &host, parts)?;
     if let Some(traces) = &server.traces {
-        ticket.trace(traces, &mut accepted.parts, &accepted.host);
+        ticket.trace(traces, parts, &host);
     }
-    let was_loaded = loaded(server, &site).await?;
-    let gate = site.tenant.gate.load_full();
-    gate.count(ticket.began())?;
-    within_limits(&accepted, &gate.limits)?;
-    let deployment = resolve(&site)?;
-    ticket.answered_by(&deployment);
+    let site = &*ticket.site.insert(site);
+    let was_loaded = loaded(server, site).await?;
+    let gate = site.tenant.gate.load();
+    let limits = gate.limits;
+    gate.count(ticket.began)?;
+    within_limits(body.as_ref(), &limits)?;
+    let deployment = &*ticket.deployment.insert(resolve(site)?);
     let Content { program, assets } = &deployment.content;
     if let Some(assets) = assets
-        && let Some(given) = file(assets, program.is_some(), &accepted.parts, prefix_bytes, &gate.limits)?
+        && let Some(given) = file(assets, program.is_some(), parts, prefix_bytes, &limits)?
     {
-        return Ok(Answered::File(given));
+        return Ok(Answering::File(given));
     }
     let program = program.as_ref().ok_or(Refusal::NoFile)?;
-    let waits = ticket.is_traced().then(Instant::now);
-    let admission = gate.admit(&server.slots, &site.counters.waiting).await?;
-    waits.into_iter().for_each(|since| ticket.waited(since));
+    let asked = ticket.traced.is_some().then(Instant::now);
+    let (admission, at_once) = match gate.admit_at_once(&server.slots) {
+        Some(admission) => (admission, true),
+        None => (Guard::into_inner(gate).admit(&server.slots, &site.counters.waiting).await?, false),
+    };
+    ticket.traced.iter_mut().zip(asked).for_each(|(traced, asked)| traced.waited(asked));
     // Its time counts from when it has an instance; of who waited for nothing it is known when that is.
-    let now = if was_loaded && admission.at_once { ticket.began() } else { Instant::now() };
+    let now = if was_loaded && at_once { ticket.began } else { Instant::now() };
     let exchange = Exchange::default();
-    let Accepted { mut parts, host, body } = accepted;
     let call = Call {
         origin: Origin { request_id: ticket.id, peer: &peer, host: &host, prefix_bytes },
-        parts: &mut parts,
+        parts,
         body,
-        site: &site,
-        limits: gate.limits,
+        site,
+        limits,
         now,
         exchange: exchange.clone(),
-        log: GuestLog::new(site.log.clone(), ticket.id, gate.limits.log, exchange.clone()),
+        log: GuestLog::new(site.log.clone(), ticket.id, limits.log, exchange.clone()),
         admission,
     };
     let guest = acquire(server, program, call)?;
-    // It has its own copy.
-    drop((parts, host));
-    let ends = now + gate.limits.wall.0;
-    let guest = Fair::new(guest, &server.turns, (&site.tenant, &deployment.usual), now..ends);
-    let cut_off = peer.cut_off_at(ends.into());
-    let mut running = Running::new(guest, exchange, gate.limits, Some(cut_off));
-    let progress = poll_fn(|context| {
+    let cut_off = peer.cut_off_at((now + limits.wall.0).into());
+    Ok(Answering::Guest(Running::new(guest, exchange, limits, Some(cut_off))))
+}
+
+/// Lets a guest run until it has ended, or what it answers can begin.
+async fn until_answer(running: &mut Running, ticket: &Ticket) -> Progress {
+    poll_fn(|context| {
         let polled = running.poll_head(context);
         if polled.is_pending() {
-            running.park(&site);
+            ticket.site.iter().for_each(|site| running.park(site));
         }
         polled
-    });
-    let progress = progress.await;
-    Ok(Answered::Guest(running, progress))
+    })
+    .await
 }
 
-/// A request whose head makes sense.
-struct Accepted {
-    parts: Parts,
-    host: Host,
-    /// None if there is nothing in it.
-    body: Option<Incoming>,
-}
-
-fn accept(server: &Shared, request: Request<Incoming>) -> Result<Accepted, Refusal> {
+/// The host of a request whose head makes sense.
+fn accept(server: &Shared, parts: &Parts) -> Result<Host, Refusal> {
     if server.is_draining() {
         return Err(Refusal::Draining);
     }
-    let (parts, body) = request.into_parts();
     // An offer to go on with HTTP/2 may be ignored, and is: its head came in HTTP/1.
     let other = |protocol: &HeaderValue| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c");
     if parts.method == Method::CONNECT || parts.headers.get_all(header::UPGRADE).iter().any(other) {
@@ -140,8 +142,7 @@ fn accept(server: &Shared, request: Request<Incoming>) -> Result<Accepted, Refus
     if parts.headers.len() > HEADERS_MAX {
         return Err(Refusal::HeadLimit);
     }
-    let body = Some(body).filter(|body| !body.is_end_stream());
-    Ok(Accepted { host: host(&parts)?, parts, body })
+    host(parts)
 }
 
 /// The host that is asked for: in the target, or in the one `Host` header.
@@ -157,9 +158,8 @@ fn host(parts: &Parts) -> Result<Host, Refusal> {
     host.ok_or(Refusal::BadRequest("the request names no host, or what cannot be one"))
 }
 
-fn route(server: &Shared, accepted: &Accepted) -> Result<Route, Refusal> {
-    let host = &accepted.host;
-    server.routes.load().find(host, accepted.parts.uri.path()).map_err(|missing| match missing {
+fn route(server: &Shared, host: &Host, parts: &Parts) -> Result<Route, Refusal> {
+    server.routes.load().find(host, parts.uri.path()).map_err(|missing| match missing {
         Missing::Host => Refusal::NoSite(host.to_string()),
         Missing::Path => Refusal::NoPath(host.to_string()),
     })
@@ -183,8 +183,8 @@ async fn loaded(server: &Arc<Shared>, site: &Arc<Site>) -> Result<bool, Refusal>
 }
 
 /// What can be told from the head alone costs no instance.
-fn within_limits(accepted: &Accepted, limits: &SiteLimits) -> Result<(), Refusal> {
-    let announced = accepted.body.as_ref().map_or(0, |body| body.size_hint().lower());
+fn within_limits(body: Option<&Incoming>, limits: &SiteLimits) -> Result<(), Refusal> {
+    let announced = body.map_or(0, |body| body.size_hint().lower());
     if announced > limits.request_body.0 { Err(Refusal::RequestBodyLimit(limits.request_body)) } else { Ok(()) }
 }
 
@@ -214,7 +214,7 @@ fn file(
     if long { Err(Refusal::ResponseBodyLimit(limits.response_body)) } else { Ok(Some(given)) }
 }
 
-fn acquire(server: &Shared, program: &Loaded, call: Call<'_>) -> Result<Guest, Refusal> {
+fn acquire(server: &Shared, program: &Loaded, call: Call<'_>) -> Result<Fair, Refusal> {
     let limits = call.limits;
     program.start(&server.pool, call).map_err(|error| match error {
         StartError::Memory { .. } => Refusal::Memory(limits.memory),

@@ -40,7 +40,7 @@ use crate::sites::{Health, Sites};
 use crate::store::Store;
 use crate::tls::{self, Tls};
 use crate::traces::Traces;
-use crate::turns::Turns;
+use crate::turns::{Turns, Whose};
 use crate::unrouted::Unrouted;
 
 /// What all requests share.
@@ -64,7 +64,7 @@ pub(crate) struct Shared {
     pub(crate) loads: Semaphore,
     processors: usize,
     pub(crate) access: ArcSwap<Access>,
-    pub(crate) turns: Arc<Turns>,
+    turns: Arc<Turns>,
     /// By which programs reach other servers.
     ways: Arc<Ways>,
     pub(crate) log: ServerLog,
@@ -157,11 +157,16 @@ impl Access {
 }
 
 impl Shared {
-    /// A module as a program, whoever has it last.
-    pub(crate) fn program(&self, module: Module, provision: Provision) -> Result<Arc<Loaded>, Unfit> {
+    /// A tenant's module as a program, whoever has it last.
+    pub(crate) fn program(
+        &self,
+        tenant: &Arc<Tenant>,
+        module: Module,
+        provision: Provision,
+    ) -> Result<Arc<Loaded>, Unfit> {
         // The module goes with the program, and so by the reaper.
         let program = self.interface.prepare(&module, provision)?;
-        Ok(Arc::new(Loaded::new(program, self.reaper.clone())))
+        Ok(Arc::new(Loaded::new(program, Whose::new(&self.turns, tenant), self.reaper.clone())))
     }
 
     pub(crate) fn is_draining(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::outbound::{Asked, Destination, Outbound, Ways};
 use crate::policy::TenantPolicy;
 use crate::reaper::Loaded;
 use crate::store::SiteKey;
-use crate::turns::{Share, Usual};
+use crate::turns::Share;
 
 /// Whose sites they are.
 pub(crate) struct Tenant {
@@ -100,8 +100,6 @@ pub(crate) struct Deployment {
     pub(crate) version: u32,
     pub(crate) content: Content,
     pub(crate) counters: VersionCounters,
-    /// For how long its programs compute.
-    pub(crate) usual: Arc<Usual>,
 }
 
 /// What a version answers with; at least one of them.
@@ -114,7 +112,7 @@ pub(crate) struct Content {
 
 impl Deployment {
     pub(crate) fn new(version: u32, content: Content) -> Arc<Deployment> {
-        Arc::new(Deployment { version, content, counters: VersionCounters::default(), usual: Arc::default() })
+        Arc::new(Deployment { version, content, counters: VersionCounters::default() })
     }
 }
 

@@ -18,14 +18,12 @@ use crate::limits::WRITE_STALL_MAX;
 /// do with a list of them.
 const SMALL_BYTES_MAX: usize = 1 << 10;
 
-/// All pieces together, if they fit.
-fn joined<'b>(parts: &[io::IoSlice<'_>], into: &'b mut [u8]) -> Option<&'b [u8]> {
-    let mut done: usize = 0;
-    for part in parts {
-        into.get_mut(done..done.checked_add(part.len())?)?.copy_from_slice(part);
-        done += part.len();
-    }
-    Some(&into[..done])
+/// All pieces together, if they are no more than so many bytes.
+fn joined<'b>(parts: &[io::IoSlice<'_>], bytes_max: usize, into: &'b mut Vec<u8>) -> Option<&'b [u8]> {
+    parts.iter().try_fold(bytes_max, |left, part| left.checked_sub(part.len()))?;
+    into.clear();
+    parts.iter().for_each(|part| into.extend_from_slice(part));
+    Some(into)
 }
 
 /// A stream of bytes, and what of it was read already.
@@ -35,12 +33,14 @@ pub(crate) struct Stalling<S> {
     /// Since when, and when it is looked at again.
     stalled: Option<(Instant, Pin<Box<Sleep>>)>,
     overdue: Arc<Overdue>,
+    /// What is put together to be written, and nothing in between.
+    joined: Vec<u8>,
 }
 
 impl<S> Stalling<S> {
     /// Of a stream, whose beginning is `first`.
     pub(crate) fn new(first: Vec<u8>, stream: S, overdue: Arc<Overdue>) -> Stalling<S> {
-        Stalling { first, stream: TokioIo::new(stream), stalled: None, overdue }
+        Stalling { first, stream: TokioIo::new(stream), stalled: None, overdue, joined: Vec::new() }
     }
 
     fn after<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -120,8 +120,7 @@ impl<S: AsyncWrite + Unpin> Write for Stalling<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let mut small = [0; SMALL_BYTES_MAX];
-        let poll = match joined(parts, &mut small) {
+        let poll = match joined(parts, SMALL_BYTES_MAX, &mut this.joined) {
             Some(all) => Pin::new(&mut this.stream).poll_write(context, all),
             None => Pin::new(&mut this.stream).poll_write_vectored(context, parts),
         };
@@ -193,7 +192,7 @@ mod tests {
     fn pieces_are_joined_if_they_fit() {
         let of = |parts: &[&[u8]]| {
             let parts: Vec<io::IoSlice<'_>> = parts.iter().map(|part| io::IoSlice::new(part)).collect();
-            joined(&parts, &mut [0; 4]).map(<[u8]>::to_vec)
+            joined(&parts, 4, &mut vec![7]).map(<[u8]>::to_vec)
         };
         assert_eq!(of(&[]), Some(vec![]));
         assert_eq!(of(&[b"ab", b"", b"cd"]), Some(b"abcd".to_vec()));

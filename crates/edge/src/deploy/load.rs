@@ -18,7 +18,7 @@ use crate::bundle::Bundle;
 use crate::connection::Peer;
 use crate::error::EdgeError;
 use crate::exchange::Exchange;
-use crate::guest::{Call, Guest, Origin};
+use crate::guest::{Call, Origin};
 use crate::limits::{CHECK_TIMEOUT, SiteLimits};
 use crate::logs::GuestLog;
 use crate::name::Host;
@@ -97,8 +97,6 @@ pub(super) async fn check(server: &Shared, site: &Arc<Site>, program: &Loaded) -
     let mut limits = gate.limits;
     limits.wall.0 = limits.wall.0.min(CHECK_TIMEOUT);
     let guest = first_guest(server, site, program, (&exchange, admission, now, limits))?;
-    let whose = (&site.tenant, &Arc::default());
-    let guest = Fair::new(guest, &server.turns, whose, now..now + limits.wall.0);
     let mut running = Running::new(guest, exchange.clone(), limits, None);
     if let Progress::Ended(end) = poll_fn(|context| running.poll_head(context)).await {
         end.map_err(failed)?;
@@ -115,7 +113,7 @@ fn first_guest(
     site: &Arc<Site>,
     program: &Loaded,
     (exchange, admission, now, limits): (&Exchange, Admission, Instant, SiteLimits),
-) -> Result<Guest, EdgeError> {
+) -> Result<Fair, EdgeError> {
     let request = Request::builder().uri("/").header("user-agent", "selvedge-check");
     let (mut parts, ()) = request.body(()).expect("it is well formed").into_parts();
     let peer = Peer::new((Ipv4Addr::LOCALHOST, 0).into(), 0, false, Arc::default());
@@ -136,10 +134,10 @@ struct Remade {
 /// Makes a version that is kept ready to answer.
 async fn load_version(
     server: &Arc<Shared>,
-    tenant: &Tenant,
+    tenant: &Arc<Tenant>,
     version: VersionRecord,
 ) -> Result<(Content, Option<Remade>), EdgeError> {
-    let (shared, policy) = (server.clone(), tenant.policy.load_full());
+    let (shared, tenant, policy) = (server.clone(), tenant.clone(), tenant.policy.load_full());
     // So many at once as there are processors: proving is computing.
     let _turn = server.loads.acquire().await;
     super::blocking(move || {
@@ -151,7 +149,7 @@ async fn load_version(
         let (loaded, artifact) =
             load_kept(&shared, policy.as_deref(), (&module, &artifact), version.signature.as_deref())?;
         let provision = bundle.as_ref().map(Bundle::provision).unwrap_or_default();
-        let program = Some(shared.program(loaded, provision).map_err(unfit)?);
+        let program = Some(shared.program(&tenant, loaded, provision).map_err(unfit)?);
         Ok((Content { program, assets }, artifact.map(|artifact| Remade { version: version.number, artifact })))
     })
     .await

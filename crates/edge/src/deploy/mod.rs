@@ -252,7 +252,7 @@ async fn make(
     let loaded = accepted(site, order, module, artifact.clone()).await?;
     reporter.next(Stage::Link);
     let provision = unpacked.bundle.as_ref().map(|(bundle, _)| bundle.provision()).unwrap_or_default();
-    let program = server.program(loaded, provision).map_err(unfit)?;
+    let program = server.program(&site.tenant, loaded, provision).map_err(unfit)?;
     reporter.next(Stage::Check);
     check(server, site, &program).await?;
     Ok(Some((program, artifact)))

@@ -13,11 +13,9 @@ use selvedge_runtime::Stretch;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 
-use super::usual::Usual;
-use super::{Back, Job, Turns};
+use super::{Back, Whose};
 use crate::guest::{Ending, Guest};
 use crate::limits::SLICE;
-use crate::site::Tenant;
 
 /// What is no slice used up, but an answer or a little more. A program that has computed for longer takes turns, however
 /// often it has waited meanwhile.
@@ -33,9 +31,7 @@ pub(crate) struct Fair {
     needs_turn: bool,
     /// Whom it calls when it waited in a turn for something, and can go on.
     called: Option<Arc<Called>>,
-    turns: Arc<Turns>,
-    tenant: Arc<Tenant>,
-    usual: Arc<Usual>,
+    whose: Arc<Whose>,
     /// When its time is over: to be told so it needs no turn. None when it has failed and that is to be explained.
     ends: Option<Instant>,
     /// Wakes its task then, once it has stood in line: nobody else might.
@@ -103,23 +99,15 @@ impl Called {
 }
 
 impl Fair {
-    /// A program of a tenant's version that is about to run, and may for a time.
-    pub(crate) fn new(
-        guest: Guest,
-        turns: &Arc<Turns>,
-        whose: (&Arc<Tenant>, &Arc<Usual>),
-        time: Range<Instant>,
-    ) -> Fair {
-        let (tenant, usual) = whose;
+    /// A program that is about to run, and may for a time.
+    pub(crate) fn new(guest: Guest, whose: &Arc<Whose>, time: Range<Instant>) -> Fair {
         Fair {
             place: Place::Here(guest),
-            needs_turn: usual.is_long(time.start),
+            needs_turn: whose.usual.is_long(time.start),
             called: None,
-            turns: turns.clone(),
+            whose: whose.clone(),
             ends: Some(time.end),
             alarm: None,
-            tenant: tenant.clone(),
-            usual: usual.clone(),
             began: Some(time.start),
             computed: Duration::ZERO,
         }
@@ -148,10 +136,10 @@ impl Fair {
             _ => stretch.end(),
         };
         self.computed += took;
-        self.tenant.share.add_unpaid(took);
+        self.whose.tenant.share.add_unpaid(took);
         // Of something that cannot be stopped, as a host function, there is a slice and more.
         if took >= SURELY_LONG {
-            self.usual.suspect(Instant::now());
+            self.whose.usual.suspect(Instant::now());
         }
         match poll {
             // To explain it takes longer than most programs do, and may take very long.
@@ -159,7 +147,7 @@ impl Fair {
                 (self.place, self.ends) = (Place::Here(Box::pin(ready(ending))), None);
             }
             // Its slice may have been over because the kernel let others go first: its turns will tell.
-            Poll::Pending if took >= LONG && !self.is_over() => self.usual.doubt(Instant::now()),
+            Poll::Pending if took >= LONG && !self.is_over() => self.whose.usual.doubt(Instant::now()),
             // It waits. When it can go on it takes turns, if it has had its time here.
             Poll::Pending => {
                 self.needs_turn = self.is_long();
@@ -183,8 +171,7 @@ impl Fair {
         let (has_shown, took_ns, task) = (AtomicBool::new(false), AtomicU64::new(0), waker.clone());
         let called = Arc::new(Called { is_called, has_shown, took_ns, task });
         let (back, away) = oneshot::channel();
-        let (tenant, usual) = (self.tenant.clone(), self.usual.clone());
-        let number = self.turns.queue(Job { guest, tenant, usual, called: called.clone(), back });
+        let number = self.whose.queue(guest, called.clone(), back);
         (self.place, self.called, self.began) = (Place::Away(number, away), Some(called), None);
     }
 
@@ -205,7 +192,7 @@ impl Fair {
         let Place::Away(number, away) = &mut self.place else { return Poll::Pending };
         let Poll::Ready(back) = Pin::new(away).poll(context) else {
             let number = *number;
-            let Some(job) = self.is_told_over(context).then(|| self.turns.leave(&self.tenant, number)).flatten() else {
+            let Some(job) = self.is_told_over(context).then(|| self.whose.leave(number)).flatten() else {
                 return Poll::Pending;
             };
             (self.place, self.computed) = (Place::Here(job.guest), self.computed + self.in_turns());
@@ -219,7 +206,7 @@ impl Fair {
             return Poll::Ready(ended.unwrap_or_else(|panic| resume_unwind(panic)));
         }
         self.place = Place::Here(guest);
-        self.needs_turn = self.is_long() || self.usual.is_long(Instant::now());
+        self.needs_turn = self.is_long() || self.whose.usual.is_long(Instant::now());
         // Who called it while it was away called this task, which could do nothing then.
         if self.called.as_ref().is_some_and(|called| called.is_for(context.waker())) {
             context.waker().wake_by_ref();
@@ -250,12 +237,12 @@ impl Fair {
     /// Ends it, wherever it is: what it has computed, but for the turn that it has just now.
     pub(crate) fn give_up(&mut self) -> Duration {
         match std::mem::replace(&mut self.place, Place::Ended) {
-            Place::Here(guest) if self.needs_turn => self.turns.discard(guest, &self.tenant),
+            Place::Here(guest) if self.needs_turn => self.whose.discard(guest),
             // If it has a turn just now it ends there.
             Place::Away(number, _) => {
                 self.computed += self.in_turns();
-                let job = self.turns.leave(&self.tenant, number);
-                job.into_iter().for_each(|job| self.turns.discard(job.guest, &self.tenant));
+                let job = self.whose.leave(number);
+                job.into_iter().for_each(|job| self.whose.discard(job.guest));
             }
             Place::Here(_) | Place::Ended => {}
         }
@@ -267,7 +254,7 @@ impl Drop for Fair {
     fn drop(&mut self) {
         self.give_up();
         if !self.computed.is_zero() {
-            self.usual.note(self.computed);
+            self.whose.usual.note(self.computed);
         }
     }
 }
@@ -282,6 +269,7 @@ mod tests {
     use selvedge_runtime::{Backtrace, CallError, Trap, TrapCode};
     use tokio::runtime::Handle;
 
+    use super::super::Turns;
     use super::super::tests::tenant;
     use super::super::usual::SUSPECT;
     use super::*;
@@ -303,9 +291,7 @@ mod tests {
     }
 
     struct Bed {
-        turns: Arc<Turns>,
-        tenant: Arc<Tenant>,
-        usual: Arc<Usual>,
+        whose: Arc<Whose>,
     }
 
     impl Bed {
@@ -315,11 +301,8 @@ mod tests {
         }
 
         fn with_patience(patience: Duration) -> Bed {
-            Bed {
-                turns: Arc::new(Turns::start_with(1, patience, &Handle::current()).unwrap()),
-                tenant: Arc::new(tenant("a", 1)),
-                usual: Arc::default(),
-            }
+            let turns = Arc::new(Turns::start_with(1, patience, &Handle::current()).unwrap());
+            Bed { whose: Whose::new(&turns, &Arc::new(tenant("a", 1))) }
         }
 
         /// One of whose programs it is known that they compute for long.
@@ -329,15 +312,15 @@ mod tests {
 
         fn and_long(self) -> Bed {
             let bed = self;
-            (0..10).for_each(|_| bed.usual.note(SLICE));
-            assert!(bed.usual.is_long(Instant::now()));
+            (0..10).for_each(|_| bed.whose.usual.note(SLICE));
+            assert!(bed.whose.usual.is_long(Instant::now()));
             bed
         }
 
         fn guest(&self, guest: impl Future<Output = Ending> + Send + 'static) -> Fair {
             let now = Instant::now();
             let time = now..now + Duration::from_secs(3_600);
-            Fair::new(Box::pin(guest), &self.turns, (&self.tenant, &self.usual), time)
+            Fair::new(Box::pin(guest), &self.whose, time)
         }
 
         /// One that computes for so many slices, and notes for each whether it had a turn.
@@ -358,7 +341,7 @@ mod tests {
         }
 
         fn is_idle(&self) -> bool {
-            self.turns.0.lock().lines.is_idle()
+            self.whose.turns.0.lock().lines.is_idle()
         }
     }
 
@@ -400,13 +383,16 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_stopped_is_charged_in_full_and_known_from_then_on() {
         let bed = Bed::new();
-        let unpaid = bed.tenant.share.unpaid();
+        let unpaid = bed.whose.tenant.share.unpaid();
         let long = bed.guest(poll_fn(|_| {
             compute(5 * SLICE);
             Poll::Ready(Ending { used: Used { cpu: 5 * SLICE, memory_bytes: 0 }, ..ended() })
         }));
         assert!(long.await.result.is_ok());
-        assert!(bed.tenant.share.unpaid() - unpaid >= 5 * SLICE && bed.usual.is_long(Instant::now() + SUSPECT / 2));
+        assert!(
+            bed.whose.tenant.share.unpaid() - unpaid >= 5 * SLICE
+                && bed.whose.usual.is_long(Instant::now() + SUSPECT / 2)
+        );
     }
 
     #[tokio::test]
@@ -424,7 +410,7 @@ mod tests {
         assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut holds).poll(context).is_pending())).await);
         let now = Instant::now();
         let late = Box::pin(async { if in_turn() { std::future::pending().await } else { ended() } });
-        let late = Fair::new(late, &bed.turns, (&bed.tenant, &bed.usual), now..now + Duration::from_millis(20));
+        let late = Fair::new(late, &bed.whose, now..now + Duration::from_millis(20));
         assert!(late.await.result.is_ok());
         gate.store(true, Ordering::Release);
         assert!(holds.await.result.is_ok());
@@ -453,11 +439,10 @@ mod tests {
             poll_fn(|context| Poll::Ready(Pin::new(&mut waits).poll(context).is_pending())).await;
             tokio::task::yield_now().await;
         }
-        let before = bed.tenant.share.unpaid();
+        let before = bed.whose.tenant.share.unpaid();
         assert!(waits.give_up() >= LONG && waits.give_up() == waits.computed);
         assert!(seen.recv().unwrap(), "it is recycled where nobody is answered");
-        drop(bed.turns);
-        while bed.tenant.share.unpaid() < before + LONG / 4 {
+        while bed.whose.tenant.share.unpaid() < before + LONG / 4 {
             std::thread::yield_now();
         }
     }
@@ -476,7 +461,7 @@ mod tests {
     async fn one_that_seems_long_is_doubted_before_its_turn_tells() {
         let bed = Bed::new();
         let (before, gate) = (Instant::now(), Arc::new(AtomicBool::new(false)));
-        assert!(!bed.usual.is_long(before));
+        assert!(!bed.whose.usual.is_long(before));
         let open = gate.clone();
         let mut guest = bed.guest(poll_fn(move |context| {
             compute(SLICE);
@@ -490,7 +475,7 @@ mod tests {
             Poll::Ready(ended())
         }));
         assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut guest).poll(context).is_pending())).await);
-        assert!(bed.usual.is_long(before));
+        assert!(bed.whose.usual.is_long(before));
         gate.store(true, Ordering::Release);
         assert!(guest.await.result.is_ok());
     }
@@ -499,19 +484,20 @@ mod tests {
     async fn what_more_there_is_to_say_of_a_failure_is_looked_up_in_a_turn() {
         for time in [Duration::from_secs(3_600), Duration::ZERO] {
             let bed = Bed::new();
-            let (turns, tenant, gate) = (bed.turns.clone(), bed.tenant.clone(), Arc::new(AtomicBool::new(false)));
+            let gate = Arc::new(AtomicBool::new(false));
             let open = gate.clone();
             // Somebody else has the only turn.
-            let mut other = Bed { turns, tenant, usual: Arc::default() }.and_long().guest(poll_fn(move |_| {
-                while !open.load(Ordering::Acquire) {
-                    std::thread::yield_now();
-                }
-                Poll::Ready(ended())
-            }));
+            let mut other =
+                Bed { whose: Whose::new(&bed.whose.turns, &bed.whose.tenant) }.and_long().guest(poll_fn(move |_| {
+                    while !open.load(Ordering::Acquire) {
+                        std::thread::yield_now();
+                    }
+                    Poll::Ready(ended())
+                }));
             let trap = CallError::Trap(Trap { code: TrapCode::Unreachable, backtrace: Backtrace::default() });
             let now = Instant::now();
             let fails = Box::pin(ready(Ending { result: Err(trap), ..ended() }));
-            let mut fails = Fair::new(fails, &bed.turns, (&bed.tenant, &bed.usual), now..now + time);
+            let mut fails = Fair::new(fails, &bed.whose, now..now + time);
             for guest in [&mut other, &mut fails] {
                 assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut *guest).poll(context).is_pending())).await);
             }
@@ -651,7 +637,7 @@ mod tests {
         assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut spins).poll(context))).await.is_pending());
         let now = Instant::now();
         let late = Box::pin(async { if in_turn() { std::future::pending().await } else { ended() } });
-        let late = Fair::new(late, &bed.turns, (&bed.tenant, &bed.usual), now..now);
+        let late = Fair::new(late, &bed.whose, now..now);
         assert!(late.await.result.is_ok());
     }
 }

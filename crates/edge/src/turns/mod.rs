@@ -28,7 +28,6 @@ mod usual;
 
 pub(crate) use self::fair::Fair;
 pub(crate) use self::lines::Share;
-pub(crate) use self::usual::Usual;
 
 use std::any::Any;
 use std::io;
@@ -44,9 +43,47 @@ use tokio::sync::oneshot;
 use self::fair::{Called, LONG};
 use self::lines::Lines;
 use self::threads::{Kind, May, PATIENCE, Progress};
+use self::usual::Usual;
 use crate::guest::{Ending, Guest};
 use crate::site::Tenant;
 use crate::urgency::LATER_STRETCH;
+
+/// Whose programs compute: what all guests of one version have in common here.
+pub(crate) struct Whose {
+    turns: Arc<Turns>,
+    tenant: Arc<Tenant>,
+    usual: Usual,
+}
+
+impl Whose {
+    /// Those of a version that is new.
+    pub(crate) fn new(turns: &Arc<Turns>, tenant: &Arc<Tenant>) -> Arc<Whose> {
+        Arc::new(Whose { turns: turns.clone(), tenant: tenant.clone(), usual: Usual::default() })
+    }
+
+    /// Lets a guest stand in line; it comes `back` when it needs no turn. The number is by which it can leave.
+    fn queue(self: &Arc<Whose>, guest: Guest, called: Arc<Called>, back: oneshot::Sender<Back>) -> u64 {
+        let shared = &self.turns.0;
+        let mut state = shared.lock();
+        let number = state.lines.number();
+        state.lines.queue(&self.tenant, number, Job { guest, whose: self.clone(), called, back });
+        shared.tell(&mut state, Instant::now());
+        number
+    }
+
+    /// Whoever stands in line goes away; `None` if it has its turn just now, or is back.
+    fn leave(&self, number: u64) -> Option<Job> {
+        self.turns.0.lock().lines.leave(&self.tenant, number)
+    }
+
+    /// Drops a guest that may have much memory.
+    fn discard(&self, guest: Guest) {
+        let shared = &self.turns.0;
+        let mut state = shared.lock();
+        state.gone.push((guest, self.tenant.clone()));
+        shared.tell(&mut state, Instant::now());
+    }
+}
 
 /// The turns of all tenants. Its threads end when it is dropped.
 pub(crate) struct Turns(Arc<Shared>);
@@ -75,8 +112,7 @@ enum Next {
 /// A guest in line, or in its turn.
 struct Job {
     guest: Guest,
-    tenant: Arc<Tenant>,
-    usual: Arc<Usual>,
+    whose: Arc<Whose>,
     called: Arc<Called>,
     back: oneshot::Sender<Back>,
 }
@@ -127,27 +163,6 @@ impl Turns {
             std::thread::Builder::new().name("turns".into()).spawn(run)?;
         }
         Ok(this)
-    }
-
-    /// Lets a guest stand in line; it comes back when it needs no turn. The number is by which it can leave.
-    fn queue(&self, job: Job) -> u64 {
-        let mut state = self.0.lock();
-        let (number, tenant) = (state.lines.number(), job.tenant.clone());
-        state.lines.queue(&tenant, number, job);
-        self.0.tell(&mut state, Instant::now());
-        number
-    }
-
-    /// Drops a tenant's guest that may have much memory.
-    fn discard(&self, guest: Guest, tenant: &Arc<Tenant>) {
-        let mut state = self.0.lock();
-        state.gone.push((guest, tenant.clone()));
-        self.0.tell(&mut state, Instant::now());
-    }
-
-    /// Whoever stands in line goes away; `None` if it has its turn just now, or is back.
-    fn leave(&self, tenant: &Tenant, number: u64) -> Option<Job> {
-        self.0.lock().lines.leave(tenant, number)
     }
 }
 
@@ -241,21 +256,21 @@ impl Job {
         let took = CpuClock::this_thread().saturating_sub(began);
         self.called.add(took);
         if took >= LONG {
-            self.usual.suspect(Instant::now());
+            self.whose.usual.suspect(Instant::now());
         }
         let poll = match polled {
             Ok(poll) => poll.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         };
-        let tenant = self.tenant.clone();
+        let whose = self.whose.clone();
         // Whoever waits for its client after so long has a turn too many.
         if poll.is_pending() && took >= LONG && !self.back.is_closed() {
             let called = self.called.clone();
-            shared.lock().lines.end(&tenant, took, Some((number, self)));
+            shared.lock().lines.end(&whose.tenant, took, Some((number, self)));
             // What it has written can be sent.
             return called.show();
         }
-        shared.lock().lines.end(&tenant, took, None);
+        shared.lock().lines.end(&whose.tenant, took, None);
         let Job { guest, back, .. } = self;
         // Nobody may be left to have it: then it ends here.
         let _ = back.send(Back { guest, poll });

@@ -17,8 +17,9 @@ mod http;
 use std::io;
 use std::task::{Context, Poll};
 
+use hyper::http::request::Parts;
 use selvedge_runtime::{InstancePre, Linker, Module, Pool, Store, TimeLimits, TypedExport, TypedFunc};
-use selvedge_wasi::{OutputStream, Stdio, Wasi};
+use selvedge_wasi::{OutputStream, Stdio, Wasi, WasiBuilder};
 
 use self::head::Parser;
 use self::http::Calls;
@@ -26,7 +27,7 @@ use crate::admission::Admission;
 use crate::config::ByteCount;
 use crate::exchange::{Exchange, Fault};
 use crate::guest::notes::Notes;
-use crate::guest::{Call, Ending, Guest, Interface, Program, Provision, StartError, Unfit, Used};
+use crate::guest::{Call, Ending, Guest, Interface, Origin, Program, Provision, StartError, Unfit, Used};
 use crate::limits::{SLICE, SiteLimits};
 use crate::upload::Upload;
 
@@ -101,19 +102,41 @@ impl Looks {
 
 impl Program for CgiProgram {
     fn start(&self, pool: &Pool, call: Call<'_>) -> Result<Guest, StartError> {
-        let SiteLimits { memory: ByteCount(bytes_max), cpu, wall, .. } = call.limits;
-        let time = TimeLimits { cpu: Some(cpu.0), wall: Some(wall.0), slice: Some(SLICE) };
+        let calls = self.calls.then(|| Box::new(calls(&call)));
+        let Call { parts, body, origin, limits, now, exchange, log, admission, .. } = call;
+        let SiteLimits { memory: ByteCount(bytes_max), cpu, wall, .. } = limits;
         if self.memory_bytes > bytes_max {
             return Err(StartError::Memory { bytes: self.memory_bytes, bytes_max });
         }
-        let now = call.now;
-        let calls = self.calls.then(|| Box::new(calls(&call)));
-        let (wasi, admission) = system_interface(call, &self.provision, self.looks)?;
-        let (mut store, instance) = pool.instantiate(&self.pre, Box::new(World { wasi, calls }))?;
+        let mut builder = Wasi::builder();
+        self.say(&mut builder, parts, &origin);
+        if let Some(files) = &self.provision.files {
+            builder = builder.preopen_tree(files.clone(), "/")?;
+        }
+        let upload = |body| Stdio::reader(Upload::new(body, limits.request_body.0, exchange.clone()));
+        let stdin = body.map_or(Stdio::Null, upload);
+        let parser = Some(Parser::reusing(std::mem::take(&mut parts.headers)));
+        let out = Output { parser, exchange, bytes_max: limits.response_body.0 };
+        builder.set_stdio([stdin, Stdio::writer(out), Stdio::writer(log)]);
+        let world = Box::new(World { wasi: builder.build_once()?, calls });
+        let (mut store, instance) = pool.instantiate(&self.pre, world)?;
         store.set_memory_bytes_max(bytes_max);
         let start = self.start.of(&store, instance)?;
-        store.set_time_limits_from(time, now)?;
+        store.set_time_limits_from(TimeLimits { cpu: Some(cpu.0), wall: Some(wall.0), slice: Some(SLICE) }, now)?;
         Ok(Box::pin(run(Admitted { store, _admission: admission }, start)))
+    }
+}
+
+impl CgiProgram {
+    /// Gives a program its arguments and variables, if it can look at them.
+    fn say(&self, builder: &mut WasiBuilder, parts: &Parts, origin: &Origin<'_>) {
+        if self.looks.arguments {
+            self.provision.args.iter().for_each(|arg| builder.push_arg(arg));
+            env::arguments(parts).for_each(|arg| builder.push_arg(arg));
+        }
+        if self.looks.variables {
+            builder.set_environment(env::environment(parts, origin));
+        }
     }
 }
 
@@ -136,28 +159,6 @@ fn calls(call: &Call<'_>) -> Calls {
     Calls::new(call.site.tenant.outbound.load_full(), notes)
 }
 
-/// What the program sees of the world.
-fn system_interface(call: Call<'_>, provision: &Provision, looks: Looks) -> Result<(Wasi, Admission), StartError> {
-    let mut builder = Wasi::builder();
-    if looks.arguments {
-        provision.args.iter().for_each(|arg| builder.push_arg(arg));
-        env::arguments(call.parts).for_each(|arg| builder.push_arg(arg));
-    }
-    if looks.variables {
-        builder.set_environment(env::environment(call.parts, &call.origin));
-    }
-    if let Some(files) = &provision.files {
-        builder = builder.preopen_tree(files.clone(), "/")?;
-    }
-    let stdin = call.body.map_or(Stdio::Null, |body| {
-        Stdio::reader(Upload::new(body, call.limits.request_body.0, call.exchange.clone()))
-    });
-    let parser = Some(Parser::reusing(std::mem::take(&mut call.parts.headers)));
-    let out = Output { parser, exchange: call.exchange, bytes_max: call.limits.response_body.0 };
-    builder.set_stdio([stdin, Stdio::writer(out), Stdio::writer(call.log)]);
-    Ok((builder.build_once()?, call.admission))
-}
-
 /// A program's stdout.
 struct Output {
     /// Until the head is complete.
@@ -177,10 +178,8 @@ impl OutputStream for Output {
             Ok((done, None)) => Ok(done),
             Ok((done, Some(head))) => {
                 self.parser = None;
-                self.exchange.set_head(head);
                 // With what comes right after it: simple programs do not look how much was taken.
-                let rest = &bytes[done..];
-                Ok(done + if rest.is_empty() { 0 } else { self.exchange.write_body(rest, self.bytes_max)? })
+                Ok(done + self.exchange.begin(head, &bytes[done..], self.bytes_max)?)
             }
             Err(wrong) => {
                 self.exchange.fail(Fault::BadHead(wrong.to_string()));
