@@ -238,11 +238,13 @@ impl Fair {
     pub(crate) fn give_up(&mut self) -> Duration {
         match std::mem::replace(&mut self.place, Place::Ended) {
             Place::Here(guest) if self.needs_turn => self.whose.discard(guest),
-            // If it has a turn just now it ends there.
-            Place::Away(number, _) => {
+            Place::Away(number, mut away) => {
                 self.computed += self.in_turns();
-                let job = self.whose.leave(number);
-                job.into_iter().for_each(|job| self.whose.discard(job.guest));
+                // If it has a turn just now it ends there; it may be back, too, and nobody has seen it.
+                away.close();
+                let job = self.whose.leave(number).map(|job| job.guest);
+                let guest = job.or_else(|| away.try_recv().ok().map(|back| back.guest));
+                guest.into_iter().for_each(|guest| self.whose.discard(guest));
             }
             Place::Here(_) | Place::Ended => {}
         }
@@ -584,28 +586,38 @@ mod tests {
         }
     }
 
+    /// Tells where it is dropped.
+    struct Instance(std::sync::mpsc::Sender<bool>);
+
+    impl Drop for Instance {
+        fn drop(&mut self) {
+            self.0.send(in_turn()).unwrap();
+        }
+    }
+
     #[tokio::test]
-    async fn a_program_that_is_given_up_in_line_ends_where_nobody_is_answered() {
-        struct Instance(std::sync::mpsc::Sender<bool>);
-        impl Drop for Instance {
-            fn drop(&mut self) {
-                self.0.send(in_turn()).unwrap();
+    async fn a_program_that_is_given_up_in_line_or_back_from_it_ends_where_nobody_is_answered() {
+        let bed = Bed::new();
+        let (ended, end) = std::sync::mpsc::channel();
+        for is_back in [false, true] {
+            for _ in 0..100 {
+                bed.whose.usual.suspect(Instant::now());
+                let instance = Instance(ended.clone());
+                let mut waits = bed.guest(poll_fn(move |_| {
+                    let _instance = &instance;
+                    Poll::Pending
+                }));
+                assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut waits).poll(context))).await.is_pending());
+                while is_back && !bed.is_idle() {
+                    std::thread::yield_now();
+                }
+                drop(waits);
+                assert!(end.recv().unwrap(), "{is_back}");
             }
         }
-        let bed = Bed::of_long();
-        let (ended, end) = std::sync::mpsc::channel();
-        let (holds, _) = bed.toiling(20);
-        let holds = tokio::spawn(holds);
-        let instance = Instance(ended);
-        let mut waits = bed.guest(poll_fn(move |_| {
-            let _instance = &instance;
-            Poll::Pending
-        }));
-        assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut waits).poll(context))).await.is_pending());
-        drop(waits);
-        assert!(end.recv().unwrap());
-        holds.await.unwrap();
-        assert!(bed.is_idle());
+        while !bed.is_idle() {
+            std::thread::yield_now();
+        }
     }
 
     #[tokio::test]
