@@ -9,6 +9,8 @@ mod artifact;
 mod bundle;
 mod cache;
 mod disassemble;
+#[cfg(test)]
+mod documents;
 mod files;
 mod grants;
 mod itself;

@@ -1,6 +1,7 @@
 //! `selvedge run`: a program under the system interface, or one export of a library.
 
 use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -30,7 +31,8 @@ const EXIT_TIMEOUT: u8 = 124;
 /// or an artifact (.selv). The program gets the system interface WASI preview 1
 /// and of the host only what is granted here; stdin, stdout and stderr are those
 /// of this command. Options for this command stand before FILE, everything after
-/// it is the program's.
+/// it is the program's: on a terminal a note tells of one of ours there, unless
+/// `--` stands before FILE.
 ///
 /// Neither needs to be trusted: an artifact, in the cache too, is run only after
 /// its machine code was proved to keep its contract. `--trusted` leaves that out,
@@ -125,6 +127,35 @@ impl Args {
     fn args(&self) -> &[OsString] {
         &self.command[1..]
     }
+
+    /// The first of the program's arguments that is called like an option of this verb: whoever wrote it there may believe
+    /// that it holds here. Help is of the program that it stands behind.
+    pub(crate) fn misplaced(&self) -> Option<String> {
+        let verb = <Args as clap::Args>::augment_args(clap::Command::new("run"));
+        let options: Vec<&str> = verb.get_arguments().filter_map(clap::Arg::get_long).collect();
+        let arguments = self.args().iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
+        let mut names = arguments.filter_map(|arg| arg.strip_prefix("--")?.split('=').next());
+        names.find(|name| options.contains(name)).map(|name| format!("--{name}"))
+    }
+}
+
+/// Tells people of an option that does not hold where it stands. What is no terminal hears nothing: there stderr is the
+/// program's, and may be read by a machine.
+fn note_misplaced(args: &Args) {
+    if !std::io::stderr().is_terminal() || is_separated(std::env::args_os(), &args.command) {
+        return;
+    }
+    if let Some(option) = args.misplaced() {
+        let file = args.file().display();
+        eprintln!("note: {option} after {file} goes to the program; for `selvedge run`, put it before {file}");
+    }
+}
+
+/// Whether `--` stands before the program and its arguments: that says that all of them are the program's.
+fn is_separated(line: impl Iterator<Item = OsString>, command: &[OsString]) -> bool {
+    let line: Vec<OsString> = line.collect();
+    let before = line.len().checked_sub(command.len() + 1).and_then(|at| line.get(at));
+    before.is_some_and(|before| before == "--")
 }
 
 fn stack_size(text: &str) -> Result<usize, String> {
@@ -135,6 +166,7 @@ fn stack_size(text: &str) -> Result<usize, String> {
 
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    note_misplaced(args);
     let wasi = grant(args)?;
     let module = module(args)?;
     let unmetered = args.wants_meter() && !module.contract().metered;
