@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use selvedge_edge::client::{Client, Name, NameError, Roots};
+use selvedge_edge::client::{self, Client, ClientError, Name, NameError, Roots};
 
 /// Which server.
 #[derive(clap::Args)]
@@ -13,7 +13,7 @@ pub(crate) struct RemoteArgs {
     /// The server's admin address; else $SELVEDGE_SERVER, else
     /// http://127.0.0.1:8081. If the server asks for a token, it is taken from
     /// $SELVEDGE_TOKEN
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address)]
     to: Option<String>,
     /// Certificates in PEM, one of which must vouch for a server with https; else
     /// $SELVEDGE_CA, else those that this machine trusts
@@ -58,6 +58,11 @@ impl RemoteArgs {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A server's address on the command line.
+fn address(text: &str) -> Result<String, ClientError> {
+    client::address(text).map(|_| text.to_string())
 }
 
 /// A site's name on the command line.

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -121,6 +121,17 @@ fn changes_are_served_and_mistakes_leave_the_version_before() {
     dev.until("an error of the file", |said| said.contains("selvedge.toml is not as it should be"));
     assert_eq!(get("localhost"), "two");
     dev.stop();
+}
+
+/// It spoke of `listen`, which is a key of the server's configuration.
+#[test]
+fn a_port_that_is_taken_is_an_option_to_choose() {
+    let directory = project(&[]);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ended = selvedge(directory.path()).args(["dev", "--port", &port]).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && said.contains("--port 0") && !said.contains("`listen`"), "{said}");
 }
 
 #[test]

@@ -55,8 +55,15 @@ pub struct DeployOrder {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The address is none. The user's mistake.
-    #[error("{0:?} is no address of a server; write one like http://127.0.0.1:8081 or https://edge.example:8081")]
-    Address(String),
+    #[error(
+        "{url:?} is no address of a server{why}; write one like http://127.0.0.1:8081 or https://edge.example:8081"
+    )]
+    Address {
+        /// What was given.
+        url: String,
+        /// What is too much about it; nothing if it is something else altogether.
+        why: &'static str,
+    },
     /// The server cannot be reached.
     #[error("cannot reach the server at {authority}: {source}; is it running? `selvedge serve` starts one")]
     Connect {
@@ -103,6 +110,28 @@ pub enum ClientError {
     },
 }
 
+/// The address of a server: `http://HOST:PORT` or `https://HOST:PORT`, and nothing more. What else a URL can say would be
+/// passed over, and whoever wrote it believes that it counts.
+///
+/// # Errors
+/// If it is none.
+pub fn address(url: &str) -> Result<Uri, ClientError> {
+    let wrong = |why| ClientError::Address { url: url.to_string(), why };
+    let uri: Uri = url.parse().map_err(|_| wrong(""))?;
+    let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
+    match authority {
+        None => Err(wrong("")),
+        Some(authority) if authority.as_str().contains('@') => {
+            Err(wrong(": a user and a password are not asked for, a token is, in $SELVEDGE_TOKEN"))
+        }
+        // A parsed address has lost its fragment.
+        Some(_) if url.contains('#') => Err(wrong(": there is a # in it")),
+        Some(_) if uri.query().is_some() => Err(wrong(": there is a ? in it")),
+        Some(_) if uri.path() != "/" => Err(wrong(": there is a path after host and port")),
+        Some(_) => Ok(uri),
+    }
+}
+
 impl Client {
     /// A client of the server at a URL, with a token if it asks for one. For https the certificates count that this
     /// machine trusts.
@@ -118,11 +147,9 @@ impl Client {
     /// # Errors
     /// If the URL or the token is none, or the certificates cannot be read.
     pub fn trusting(url: &str, token: Option<String>, roots: &Roots) -> Result<Client, ClientError> {
-        let wrong = || ClientError::Address(url.to_string());
-        let uri: Uri = url.parse().map_err(|_| wrong())?;
-        let dial = Dial::new(&uri, roots).map_err(|error| match error {
+        let dial = Dial::new(&address(url)?, roots).map_err(|error| match error {
             DialError::Roots(message) => ClientError::Roots(message),
-            _ => wrong(),
+            _ => ClientError::Address { url: url.to_string(), why: "" },
         })?;
         if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
             return Err(ClientError::Token);
@@ -366,5 +393,37 @@ impl Client {
         let response = self.send(Method::GET, "/metrics").await?;
         let body = self.collect(response).await?;
         String::from_utf8(body.to_vec()).map_err(|error| self.answer(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A path was taken and passed over once: who deployed to what a proxy has below it deployed elsewhere.
+    #[test]
+    fn an_address_is_host_and_port() {
+        for url in ["http://127.0.0.1:8081", "https://edge.example:8081/", "http://[::1]:8081", "https://edge.example"]
+        {
+            assert!(Client::new(url, None).is_ok(), "{url}");
+        }
+        for url in [
+            "",
+            "127.0.0.1:8081",
+            "edge.example",
+            "/v1",
+            "ftp://127.0.0.1:8081",
+            "http://:8081",
+            "http://127.0.0.1:8081/foo",
+            "http://127.0.0.1:8081//",
+            "http://127.0.0.1:8081?tenant=a",
+            "http://127.0.0.1:8081/?tenant=a",
+            "http://127.0.0.1:8081/#sites",
+            "http://127.0.0.1:8081#sites",
+            "http://me:secret@127.0.0.1:8081",
+            "http://me@127.0.0.1:8081",
+        ] {
+            assert!(matches!(Client::new(url, None), Err(ClientError::Address { .. })), "{url}");
+        }
     }
 }

@@ -11,12 +11,16 @@ use crate::store::StoreError;
 
 /// What to do about an address that cannot be listened on.
 fn way_out(what: &str, why: &std::io::Error) -> String {
+    // What `serve` has an option for.
+    let option = if matches!(what, "listen" | "admin") { format!(" (or --{what})") } else { String::new() };
     match why.kind() {
-        ErrorKind::PermissionDenied => {
-            format!("ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it, or set `{what}` to another")
+        ErrorKind::PermissionDenied => format!(
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE: grant it, or set `{what}`{option} to another"
+        ),
+        ErrorKind::AddrNotAvailable => {
+            format!("this machine does not have it: set `{what}`{option} to an address that it has")
         }
-        ErrorKind::AddrNotAvailable => format!("this machine does not have it: set `{what}` to an address that it has"),
-        _ => format!("set `{what}` to another address, or end what listens there"),
+        _ => format!("set `{what}`{option} to another address, or end what listens there"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
+use clap::ArgGroup;
 use selvedge_contract::limits::{ARTIFACT_BYTES_MAX, POLICY_BYTES_MAX, WASM_BYTES_MAX};
 use selvedge_contract::policy::{Fact, Policy, Signers, Verification, Violation};
 use selvedge_contract::signature::{PublicKey, signed_by};
@@ -22,6 +23,10 @@ use crate::{files, load, signatures};
 /// A signature is looked for beside the artifact, under its name with .minisig
 /// added; `selvedge sign` and minisign make them. It covers the whole file.
 #[derive(clap::Args)]
+#[command(group(ArgGroup::new("what").args(["policy", "signer", "print_default"]).required(true).multiple(true)))]
+#[command(override_usage = "\
+selvedge check [OPTIONS] <FILE> <--policy <FILE>|--signer <KEY>>
+       selvedge check --print-default")]
 #[command(after_help = "\
 Examples:
   selvedge check --print-default > edge.toml    a policy to begin with
@@ -72,8 +77,6 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     };
     let policy = args.policy.as_deref().map(read_policy).transpose()?;
     let signers = args.signer.iter().map(|key| signatures::public_key(key)).collect::<Result<Vec<_>>>()?;
-    let asked = policy.is_some() || !signers.is_empty();
-    ensure!(asked, "say what to check with --policy FILE or --signer KEY; --print-default shows a policy");
     let findings = findings(args, file, policy.as_ref(), &signers)?;
     files::print(&match args.json {
         true => format!("{}\n", json(file, &findings)),

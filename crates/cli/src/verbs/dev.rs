@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use selvedge_contract::limits::WASM_BYTES_MAX;
 use selvedge_edge::client::{Client, Host, Payload, Progress};
-use selvedge_edge::{Compile, CompileCommand, Config, Destination, signals};
+use selvedge_edge::{Compile, CompileCommand, Config, Destination, EdgeError, signals};
 
 use crate::files;
 use crate::project::watch::{LOOK_EVERY, Sources};
@@ -72,7 +72,7 @@ async fn develop(args: &Args, compiler: Arc<CompileCommand>) -> Result<()> {
     config.state = state.path().to_owned();
     config.access_log = true;
     config.outbound = args.outbound.iter().cloned().map(Destination::at_any_address).collect();
-    let server = selvedge_edge::start(config, compiler).await?;
+    let server = selvedge_edge::start(config, compiler).await.map_err(unstarted)?;
     let url = format!("http://{}", server.listen());
     let client = Client::new(&format!("http://{}", server.admin()), None)?;
     let mut sources = Sources::of(&args.directory);
@@ -87,6 +87,16 @@ async fn develop(args: &Args, compiler: Arc<CompileCommand>) -> Result<()> {
         }
         settled_change(&mut sources).await;
         eprintln!("--- changed");
+    }
+}
+
+/// Why there is no server. Where it listens, here an option says, and no configuration.
+fn unstarted(error: EdgeError) -> anyhow::Error {
+    match error {
+        EdgeError::Listen { address, source, .. } => anyhow!(
+            "cannot listen on {address}: {source}; choose another port with --port, or any that is free with --port 0"
+        ),
+        error => error.into(),
     }
 }
 

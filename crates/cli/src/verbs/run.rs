@@ -60,11 +60,11 @@ pub(crate) struct Args {
     command: Vec<OsString>,
     /// Grant a directory, under its own or another name; `::ro` for reading only.
     /// A tar archive is granted as the directory it holds, for reading
-    #[arg(long = "dir", value_name = "HOST[::GUEST[::ro]]")]
-    dirs: Vec<String>,
-    /// Set an environment variable, or pass this command's own on
-    #[arg(long = "env", value_name = "NAME[=VALUE]")]
-    env: Vec<String>,
+    #[arg(long = "dir", value_name = "HOST[::GUEST[::ro]]", value_parser = grant_of)]
+    dirs: Vec<Grant>,
+    /// Set an environment variable, or pass this command's own on if it is set
+    #[arg(long = "env", value_name = "NAME[=VALUE]", value_parser = variable)]
+    env: Vec<Variable>,
     /// Call this export with the arguments after FILE, and print what it returns;
     /// `_initialize` is called first if there is one
     #[arg(long, value_name = "NAME")]
@@ -106,6 +106,47 @@ pub(crate) struct Args {
     no_cache: bool,
     #[command(flatten)]
     compile: CompileArgs,
+}
+
+/// A directory, or an archive of one, and what the guest may do in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Grant {
+    host: PathBuf,
+    guest: String,
+    access: DirAccess,
+}
+
+/// `HOST[::GUEST[::ro]]`.
+fn grant_of(text: &str) -> Result<Grant, &'static str> {
+    let parts: Vec<&str> = text.split("::").collect();
+    let (host, guest, access) = match parts[..] {
+        [host] => (host, host, DirAccess::ReadWrite),
+        // Whoever writes that wants to grant no writing.
+        [_, "ro"] => return Err("it says not under which name; write HOST::GUEST::ro"),
+        [host, guest] => (host, guest, DirAccess::ReadWrite),
+        [host, guest, "ro"] => (host, guest, DirAccess::ReadOnly),
+        _ => return Err("it is not HOST, HOST::GUEST or HOST::GUEST::ro"),
+    };
+    match host.is_empty() || guest.is_empty() {
+        true => Err("it names no directory; write HOST::GUEST"),
+        false => Ok(Grant { host: host.into(), guest: guest.into(), access }),
+    }
+}
+
+/// An environment variable; without a value it is this command's own.
+#[derive(Clone, Debug)]
+struct Variable {
+    name: String,
+    value: Option<String>,
+}
+
+/// `NAME[=VALUE]`.
+fn variable(text: &str) -> Result<Variable, &'static str> {
+    let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.into())));
+    match name {
+        "" => Err("it names no variable; write NAME=VALUE or NAME"),
+        name => Ok(Variable { name: name.into(), value }),
+    }
 }
 
 /// What `--trace` tells of.
@@ -192,25 +233,22 @@ fn grant(args: &Args) -> Result<Wasi> {
     if args.invoke.is_none() {
         builder = builder.args(args.args());
     }
-    for variable in &args.env {
-        match variable.split_once('=') {
-            Some((name, value)) => builder = builder.env(name, value),
-            None => builder = builder.envs(std::env::var_os(variable).map(|value| (variable, value))),
-        }
+    for Variable { name, value } in &args.env {
+        let value = value.as_ref().map(OsString::from).or_else(|| std::env::var_os(name));
+        builder = builder.envs(value.map(|value| (name, value)));
     }
-    for dir in &args.dirs {
-        let (host, guest, access) = directory(dir)?;
+    for Grant { host, guest, access } in &args.dirs {
         builder = match host.is_file() {
             true => builder.preopen_tree(archive(host)?, guest)?,
-            false => builder.preopen_dir(host, guest, access)?,
+            false => builder.preopen_dir(host, guest, *access)?,
         };
     }
     Ok(builder.build()?)
 }
 
 /// Whether the guest gets a directory in which it may change files.
-fn grants_writing(dirs: &[String]) -> bool {
-    dirs.iter().any(|dir| !matches!(directory(dir), Ok((.., DirAccess::ReadOnly))))
+fn grants_writing(dirs: &[Grant]) -> bool {
+    dirs.iter().any(|dir| dir.access != DirAccess::ReadOnly)
 }
 
 /// The tree in an archive.
@@ -218,21 +256,6 @@ fn archive(path: &Path) -> Result<Tree> {
     let named = || format!("cannot grant {} to the guest", path.display());
     let bytes = std::fs::read(path).with_context(named)?;
     Tree::from_tar(bytes).with_context(named)
-}
-
-/// `HOST[::GUEST[::ro]]`.
-fn directory(text: &str) -> Result<(&Path, &str, DirAccess)> {
-    let parts: Vec<&str> = text.split("::").collect();
-    let (host, guest, access) = match parts[..] {
-        [host] => (host, host, DirAccess::ReadWrite),
-        // Whoever writes that wants to grant no writing.
-        [_, "ro"] => return Err(anyhow!("--dir {text:?} says not under which name; write HOST::GUEST::ro")),
-        [host, guest] => (host, guest, DirAccess::ReadWrite),
-        [host, guest, "ro"] => (host, guest, DirAccess::ReadOnly),
-        _ => return Err(anyhow!("--dir {text:?} is not HOST, HOST::GUEST or HOST::GUEST::ro")),
-    };
-    ensure!(!host.is_empty() && !guest.is_empty(), "--dir {text:?} names no directory; write HOST::GUEST");
-    Ok((Path::new(host), guest, access))
 }
 
 fn limits(args: &Args) -> Limits {
@@ -389,12 +412,12 @@ mod tests {
 
     #[test]
     fn directories_are_granted_by_name() {
-        let of = |text| directory(text).ok();
-        assert_eq!(of("a"), Some((Path::new("a"), "a", DirAccess::ReadWrite)));
-        assert_eq!(of("/a::/b"), Some((Path::new("/a"), "/b", DirAccess::ReadWrite)));
-        assert_eq!(of("/a::/b::ro"), Some((Path::new("/a"), "/b", DirAccess::ReadOnly)));
+        let granted = |host: &str, guest: &str, access| Ok(Grant { host: host.into(), guest: guest.into(), access });
+        assert_eq!(grant_of("a"), granted("a", "a", DirAccess::ReadWrite));
+        assert_eq!(grant_of("/a::/b"), granted("/a", "/b", DirAccess::ReadWrite));
+        assert_eq!(grant_of("/a::/b::ro"), granted("/a", "/b", DirAccess::ReadOnly));
         for wrong in ["", "::", "a::", "::b", "a::ro", "a::b::rw", "a::b::ro::c"] {
-            assert!(of(wrong).is_none(), "{wrong}");
+            assert!(grant_of(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -406,10 +429,9 @@ mod tests {
             (&["a::b::ro"], false),
             (&["a::b::ro", "c"], true),
             (&["a::b"], true),
-            (&["a::ro"], true),
             (&["ro"], true),
         ] {
-            let dirs: Vec<String> = dirs.iter().map(ToString::to_string).collect();
+            let dirs: Vec<Grant> = dirs.iter().map(|dir| grant_of(dir).unwrap()).collect();
             assert_eq!(grants_writing(&dirs), writes, "{dirs:?}");
         }
     }
