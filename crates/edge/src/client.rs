@@ -121,6 +121,7 @@ pub fn address(url: &str) -> Result<Uri, ClientError> {
     let authority = uri.authority().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
     match authority {
         None => Err(wrong("")),
+        Some(authority) if authority.host().is_empty() => Err(wrong(": it names no host")),
         Some(authority) if authority.as_str().contains('@') => {
             Err(wrong(": a user and a password are not asked for, a token is, in $SELVEDGE_TOKEN"))
         }
