@@ -20,7 +20,7 @@ impl Artifact {
     /// Reads and checks a file, whole.
     pub(crate) fn read(path: &Path) -> Result<Artifact> {
         let bytes = files::read(path, ARTIFACT_BYTES_MAX)?;
-        Artifact::new(bytes).with_context(|| format!("cannot inspect {}", path.display()))
+        Artifact::new(bytes).with_context(|| format!("cannot read {} as an artifact", path.display()))
     }
 
     /// Checks an artifact.

@@ -59,7 +59,7 @@ impl Parts {
         let file = tempfile::tempfile().context("cannot make a temporary file for the bundle")?;
         let mut archive = Archive { builder: Builder::new(BufWriter::new(file)), left_out: Vec::new() };
         if let Some(module) = &self.module {
-            let bytes = files::read(module, WASM_BYTES_MAX)?;
+            let bytes = read_module(module)?;
             let name = if module.extension().is_some_and(|end| end == "wat") { "app.wat" } else { "app.wasm" };
             archive.add(name, bytes.len() as u64, Cursor::new(bytes))?;
         }
@@ -78,6 +78,18 @@ impl Parts {
         }
         archive.finish()
     }
+}
+
+/// Reads a module to be deployed; an artifact in its place is the user's slip.
+pub(crate) fn read_module(path: &Path) -> Result<Vec<u8>> {
+    let bytes = files::read(path, WASM_BYTES_MAX)?;
+    let name = path.display();
+    ensure!(!bytes.is_empty(), "{name} is empty; build it again");
+    ensure!(
+        !files::is_our_artifact(&bytes),
+        "{name} is an artifact, and a server compiles for itself; deploy the module that it was made from"
+    );
+    Ok(bytes)
 }
 
 fn read_args(path: &Path) -> Result<Vec<String>> {

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use selvedge_contract::artifact::{ArtifactError, ArtifactIndex};
+use selvedge_contract::artifact::ArtifactIndex;
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
 
@@ -17,8 +17,7 @@ pub(crate) fn is_artifact(bytes: &[u8]) -> bool {
 
 /// Whether one that begins so is of ours, be it damaged or of another release: not just any program or library.
 pub(crate) fn is_our_artifact(bytes: &[u8]) -> bool {
-    is_artifact(bytes)
-        && !matches!(ArtifactIndex::read(bytes), Err(ArtifactError::NotElf(_) | ArtifactError::NotArtifact))
+    is_artifact(bytes) && !ArtifactIndex::read(bytes).is_err_and(|error| error.is_foreign())
 }
 
 /// Reads a file of at most so many bytes.

@@ -20,6 +20,9 @@ pub enum CompileError {
         /// The bytes that it begins with, and what such files are.
         begins: String,
     },
+    /// An artifact.
+    #[error("this is an artifact, which is compiled already: take the module that it was made from")]
+    Compiled,
     /// A component.
     #[error(
         "this is a component, and modules are taken here: build it for WASI preview 1 (Rust: --target wasm32-wasip1, \

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use selvedge_contract::artifact::ArtifactIndex;
 use selvedge_contract::limits::WASM_BYTES_MAX;
 
 use crate::error::CompileError;
@@ -16,16 +17,23 @@ const COMPONENT_LAYER: [u8; 2] = [1, 0];
 /// taken for text.
 ///
 /// # Errors
-/// If it is text with a mistake; the message has line and column. If it is a component, or something else altogether.
+/// If it is text with a mistake; the message has line and column. If it is a component, an artifact, or something else
+/// altogether.
 pub fn to_binary(input: &[u8]) -> Result<Cow<'_, [u8]>, CompileError> {
     CompileError::cap("the module's bytes", input.len() as u64, WASM_BYTES_MAX)?;
     let binary = converted(input)?;
     match binary.first_chunk::<8>() {
+        Some([b'\x7f', b'E', b'L', b'F', ..]) if is_artifact(&binary) => Err(CompileError::Compiled),
         Some([magic @ .., _, _, _, _]) if magic != MAGIC => Err(CompileError::Foreign { begins: beginning(magic) }),
         Some([.., first, second]) if [*first, *second] == COMPONENT_LAYER => Err(CompileError::Component),
         // What is cut off the parser tells best.
         _ => Ok(binary),
     }
+}
+
+/// Whether it is one of ours, be it damaged or of another version.
+fn is_artifact(bytes: &[u8]) -> bool {
+    !ArtifactIndex::read(bytes).is_err_and(|error| error.is_foreign())
 }
 
 /// What no text begins with.

@@ -104,7 +104,24 @@ fn another_version_is_named() {
     bytes[at + 8] = 99;
     let error = ArtifactIndex::read(&bytes).unwrap_err();
     assert!(matches!(error, ArtifactError::Version { format: 99, .. }), "{error}");
-    assert!(error.to_string().contains("compile the module again"));
+    assert!(error.to_string().contains("compile the module again") && !error.is_foreign());
+}
+
+/// The parser's own words, "Unsupported ELF header", told nobody that it was not compiled yet.
+#[test]
+fn what_is_no_artifact_is_told_apart() {
+    let bytes = artifact(&contract());
+    for (bytes, says) in [
+        (&b"\0asm\x01\0\0\0"[..], "a WebAssembly module, not an artifact; compile it first"),
+        (b" \n(module)", "WebAssembly text, not an artifact; compile it first"),
+        (b";; a comment\n(module)", "WebAssembly text, not an artifact; compile it first"),
+        (b"", "ELF files, and this is none"),
+        (b"untrusted comment: a key", "ELF files, and this is none"),
+        (&bytes[..100], "ELF section"),
+    ] {
+        let error = ArtifactIndex::read(bytes).unwrap_err();
+        assert!(error.is_foreign() && error.to_string().contains(says), "{error}");
+    }
 }
 
 #[test]

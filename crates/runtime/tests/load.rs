@@ -59,7 +59,7 @@ fn an_untrusted_artifact_is_proved_or_refused() {
 fn what_is_no_artifact_is_refused_with_what_to_do() {
     let cases: [(&[u8], &str); 3] = [
         (b"", "make one with `selvedge compile`"),
-        (b"\0asm\x01\0\0\0", "make one with `selvedge compile`"),
+        (b"\0asm\x01\0\0\0", "compile it first: `selvedge compile FILE`"),
         (&artifact()[..100], "not an artifact"),
     ];
     for (bytes, expected) in cases {

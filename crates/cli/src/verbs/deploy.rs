@@ -6,10 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use clap::ArgGroup;
-use selvedge_contract::limits::WASM_BYTES_MAX;
 use selvedge_edge::client::{DeployOrder, Host, Name, Payload, Prefix, Progress, Stage};
 
-use crate::bundle::Parts;
+use crate::bundle::{Parts, read_module};
 use crate::remote::{KnownArgs, RemoteArgs, name};
 use crate::{files, signatures};
 
@@ -104,11 +103,7 @@ fn is_bundle(path: &Path) -> bool {
 
 fn packed(parts: Parts) -> Result<(Payload, Option<PathBuf>)> {
     let payload = match &parts.module {
-        Some(module) if parts.is_module_alone() => {
-            let bytes = files::read(module, WASM_BYTES_MAX)?;
-            ensure!(!bytes.is_empty(), "{} is empty; build it again", module.display());
-            Payload::Module(bytes)
-        }
+        Some(module) if parts.is_module_alone() => Payload::Module(read_module(module)?),
         _ => Payload::Bundle(parts.pack()?),
     };
     Ok((payload, parts.module))

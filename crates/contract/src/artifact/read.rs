@@ -19,9 +19,15 @@ const SECTIONS_MAX: usize = 64;
 /// The file is no artifact this version can load. Whose fault: the artifact's maker's or carrier's.
 #[derive(Debug, Error)]
 pub enum ArtifactError {
-    /// Not an ELF file at all, or a broken one.
+    /// What an artifact is made from.
+    #[error("this is {0}, not an artifact; compile it first: `selvedge compile FILE`")]
+    Module(&'static str),
+    /// Something else altogether.
+    #[error("not an artifact: those are ELF files, and this is none; make one with `selvedge compile`")]
+    NotElf,
+    /// An ELF file that is broken, or for another machine.
     #[error("not an artifact: {0}; make one with `selvedge compile`")]
-    NotElf(String),
+    BrokenElf(String),
     /// An ELF file of something else.
     #[error("not an artifact: this is an ELF file without {}", section::CONTRACT)]
     NotArtifact,
@@ -62,6 +68,24 @@ pub enum ArtifactError {
     /// Its tables do not fit.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+}
+
+impl ArtifactError {
+    /// Whether it is of something else, and not of an artifact that is damaged or of another version.
+    pub fn is_foreign(&self) -> bool {
+        use ArtifactError::{BrokenElf, Module, NotArtifact, NotElf};
+        matches!(self, Module(_) | NotElf | BrokenElf(_) | NotArtifact)
+    }
+
+    /// What is no ELF file may be what a user takes for one: a module.
+    fn not_elf(bytes: &[u8]) -> ArtifactError {
+        let text = bytes.trim_ascii_start();
+        match bytes {
+            [0, b'a', b's', b'm', ..] => ArtifactError::Module("a WebAssembly module"),
+            _ if text.starts_with(b"(") || text.starts_with(b";;") => ArtifactError::Module("WebAssembly text"),
+            _ => ArtifactError::NotElf,
+        }
+    }
 }
 
 /// Where everything is in an artifact that was read and found consistent.
@@ -233,18 +257,21 @@ struct Sections(Vec<(String, Range<usize>)>);
 
 impl Sections {
     fn read(bytes: &[u8]) -> Result<Sections, ArtifactError> {
-        let broken = |e: object::read::Error| ArtifactError::NotElf(e.to_string());
+        if !bytes.starts_with(&elf::ELFMAG) {
+            return Err(ArtifactError::not_elf(bytes));
+        }
+        let broken = |e: object::read::Error| ArtifactError::BrokenElf(e.to_string());
         let header = elf::FileHeader64::<object::Endianness>::parse(bytes).map_err(broken)?;
         let endian = header.endian().map_err(broken)?;
         if header.e_machine(endian) != elf::EM_X86_64 {
-            return Err(ArtifactError::NotElf("an ELF file for another machine than x86-64".into()));
+            return Err(ArtifactError::BrokenElf("an ELF file for another machine than x86-64".into()));
         }
         let table = header.sections(endian, bytes).map_err(broken)?;
         cap("the section table", table.len() as u64, SECTIONS_MAX as u64)?;
         let mut sections = Sections(Vec::new());
         for header in table.iter().skip(1) {
             let name = table.section_name(endian, header).map_err(broken)?;
-            let name = std::str::from_utf8(name).map_err(|e| ArtifactError::NotElf(e.to_string()))?;
+            let name = std::str::from_utf8(name).map_err(|e| ArtifactError::BrokenElf(e.to_string()))?;
             let data = header.file_range(endian).unwrap_or((0, 0));
             sections.add(name, data, bytes.len())?;
         }
