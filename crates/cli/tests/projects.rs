@@ -112,6 +112,7 @@ fn changes_are_served_and_mistakes_leave_the_version_before() {
     assert_eq!(get("localhost"), "two");
     write("broken", "");
     dev.until("a failed build", |said| said.contains("word.wat:1: a mistake") && said.contains("exit status: 3"));
+    dev.until("what answers now", |said| said.contains("what was built before goes on answering"));
     assert_eq!(get("localhost"), "two");
     fs::remove_file(directory.path().join("broken")).unwrap();
     write("word.wat", "(module)");
@@ -120,6 +121,18 @@ fn changes_are_served_and_mistakes_leave_the_version_before() {
     write("selvedge.toml", "site = 5");
     dev.until("an error of the file", |said| said.contains("selvedge.toml is not as it should be"));
     assert_eq!(get("localhost"), "two");
+    dev.stop();
+}
+
+/// It said that what was built before goes on answering, and left the developer to find out what `asc` is.
+#[test]
+fn a_first_build_that_fails_says_what_is_missing_and_that_nothing_answers() {
+    let place = tempfile::tempdir().unwrap();
+    let new = selvedge(place.path()).args(["new", "word", "--lang", "assemblyscript"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&new.stdout).contains("\n    npm install\n    selvedge dev\n"));
+    let mut dev = Dev::start(&place.path().join("word"));
+    let said = dev.until("the end of a build", |said| said.contains("nothing answers at http://"));
+    assert!(said.contains("this is missing here: asc: npm install") && !said.contains("built before"), "{said}");
     dev.stop();
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Template {
     pub(crate) files: &'static [(&'static str, &'static str)],
     /// Of those, the one with the project's name in it, as `hello`.
     pub(crate) named: Option<&'static str>,
+    /// What is run in a new project before it can be built.
+    pub(crate) fetch: Option<&'static str>,
     /// The best first; the first is named if none is there.
     pub(crate) toolchains: &'static [Toolchain],
 }
@@ -61,6 +63,14 @@ impl Template {
     pub(crate) fn toolchain(&self, directory: &Path) -> Option<&'static Toolchain> {
         self.toolchains.iter().find(|toolchain| toolchain.is_there(directory))
     }
+}
+
+/// What is missing here for commands that `selvedge new` has written, and how to get it.
+pub(crate) fn missing(directory: &Path, name: &str, commands: &[String]) -> Option<String> {
+    let toolchains = Language::value_variants().iter().flat_map(|language| language.template().toolchains);
+    let mut used = toolchains.filter(|chain| chain.build(name).iter().all(|line| commands.contains(line)));
+    let used = used.next().filter(|chain| !chain.is_there(directory))?;
+    Some(format!("{}: {}", used.title, used.get))
 }
 
 impl Toolchain {
@@ -107,6 +117,7 @@ static C: Template = Template {
     main: "main.c",
     files: &[("main.c", include_str!("../../../../examples/c-hello/main.c"))],
     named: None,
+    fetch: None,
     toolchains: &[
         clang!("clang", "clang", "apt-get install clang lld wasi-libc libclang-rt-dev-wasm32"),
         clang!("clang 19", "clang-19", "apt-get install clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32"),
@@ -130,6 +141,7 @@ static RUST: Template = Template {
         ("src/main.rs", include_str!("../../../../examples/rust-hello/src/main.rs")),
     ],
     named: Some("Cargo.toml"),
+    fetch: None,
     toolchains: &[
         Toolchain {
             title: "cargo with the target wasm32-wasip1",
@@ -158,6 +170,7 @@ static GO: Template = Template {
         ("main.go", include_str!("../../../../examples/go-hello/main.go")),
     ],
     named: Some("go.mod"),
+    fetch: None,
     toolchains: &[Toolchain {
         title: "Go",
         check: "go version",
@@ -175,10 +188,11 @@ static ASSEMBLYSCRIPT: Template = Template {
         ("main.ts", include_str!("../../../../examples/assemblyscript-hello/main.ts")),
     ],
     named: Some("package.json"),
+    fetch: Some("npm install"),
     toolchains: &[Toolchain {
         title: "asc",
         check: "test -x node_modules/.bin/asc",
-        get: "npm install, in the project's directory",
+        get: "npm install, in the project's directory (npm: https://nodejs.org)",
         build: &["node_modules/.bin/asc main.ts --config node_modules/@assemblyscript/wasi-shim/asconfig.json -O \
                   -o {name}.wasm"],
         module: "{name}.wasm",
@@ -205,5 +219,6 @@ static ZIG: Template = Template {
     main: "main.zig",
     files: &[("main.zig", include_str!("../../../../examples/zig-hello/main.zig"))],
     named: None,
+    fetch: None,
     toolchains: &[zig!("zig"), zig!("python-zig"), zig!("python3 -m ziglang")],
 };

@@ -13,7 +13,7 @@ use selvedge_edge::{Compile, CompileCommand, Config, Destination, EdgeError, sig
 
 use crate::files;
 use crate::project::watch::{LOOK_EVERY, Sources};
-use crate::project::{FILE, Project, build};
+use crate::project::{FILE, Project, build, templates};
 
 /// Build and serve a project, again whenever it changes
 ///
@@ -76,13 +76,23 @@ async fn develop(args: &Args, compiler: Arc<CompileCommand>) -> Result<()> {
     let url = format!("http://{}", server.listen());
     let client = Client::new(&format!("http://{}", server.admin()), None)?;
     let mut sources = Sources::of(&args.directory);
+    let mut answers = false;
     loop {
         let began = Instant::now();
         match renew(&args.directory, &client).await {
-            Ok(()) => eprintln!("ready after {:.1} s: {url}/", began.elapsed().as_secs_f64()),
+            Ok(()) => {
+                eprintln!("ready after {:.1} s: {url}/", began.elapsed().as_secs_f64());
+                answers = true;
+            }
             Err(error) => {
-                let why = crate::told(&error).join(": ");
-                eprintln!("error: {why}\nwhat was built before, if anything, goes on answering at {url}/")
+                eprintln!("error: {}", crate::told(&error).join(": "));
+                if let Some(missing) = missing(&args.directory) {
+                    eprintln!("to build it, this is missing here: {missing}");
+                }
+                match answers {
+                    true => eprintln!("what was built before goes on answering at {url}/"),
+                    false => eprintln!("nothing answers at {url}/ yet"),
+                }
             }
         }
         settled_change(&mut sources).await;
@@ -117,6 +127,12 @@ async fn renew(directory: &Path, client: &Client) -> Result<()> {
         Some(Progress::Failed { message, .. }) => bail!("{message}"),
         _ => bail!("the server did not end the deploy"),
     }
+}
+
+/// What a project that cannot be built may lack here.
+fn missing(directory: &Path) -> Option<String> {
+    let project = Project::read(directory).ok()?;
+    templates::missing(directory, project.site.as_str(), &project.build)
 }
 
 /// Waits for a change, and for the writing to be over.

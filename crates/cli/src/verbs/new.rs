@@ -126,9 +126,12 @@ fn readme(name: &str, template: &Template, chain: &Toolchain) -> String {
 }
 
 fn next_steps(name: &str, template: &Template, found: Option<&Toolchain>) -> String {
-    let Template { title, main, .. } = template;
+    let Template { title, main, fetch, .. } = template;
+    let fetch = fetch.map(|line| format!("    {line}\n")).unwrap_or_default();
     let missing = match found {
         Some(_) => String::new(),
+        // It comes with what is fetched.
+        None if template.fetch.is_some() => String::new(),
         None => {
             let mut ways: Vec<_> =
                 template.toolchains.iter().map(|chain| format!("    {}: {}\n", chain.title, chain.get)).collect();
@@ -139,7 +142,7 @@ fn next_steps(name: &str, template: &Template, found: Option<&Toolchain>) -> Str
         }
     };
     let built = found.map(|chain| format!(", built by {}", chain.title)).unwrap_or_default();
-    format!("{name}/{main} is a service in {title}{built}.\n{missing}Next:\n    cd {name}\n    selvedge dev\n")
+    format!("{name}/{main} is a service in {title}{built}.\n{missing}Next:\n    cd {name}\n{fetch}    selvedge dev\n")
 }
 
 #[cfg(test)]
