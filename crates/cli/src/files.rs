@@ -42,8 +42,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".selvedge-").permissions(permissions(path));
-    // The error would name the temporary file.
-    let made = builder.tempfile_in(directory).map_err(|error| std::io::Error::from(error.kind()));
+    // The error would name the temporary file. Most often there is no such directory, which the system says best.
+    let make = |_| builder.tempfile_in(directory).map_err(|error| std::io::Error::from(error.kind()));
+    let made = directory.metadata().and_then(make);
     let mut file = made.with_context(|| format!("cannot write to the directory {}", directory.display()))?;
     file.write_all(bytes).with_context(context)?;
     file.persist(path).map_err(|error| error.error).with_context(context)?;

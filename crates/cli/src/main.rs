@@ -26,6 +26,7 @@ mod values;
 mod verbs;
 mod watchdog;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -70,12 +71,20 @@ enum Verb {
 fn main() -> ExitCode {
     let outcome = match std::env::args_os().nth(1) {
         Some(verb) if itself::is_meant(&verb) => itself::main(),
-        _ => run(&Cli::parse().verb),
+        _ => run(&Cli::parse_from(line(std::env::args_os().collect())).verb),
     };
     outcome.unwrap_or_else(|error| {
         report(&error);
         ExitCode::FAILURE
     })
+}
+
+/// The command line. After `help` all are names of verbs, but people ask it for `--help`, as they ask every verb.
+fn line(words: Vec<OsString>) -> Vec<OsString> {
+    match words.get(1).is_some_and(|verb| verb == "help") {
+        true => words.into_iter().filter(|word| word != "--help" && word != "-h").collect(),
+        false => words,
+    }
 }
 
 fn run(verb: &Verb) -> Result<ExitCode> {

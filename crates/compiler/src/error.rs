@@ -2,6 +2,7 @@
 //! to mend.
 
 use std::fmt;
+use std::path::Path;
 
 use thiserror::Error;
 
@@ -9,11 +10,8 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum CompileError {
     /// The text format could not be read.
-    #[error("not valid WebAssembly text: {message}")]
-    Text {
-        /// The parser's message, with line, column and the line itself.
-        message: String,
-    },
+    #[error("not valid WebAssembly text: {0}")]
+    Text(TextError),
     /// Neither text nor a binary.
     #[error("not WebAssembly: it begins with {begins}, a module with 00 61 73 6d (\\0asm)")]
     Foreign {
@@ -120,6 +118,18 @@ pub enum CompileError {
     },
 }
 
+/// A mistake in the text format, with line, column and the line itself.
+#[derive(Debug)]
+pub struct TextError(pub(crate) wat::Error);
+
+impl fmt::Display for TextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// How the parser calls a file whose name it was not told.
+        const UNNAMED: &str = "<anon>:";
+        f.write_str(&self.0.to_string().replacen(UNNAMED, "the module:", 1))
+    }
+}
+
 /// Where in a module something is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -155,6 +165,14 @@ impl From<wasmparser::Error> for CompileError {
 }
 
 impl CompileError {
+    /// The same, of a module from this file: a mistake in its text is said to be there.
+    pub fn in_file(mut self, file: &Path) -> CompileError {
+        if let CompileError::Text(TextError(error)) = &mut self {
+            error.set_path(file);
+        }
+        self
+    }
+
     pub(crate) fn from_parser(error: &wasmparser::Error, function: Option<(u32, String)>) -> CompileError {
         let place = Place { offset: Some(error.offset()), function };
         let message = error.message().to_string();

@@ -30,7 +30,7 @@ mod translate;
 
 use selvedge_contract::artifact::{self, ArtifactParts};
 
-pub use error::{CompileError, Place};
+pub use error::{CompileError, Place, TextError};
 pub use options::{Cpu, OptLevel, Options, Proposals};
 pub use text::to_binary;
 

@@ -1,12 +1,11 @@
 //! The text format, accepted wherever the binary is.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use selvedge_contract::artifact::ArtifactIndex;
 use selvedge_contract::limits::WASM_BYTES_MAX;
 
-use crate::error::CompileError;
+use crate::error::{CompileError, TextError};
 
 /// What binaries begin with.
 const MAGIC: &[u8; 4] = b"\0asm";
@@ -57,11 +56,7 @@ fn converted(input: &[u8]) -> Result<Cow<'_, [u8]>, CompileError> {
     let binary = input.starts_with(MAGIC) || input.is_empty();
     match std::str::from_utf8(input) {
         Ok(text) if !binary && !text.starts_with(no_text) => {
-            wat::parse_str(text).map(Cow::Owned).map_err(|mut error| {
-                // Whoever calls knows the file, and says it.
-                error.set_path(Path::new("the module"));
-                CompileError::Text { message: error.to_string() }
-            })
+            wat::parse_str(text).map(Cow::Owned).map_err(|error| CompileError::Text(TextError(error)))
         }
         _ => Ok(Cow::Borrowed(input)),
     }

@@ -129,6 +129,7 @@ impl Findings {
 fn compile(args: &Args, file: &Path, wasm: &[u8]) -> Result<Vec<u8>> {
     ensure!(wasm.len() <= WASM_BYTES_MAX, "{} is larger than a module may be", file.display());
     let compiled = selvedge_compiler::compile(wasm, &args.compile.options(args.memory_max), &Bar::new());
+    let compiled = compiled.map_err(|error| error.in_file(file));
     compiled.with_context(|| format!("cannot compile {}", file.display()))
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use selvedge_compiler::CompileError;
 use selvedge_contract::limits::{PREINIT_SECONDS_DEFAULT, WASM_BYTES_MAX};
 use selvedge_preinit::{Allow, PreinitError};
 use selvedge_runtime::Module;
@@ -173,13 +174,13 @@ fn emit(args: &Args, wasm: &[u8]) -> Result<Vec<u8>> {
 
 fn compile(args: &Args, wasm: &[u8]) -> Result<Vec<u8>> {
     let options = args.compile.options(args.memory_max);
+    // What is compiled for a server comes without a file.
+    let named = |error: CompileError| if args.input.as_os_str() == "-" { error } else { error.in_file(&args.input) };
+    let artifact = || selvedge_compiler::compile(wasm, &options, &Bar::new()).map_err(named);
     Ok(match args.emit {
-        Emit::Artifact => selvedge_compiler::compile(wasm, &options, &Bar::new())?,
-        Emit::Clif => selvedge_compiler::clif(wasm, &options)?.into_bytes(),
-        Emit::Asm => {
-            let artifact = Artifact::new(selvedge_compiler::compile(wasm, &options, &Bar::new())?)?;
-            disassemble::all(&artifact).into_bytes()
-        }
+        Emit::Artifact => artifact()?,
+        Emit::Clif => selvedge_compiler::clif(wasm, &options).map_err(named)?.into_bytes(),
+        Emit::Asm => disassemble::all(&Artifact::new(artifact()?)?).into_bytes(),
     })
 }
 

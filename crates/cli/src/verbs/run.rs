@@ -282,6 +282,7 @@ fn module(args: &Args) -> Result<Module> {
     options.meter |= args.wants_meter();
     let compile = || {
         let compiled = selvedge_compiler::compile(&wasm, &options, &Bar::new());
+        let compiled = compiled.map_err(|error| error.in_file(args.file()));
         compiled.with_context(|| format!("cannot compile {}", args.file().display()))
     };
     let cache = if args.no_cache { None } else { Cache::of_user() };
