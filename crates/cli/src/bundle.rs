@@ -1,6 +1,6 @@
 //! Packing what is deployed: a module with its files, as an archive that the same files always make the same.
 
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io::{BufWriter, Cursor, Read};
 use std::path::{Path, PathBuf};
 
@@ -163,13 +163,21 @@ fn listed(directory: &Path, left_out: &mut Vec<PathBuf>) -> Result<Vec<(String, 
             } else if kind.is_file() {
                 found.push((below, entry.path()));
             } else {
-                bail!("{} is neither file nor directory: put what it leads to in its place", entry.path().display());
+                bail!("{}", out_of_place(&entry.path(), kind));
             }
             ensure!(found.len() + ahead.len() <= FILES_MAX, "{} has too many files", directory.display());
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// What is neither file nor directory, and what to do about it.
+fn out_of_place(path: &Path, kind: FileType) -> String {
+    match kind.is_symlink() {
+        true => format!("{} is a symbolic link: put what it leads to in its place", path.display()),
+        false => format!("{} is neither file nor directory: take it out", path.display()),
+    }
 }
 
 #[cfg(test)]

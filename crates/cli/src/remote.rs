@@ -75,6 +75,17 @@ pub(crate) fn listed(tenant: &Name, site: &Name, several: bool) -> String {
     if several { format!("{tenant}/{site}") } else { site.to_string() }
 }
 
+/// Rows, with their columns below each other.
+pub(crate) fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
 /// How long ago, or when: milliseconds since 1970 as a date and time in UTC.
 pub(crate) fn date(ms: u64) -> String {
     let (days, second) = ((ms / 86_400_000) as i64, ms / 1_000 % 86_400);

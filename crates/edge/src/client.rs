@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::bundle::BUNDLE_TYPE;
 use crate::dial::{Dial, DialError};
-use crate::payload::Outgoing;
+use crate::payload::{Expected, Outgoing};
 
 pub use crate::admin::{Activity, SiteActivity, SiteInfo};
 pub use crate::deploy::{Progress, Stage};
@@ -99,6 +99,12 @@ pub enum ClientError {
         authority: String,
         /// What is wrong.
         message: String,
+    },
+    /// It was there, and is no more.
+    #[error("the server at {authority} was stopped, or the connection to it has ended")]
+    Ended {
+        /// Which.
+        authority: String,
     },
     /// It refuses.
     #[error("the server refuses: {message}")]
@@ -202,7 +208,7 @@ impl Client {
             request = request.header(*name, value);
         }
         let request = request.body(body).map_err(|error| self.answer(error))?;
-        let response = sender.send_request(request).await.map_err(|error| self.unanswered(&error))?;
+        let response = sender.send_request(Expected::of(request)).await.map_err(|error| self.unanswered(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -214,6 +220,14 @@ impl Client {
     fn unanswered(&self, error: &hyper::Error) -> ClientError {
         match error.is_parse() && !self.dial.is_secure() {
             true => self.answer(format!("{error}; if it speaks TLS, its address begins with https://")),
+            false => self.interrupted(error),
+        }
+    }
+
+    /// An answer that does not come to its end.
+    fn interrupted(&self, error: &hyper::Error) -> ClientError {
+        match has_ended(error) {
+            true => ClientError::Ended { authority: self.authority.clone() },
             false => self.answer(error),
         }
     }
@@ -252,7 +266,7 @@ impl Client {
     ) -> Result<(), ClientError> {
         let (mut body, mut buffer) = (response.into_body(), Vec::new());
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| self.answer(error))?;
+            let frame = frame.map_err(|error| self.interrupted(&error))?;
             buffer.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = buffer.drain(..=end).collect();
@@ -369,7 +383,8 @@ impl Client {
         self.send(Method::DELETE, &format!("/v1/sites/{site}")).await.map(drop)
     }
 
-    /// The lines of a site's log; those to come, too, if it is followed.
+    /// The lines of a site's log; those to come, too, if it is followed. Then it ends when the server is stopped, the site
+    /// removed, or the token may see it no more.
     ///
     /// # Errors
     /// As the server answers.
@@ -395,6 +410,16 @@ impl Client {
         let body = self.collect(response).await?;
         String::from_utf8(body.to_vec()).map_err(|error| self.answer(error))
     }
+}
+
+/// Whether there is nobody on the other side any more: what was said until then was as it should be.
+fn has_ended(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    let has_gone = |source: &std::io::Error| {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+        matches!(source.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
+    };
+    error.is_incomplete_message() || error.is_closed() || source.is_some_and(has_gone)
 }
 
 #[cfg(test)]

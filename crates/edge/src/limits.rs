@@ -57,6 +57,8 @@ pub const FAREWELL_MAX: Duration = Duration::from_secs(1);
 pub const CERTIFICATES_MAX: usize = 1_000;
 /// Largest file of certificates or keys.
 pub const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
+/// How long a client waits to be asked for what it deploys, before it sends it all the same.
+pub const CONTINUE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Longest pause within a request's body.
 pub const BODY_STALL_MAX: Duration = Duration::from_secs(30);
 /// Longest time for which a client takes nothing of a response.

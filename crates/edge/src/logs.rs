@@ -320,7 +320,7 @@ impl Drop for GuestLog {
             self.site.cut.fetch_add(1, Ordering::Relaxed);
             let GuestLog { dropped, bytes_max, .. } = self;
             let message =
-                format!("{dropped} bytes beyond the site's limit of {bytes_max} for a request's log are dropped");
+                format!("{dropped} bytes beyond the tenant's limit of {bytes_max} for a request's log are dropped");
             self.site.add(self.request, Event::Failure { name: "log_limit".into(), message });
         }
     }
@@ -528,7 +528,7 @@ mod tests {
             assert_eq!(guest.write(part.as_bytes()).unwrap(), part.len());
         }
         drop(guest);
-        let dropped = "r ! log_limit: 17 bytes beyond the site's limit of 30 bytes for a request's log are dropped";
+        let dropped = "r ! log_limit: 17 bytes beyond the tenant's limit of 30 bytes for a request's log are dropped";
         assert_eq!(lines(&log), ["r | one", "r | two", "r | \\u{1b}[31mred", "r | and then muc", dropped]);
         let mut guest = GuestLog::new(log.clone(), RequestId::known("s"), ByteCount(1 << 20), exchanges[1].clone());
         assert_eq!(guest.write(&[b'x'; LOG_LINE_BYTES_MAX + 1]).unwrap(), LOG_LINE_BYTES_MAX + 1);

@@ -47,6 +47,14 @@ pub enum NameError {
          digits, \"-\", \".\", \"_\" and \"~\""
     )]
     Prefix(String),
+    /// Of too many segments.
+    #[error("{text:?} cannot be a path prefix: it has {found} segments, at most {PREFIX_SEGMENTS_MAX} are possible")]
+    PrefixSegments {
+        /// What was given.
+        text: String,
+        /// How many it has.
+        found: usize,
+    },
 }
 
 impl Name {
@@ -104,9 +112,13 @@ impl Prefix {
         let segment = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
         // What has escapes could be written in two ways, and be two sites.
         let segments = || prefix.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
-        let short = prefix.len() <= PREFIX_BYTES_MAX && prefix.matches('/').count() <= PREFIX_SEGMENTS_MAX;
-        let fits = short && (prefix.is_empty() || segments());
-        if fits { Ok(Prefix(prefix.to_string())) } else { Err(NameError::Prefix(shortened(text))) }
+        let short = prefix.len() <= PREFIX_BYTES_MAX;
+        let found = prefix.matches('/').count();
+        match short && (prefix.is_empty() || segments()) {
+            true if found <= PREFIX_SEGMENTS_MAX => Ok(Prefix(prefix.to_string())),
+            true => Err(NameError::PrefixSegments { text: shortened(text), found }),
+            false => Err(NameError::Prefix(shortened(text))),
+        }
     }
 
     /// The prefix, without a slash at its end.

@@ -1,11 +1,17 @@
 //! What a client deploys: a module in memory, or a bundle in a file, which is sent a piece at a time.
 
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, Read, Seek};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::{Request, StatusCode, header};
+use tokio::sync::mpsc;
+use tokio::time::{Sleep, sleep};
+
+use crate::limits::CONTINUE_WAIT_MAX;
 
 /// What is read of a file at once.
 const PIECE_BYTES: usize = 64 << 10;
@@ -45,6 +51,70 @@ impl Outgoing {
                 Outgoing::File { bytes_left: file.metadata()?.len(), file }
             }
         })
+    }
+}
+
+/// A body that is sent when the server asks for it (RFC 9110, 10.1.1). One that refuses it closes the connection, and who
+/// sends then may never read why.
+pub(crate) struct Expected {
+    body: Outgoing,
+    /// None when it is time.
+    wait: Option<Wait>,
+}
+
+struct Wait {
+    asked: mpsc::Receiver<()>,
+    /// Not everybody between here and there knows of it.
+    patience: Pin<Box<Sleep>>,
+}
+
+impl Expected {
+    /// The same request, whose server is to ask for its body.
+    pub(crate) fn of(request: Request<Outgoing>) -> Request<Expected> {
+        let (ask, asked) = mpsc::channel(1);
+        let (mut parts, body) = request.into_parts();
+        if body.is_end_stream() {
+            return Request::from_parts(parts, Expected { body, wait: None });
+        }
+        parts.headers.insert(header::EXPECT, header::HeaderValue::from_static("100-continue"));
+        let wait = Some(Wait { asked, patience: Box::pin(sleep(CONTINUE_WAIT_MAX)) });
+        let mut request = Request::from_parts(parts, Expected { body, wait });
+        hyper::ext::on_informational(&mut request, move |said| {
+            if said.status() == StatusCode::CONTINUE {
+                // Once is enough.
+                let _ = ask.try_send(());
+            }
+        });
+        request
+    }
+}
+
+impl Wait {
+    /// Whether there is nothing to wait for any more. Nobody will ask who has answered already.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        matches!(self.asked.poll_recv(context), Poll::Ready(Some(())))
+            || self.patience.as_mut().poll(context).is_ready()
+    }
+}
+
+impl Body for Expected {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if self.wait.as_mut().is_some_and(|wait| !wait.is_over(context)) {
+            return Poll::Pending;
+        }
+        self.wait = None;
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

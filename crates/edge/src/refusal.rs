@@ -153,13 +153,17 @@ impl fmt::Display for Refusal {
             Refusal::NoFile => f.write_str("the site has no file for this path, and no program"),
             Refusal::FileMethod => f.write_str("a file can be asked for by GET and HEAD alone"),
             Refusal::NoVersion => f.write_str("the site has no version that can be run"),
-            Refusal::RequestBodyLimit(max) => write!(f, "the request's body is longer than the site's limit of {max}"),
+            Refusal::RequestBodyLimit(max) => {
+                write!(f, "the request's body is longer than the tenant's limit of {max}")
+            }
             Refusal::RequestBodyStalled => f.write_str("the request's body did not come in time"),
             Refusal::RequestBodyBroken => f.write_str("the request's body ended before its end, or is malformed"),
-            Refusal::RateLimit(max) => write!(f, "the site's limit of {max} requests per second is reached"),
-            Refusal::QueueFull(max) => write!(f, "{max} requests wait for the site already, which is its limit"),
+            Refusal::RateLimit(max) => write!(f, "the tenant's limit of {max} requests per second is reached"),
+            Refusal::QueueFull(max) => {
+                write!(f, "{max} requests wait for the tenant's sites already, which is its limit")
+            }
             Refusal::InstancesBusy(max) => {
-                write!(f, "the request waited too long for an instance: the site's limit of {max} at once is reached")
+                write!(f, "the request waited too long for an instance: the tenant's limit of {max} at once is reached")
             }
             Refusal::Overloaded => f.write_str("the request waited too long for a free instance of the server's"),
             Refusal::Draining => f.write_str("the server is being stopped"),
@@ -173,7 +177,7 @@ impl fmt::Display for Refusal {
                 write!(f, "the site's program failed after it had asked for more memory than its limit of {max}")
             }
             Refusal::ResponseBodyLimit(max) => {
-                write!(f, "the response's body is longer than the site's limit of {max}")
+                write!(f, "the response's body is longer than the tenant's limit of {max}")
             }
             Refusal::Start(why) => write!(f, "no instance of the site's program could be made: {why}"),
             Refusal::ClientGone => f.write_str("the client went away before the end of the response"),

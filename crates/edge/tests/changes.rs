@@ -147,16 +147,68 @@ async fn a_site_that_is_deleted_during_a_deploy_stays_deleted() {
     }
 }
 
+/// An upload and a compiler took their time before anybody heard that the site was another by then, or its host taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_to_be_refused_is_refused_before_the_upload() {
+    let (edge, slow) = slow_edge().await;
+    let deployed = deploy_as(&edge.client, "other", &DeployOrder::default(), new()).await;
+    assert!(matches!(deployed, Progress::Deployed { .. }), "{deployed:?}");
+    let compiled = || slow.begun.load(Ordering::SeqCst);
+    let before = compiled();
+    for (parameters, status, why) in [
+        ("revision=7", 409, "\"hello\" is at revision 1, not 7: somebody has changed it"),
+        ("host=other.localhost", 409, "other.localhost belongs to the site other"),
+        ("host=hello.localhost&host=other.localhost", 409, "other.localhost belongs to the site other"),
+        ("canary=5&host=free.localhost", 400, "deploy without --canary to move the site"),
+    ] {
+        let head = format!(
+            "POST /v1/sites/hello/versions?{parameters} HTTP/1.1\r\nHost: localhost\r\nx-selvedge: 1\r\n\
+             Connection: close\r\nContent-Length: 1000\r\n\r\n"
+        );
+        let answer = rest(send(edge.server.admin(), head));
+        let is_refused = answer.starts_with(&format!("HTTP/1.1 {status} "));
+        assert!(is_refused && answer.replace("\\\"", "\"").contains(why), "{parameters}: {answer}");
+    }
+    // What was too much for the connection to hold was being sent yet when it was closed, and nobody heard why.
+    for _ in 0..10 {
+        let stale = edge.client.clone().at_revision(7);
+        let refused = stale.deploy_as(&name("hello"), &DeployOrder::default(), vec![b' '; 32 << 20], drop).await;
+        assert!(matches!(refused, Err(ClientError::Refused { status: 409, .. })), "{refused:?}");
+    }
+    assert_eq!(compiled(), before);
+    // Who was faster meanwhile is found in the end, by the same words.
+    let deploy = |site: &'static str| {
+        let order = DeployOrder { hosts: vec![Host::new("free.localhost").unwrap()], ..DeployOrder::default() };
+        let client = edge.client.clone();
+        tokio::spawn(async move { deploy_as(&client, site, &order, new()).await })
+    };
+    slow.held.store(true, Ordering::SeqCst);
+    let first = deploy("other");
+    until("it is being compiled", || compiled() > before).await;
+    let files = || std::fs::read_dir(edge.state.path().join("scratch")).unwrap().count();
+    let of_first = files();
+    let second = deploy("hello");
+    until("the next is uploaded", || files() > of_first).await;
+    slow.held.store(false, Ordering::SeqCst);
+    assert!(matches!(first.await.unwrap(), Progress::Deployed { .. }));
+    match second.await.unwrap() {
+        Progress::Failed { stage: Stage::Store, message } => {
+            assert!(message.contains("free.localhost belongs to the site other"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_names_a_revision_undoes_nothing_that_they_have_not_seen() {
     let Edge { server, client, state: _state } = edge(common::CONFIG).await;
     let (site, order) = (name("hello"), DeployOrder::default());
-    let failed = |progress| match progress {
-        Progress::Failed { message, .. } => message,
+    let refused = |outcome: Result<(), ClientError>, expected: &str| match outcome {
+        Err(ClientError::Refused { status: 409, message }) => assert!(message.contains(expected), "{message}"),
         other => panic!("{other:?}"),
     };
-    let why = failed(deploy_as(&client.clone().at_revision(3), "hello", &order, guest("hello")).await);
-    assert!(why.contains("\"hello\" is at revision 0, not 3"), "{why}");
+    let deploy = async |client: &Client| client.deploy_as(&site, &order, guest("hello"), drop).await;
+    refused(deploy(&client.clone().at_revision(3)).await, "\"hello\" is at revision 0, not 3");
     for revision in 0..3 {
         let at = client.clone().at_revision(revision);
         let deployed = deploy_as(&at, "hello", &order, guest("hello")).await;
@@ -165,19 +217,13 @@ async fn whoever_names_a_revision_undoes_nothing_that_they_have_not_seen() {
     let seen = client.clone().at_revision(client.versions(&site).await.unwrap().revision);
     // Somebody else is faster.
     client.canary(&site, 1, 5).await.unwrap();
-    let refused = |outcome: Result<(), ClientError>| match outcome {
-        Err(ClientError::Refused { status: 409, message }) => {
-            assert!(message.contains("is at revision 4, not 3: somebody has changed it"), "{message}");
-        }
-        other => panic!("{other:?}"),
-    };
-    refused(seen.rollback(&site, None).await.map(drop));
-    refused(seen.canary(&site, 2, 5).await.map(drop));
-    refused(seen.promote(&site).await.map(drop));
-    refused(seen.drop_canary(&site).await.map(drop));
-    refused(seen.delete(&site).await);
-    let why = failed(deploy_as(&seen, "hello", &order, guest("hello")).await);
-    assert!(why.contains("is at revision 4, not 3"), "{why}");
+    let stale = |outcome| refused(outcome, "is at revision 4, not 3: somebody has changed it");
+    stale(seen.rollback(&site, None).await.map(drop));
+    stale(seen.canary(&site, 2, 5).await.map(drop));
+    stale(seen.promote(&site).await.map(drop));
+    stale(seen.drop_canary(&site).await.map(drop));
+    stale(seen.delete(&site).await);
+    stale(deploy(&seen).await);
     let SiteRecord { active, canary, revision, .. } = client.versions(&site).await.unwrap();
     assert_eq!((active, canary.is_some(), revision), (3, true, 4));
     assert_eq!(client.sites().await.unwrap()[0].revision, 4);
@@ -197,11 +243,13 @@ async fn a_canary_moves_no_site() {
         (vec![own.clone(), Host::new("other.localhost").unwrap()], None),
         (vec![], Some(Prefix::new("/x").unwrap())),
     ] {
-        let refused = deploy_as(&client, "hello", &DeployOrder { hosts, path, ..canary.clone() }, new()).await;
-        assert!(
-            matches!(&refused, Progress::Failed { message, .. } if message.contains("deploy without --canary to move")),
-            "{refused:?}"
-        );
+        let order = DeployOrder { hosts, path, ..canary.clone() };
+        match client.deploy_as(&name("hello"), &order, new(), drop).await {
+            Err(ClientError::Refused { status: 400, message }) => {
+                assert!(message.contains("deploy without --canary to move"), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
     assert!(get(server.listen(), "hello", "/x").ends_with("fine\n"));
     let same = DeployOrder { hosts: vec![own], path: Some(Prefix::default()), ..canary };

@@ -76,23 +76,54 @@ async fn started(state: &Path, compiler: &Arc<Counting>) -> Server {
     start(config, compiler.clone()).await.unwrap()
 }
 
+async fn free(state: &Path) {
+    let lock = state.join("sites.redb");
+    let is_free = || std::fs::File::open(&lock).is_ok_and(|file| file.try_lock().is_ok());
+    until("the state to be free", is_free).await;
+}
+
+/// Puts what another release would have compiled in the place of the first version's artifact; the site's revision.
+async fn updated(state: &Path) -> u64 {
+    free(state).await;
+    let store = DiskStore::open(state).unwrap();
+    let mut record = store.sites().unwrap().remove(0);
+    record.versions[0].artifact = Some(store.put_blob(b"\x7fELF of another release").unwrap());
+    record.revision += 1;
+    store.put_site(&record).unwrap();
+    record.revision
+}
+
+/// Each rollback and each canary to what another release had compiled compiled it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_change_had_compiled_anew_is_kept() {
+    let Edge { server, client, state } = edge(common::CONFIG).await.with(&["hello"]).await;
+    deploy(&client, "hello", guest("env")).await;
+    server.stop().await;
+    drop(client);
+    let revision = updated(state.path()).await;
+    let compiler = Arc::new(Counting::default());
+    let server = started(state.path(), &compiler).await;
+    let (client, site) = (Client::new(&format!("http://{}", server.admin()), None).unwrap(), name("hello"));
+    until("it answers", || get(server.listen(), "hello", "/x").contains("PATH_INFO=/x")).await;
+    assert_eq!(compiler.0.load(Ordering::SeqCst), 0);
+    for round in 0..2 {
+        client.canary(&site, 1, 5).await.unwrap();
+        client.drop_canary(&site).await.unwrap();
+        assert_eq!(client.rollback(&site, None).await.unwrap().active, 1);
+        assert!(get(server.listen(), "hello", "/x").ends_with("fine\n"));
+        let record = client.rollback(&site, Some(2)).await.unwrap();
+        assert_eq!((record.active, record.revision), (2, revision + 4 * (round + 1)));
+        assert_eq!(compiler.0.load(Ordering::SeqCst), 1);
+    }
+}
+
 /// After an update each start compiled every site anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_release_has_compiled_is_compiled_once() {
     let Edge { server, client, state } = edge(common::CONFIG).await.with(&["hello"]).await;
     server.stop().await;
     drop(client);
-    let lock = state.path().join("sites.redb");
-    let is_free = || std::fs::File::open(&lock).is_ok_and(|file| file.try_lock().is_ok());
-    until("the state to be free", is_free).await;
-    let revision = {
-        let store = DiskStore::open(state.path()).unwrap();
-        let mut record = store.sites().unwrap().remove(0);
-        record.versions[0].artifact = Some(store.put_blob(b"\x7fELF of another release").unwrap());
-        record.revision += 1;
-        store.put_site(&record).unwrap();
-        record.revision
-    };
+    let revision = updated(state.path()).await;
     let compiler = Arc::new(Counting::default());
     for _ in 0..2 {
         let server = started(state.path(), &compiler).await;
@@ -105,7 +136,7 @@ async fn what_another_release_has_compiled_is_compiled_once() {
         assert!((2..=3).contains(&blobs), "the old one goes when somebody sweeps: {blobs}");
         server.stop().await;
         drop(client);
-        until("the state to be free", is_free).await;
+        free(state.path()).await;
     }
     let store = DiskStore::open(state.path()).unwrap();
     assert_eq!(std::fs::read_dir(state.path().join("blobs")).unwrap().count(), 2);

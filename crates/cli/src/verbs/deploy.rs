@@ -135,7 +135,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Progress::Failed { stage, message }) => {
-            Err(anyhow!("not deployed, {} failed: {message}\nthe site stays as it was", called(stage)))
+            Err(anyhow!("not deployed, {} failed: {message}\nnothing has changed", called(stage)))
         }
         _ => {
             ensure!(last.is_some(), "the server said nothing");

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use selvedge_edge::client::{Entry, Name};
 use tokio::sync::Notify;
 
@@ -31,6 +31,9 @@ pub(crate) struct Args {
     remote: RemoteArgs,
 }
 
+/// Said where the server ends what has no end of its own.
+const ENDED: &str = "the server goes on no more with this log: it is being stopped, the site was removed, or the token may not see it any more";
+
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let (mut shown, ended) = (Ok(true), Notify::new());
@@ -45,7 +48,11 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         };
         // A log that is followed has no end of its own.
         tokio::select! {
-            told = client.logs(&args.site, args.follow, show) => Ok(told?),
+            told = client.logs(&args.site, args.follow, show) => {
+                told?;
+                ensure!(!args.follow, "{ENDED}");
+                Ok(())
+            }
             () = ended.notified() => Ok(()),
             () = files::until_unread() => Ok(()),
         }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use selvedge_edge::client::{Activity, SiteActivity};
+use selvedge_edge::client::{Activity, ClientError, SiteActivity};
 
 use crate::files;
 use crate::remote::{RemoteArgs, listed};
@@ -34,7 +34,13 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     args.remote.run(async |client| {
         let mut before: Option<Activity> = None;
         loop {
-            let now = client.top().await?;
+            let now = match client.top().await {
+                // It was there a moment ago.
+                Err(ClientError::Connect { authority, .. }) if before.is_some() => {
+                    return Err(ClientError::Ended { authority }.into());
+                }
+                now => now?,
+            };
             if once {
                 return files::print(&table(&now, None));
             }
@@ -63,7 +69,9 @@ fn table(now: &Activity, before: Option<&Activity>) -> String {
     let several = now.sites.iter().any(|site| site.tenant != now.sites[0].tenant);
     for site in sites {
         let version = site.version.map_or("none".into(), |version| version.to_string());
-        let mean = |micros: u64| format!("{}us", micros / site.counted.requests.max(1));
+        // Of no requests there is no mean.
+        let mean =
+            |micros: u64| micros.checked_div(site.counted.requests).map_or("-".to_string(), |mean| format!("{mean}us"));
         let (mean, cpu) = (mean(site.counted.micros), mean(site.counted.cpu_micros));
         let rate = before.map_or(String::new(), |_| since(site).to_string());
         let (requests, errors) = (site.counted.requests, site.counted.server_errors);
@@ -76,4 +84,33 @@ fn table(now: &Activity, before: Option<&Activity>) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use selvedge_edge::client::{Counted, Name};
+
+    use super::*;
+
+    /// A site that nobody had asked was the fastest, with 0us.
+    #[test]
+    fn of_no_requests_there_is_no_mean() {
+        let site = |name: &str, requests, micros| SiteActivity {
+            tenant: Name::new("default").unwrap(),
+            site: Name::new(name).unwrap(),
+            version: Some(1),
+            counted: Counted { requests, micros, cpu_micros: micros / 2, ..Counted::default() },
+            canary: None,
+            live: 0,
+            waiting: 0,
+        };
+        let now = Activity { live: 0, waiting: 0, sites: vec![site("quiet", 0, 0), site("busy", 4, 40)] };
+        let line = |name: &str| {
+            let table = table(&now, None);
+            let line = table.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().map(str::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(line("quiet"), ["quiet", "1", "0", "0", "-", "-", "0"]);
+        assert_eq!(line("busy"), ["busy", "1", "0", "4", "10us", "5us", "0"]);
+    }
 }

@@ -36,7 +36,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let threads = args.threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
     let result = verify(&artifact.bytes, &artifact.index, threads);
     let said = match (&result, args.json) {
-        (Ok(proof), false) => format!("proved: {}\n", words(proof)),
+        (Ok(proof), false) => format!("proved: {}\n", words(proof, artifact.contract().defined_functions)),
         (Err(report), false) => format!("{report}\n"),
         (Ok(proof), true) => format!("{}\n", proof_json(proof)),
         (Err(report), true) => format!("{}\n", report_json(report)),
@@ -45,12 +45,15 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     Ok(if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn words(proof: &Proof) -> String {
+/// What was proved is more than the module's own functions, which `inspect` counts.
+fn words(proof: &Proof, own: u32) -> String {
     let counts = &proof.counts;
     format!(
-        "{} functions, {} bytes of code, {} instructions, {} memory accesses, {} indirect calls\n\
+        "{} functions ({own} of the module, {} for calls into it and out of it), {} bytes of code, {} instructions, \
+         {} memory accesses, {} indirect calls\n\
          holds under misprediction: {}",
         proof.functions,
+        proof.functions - own as usize,
         proof.code_bytes,
         counts.instructions,
         counts.heap_accesses,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use selvedge_edge::client::{Name, VersionRecord};
 
 use crate::files;
-use crate::remote::{RemoteArgs, date, name};
+use crate::remote::{RemoteArgs, date, name, table};
 
 /// List the versions of a site
 ///
@@ -27,18 +27,17 @@ pub(crate) struct Args {
 /// Runs the verb.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let record = args.remote.run(async |client| Ok(client.versions(&args.site).await?))?;
-    for version in &record.versions {
+    let row = |version: &VersionRecord| {
         let canary = record.canary.filter(|canary| canary.version == version.number);
         let active = match canary {
             _ if version.number == record.active => "active".to_string(),
             Some(canary) => format!("canary, {} %", canary.percent),
             None => String::new(),
         };
-        let (number, date, content) = (version.number, date(version.deployed_ms), content(version));
-        let line = format!("{number:>4}  {date}  {content}  {active}");
-        files::print(&format!("{}\n", line.trim_end()))?;
-    }
-    files::print(&format!("revision {}\n", record.revision))?;
+        [format!("{:>4}", version.number), date(version.deployed_ms), content(version), active]
+    };
+    let versions = table(record.versions.iter().map(row).collect());
+    files::print(&format!("{versions}revision {}\n", record.revision))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -226,7 +226,9 @@ impl Asked {
     /// The tenant, where a site is asked for: two of them may have one of the same name.
     fn tenant(&self) -> Result<&Arc<Tenant>, Failure> {
         let which = || {
-            Failure::bad("tenant: found nothing, expected the name of one: this token looks at several (--tenant NAME)")
+            Failure::bad(
+                "this token looks at several tenants: say whose site is meant, by --tenant NAME (tenant=NAME here)",
+            )
         };
         self.tenants.first().filter(|_| self.tenants.len() == 1).ok_or_else(which)
     }

@@ -16,6 +16,7 @@ use super::reply::{Failure, ReplyBody, json, line, lines};
 use super::streams::Streams;
 use super::{Asked, SiteInfo, access};
 use crate::bundle::BUNDLE_TYPE;
+use crate::config::ByteCount;
 use crate::deploy::{self, Asker, Begun, Kind, Order, Progress, Received, Receiving, blocking};
 use crate::error::EdgeError;
 use crate::limits::{
@@ -211,7 +212,7 @@ async fn receive(
         let Some(piece) = frame.data_ref() else { continue };
         bytes += piece.len() as u64;
         if bytes > bytes_max {
-            let message = format!("a {what} that is deployed here has at most {bytes_max} bytes");
+            let message = format!("a {what} that is deployed here has at most {}", ByteCount(bytes_max));
             return Err(Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message));
         }
         receiving.write(piece).await?;

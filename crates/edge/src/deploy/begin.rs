@@ -3,19 +3,19 @@
 //! ```text
 //!   begin ─► Begun ─► Receiving ─► Received ─► deploy
 //!   place, site,      room on      all of
-//!   hosts             the disk     it
+//!   revision, hosts   the disk     it
 //! ```
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::hosts::check_next;
 use super::queue::Place;
 use super::quota::room_for_site;
 use super::scratch::Scratch;
 use super::spool::Spool;
-use super::{Order, Progress, Reporter, blocking, deploy};
+use super::turn::is_current;
+use super::{Order, Progress, Reporter, beside_what, blocking, deploy, hosts, placed, record_of};
 use crate::error::EdgeError;
 use crate::server::Shared;
 use crate::site::{Site, Tenant};
@@ -67,8 +67,21 @@ pub(crate) async fn begin(
 ) -> Result<Begun, EdgeError> {
     let place = Arc::new(server.deploys.place(&tenant.name)?);
     room_for_site(server, tenant, key)?;
-    check_next(server, key, &order.hosts).await?;
+    foreseen(server, tenant, key, &order).await?;
     Ok(Begun { server: server.clone(), site: server.site_or_new(key, tenant), order, place })
+}
+
+/// Refuses what would be refused before it is kept, as far as that is known already: nobody waits for an upload and a compiler
+/// to hear it. Only what is asked then, in the site's turn, counts: who is faster meanwhile takes a host all the same.
+async fn foreseen(server: &Arc<Shared>, tenant: &Arc<Tenant>, key: &SiteKey, order: &Order) -> Result<(), EdgeError> {
+    let before = record_of(server, key).await?;
+    is_current(key, before.as_ref(), &order.asker)?;
+    beside_what(before.as_ref(), order)?;
+    let record = placed(key, before, order)?;
+    hosts::check(server, key, &record.hosts)?;
+    let scope = server.access.load().scope(tenant, order.asker.token)?;
+    let server = server.clone();
+    blocking(move || Ok(server.store.check_site_within(&record, &scope)?)).await
 }
 
 impl Begun {

@@ -1,12 +1,12 @@
 //! What is changed of a site without a deploy: which of its versions answer, and whether it is there at all.
 //!
 //! What is to answer is made ready first, then the record is written, then requests go there: a change that fails
-//! leaves all as it was. It names no blob that its record did not name before: whoever sweeps may do so meanwhile, and it
-//! waits for no deploy but the site's own.
+//! leaves all as it was. The record that is written names no blob that it did not name before:
+//! whoever sweeps may do so meanwhile, and the change waits for no deploy but the site's own.
 
 use std::sync::Arc;
 
-use super::load::serving;
+use super::load::{keep_remade, serving};
 use super::turn::{Asker, Turn};
 use super::{put, sweep};
 use crate::error::EdgeError;
@@ -23,9 +23,10 @@ async fn change(
     let mut record = turn.record.clone().ok_or_else(|| EdgeError::NoSite(site.key.site.to_string()))?;
     edit(&mut record)?;
     record.revision += 1;
-    let serving = serving(server, &turn.site, &record).await?;
+    let (serving, remade) = serving(server, &turn.site, &record).await?;
     let record = put(server, record).await?;
     turn.publish(server, &record, serving)?;
+    keep_remade(server, &turn.site, remade).await;
     Ok(record)
 }
 

@@ -2,9 +2,6 @@
 //!
 //! What answers already goes on, wherever it is; to switch between versions that are kept moves no site, and asks nobody.
 
-use std::sync::Arc;
-
-use super::record_of;
 use crate::error::EdgeError;
 use crate::limits::HOSTS_MAX;
 use crate::name::Host;
@@ -25,10 +22,4 @@ pub(super) fn of_next(key: &SiteKey, before: Option<&SiteRecord>, asked: &[Host]
 pub(super) fn check(server: &Shared, key: &SiteKey, hosts: &[Host]) -> Result<(), EdgeError> {
     let access = server.access.load();
     hosts.iter().try_for_each(|host| Ok(access.hosts.check(&key.tenant, host)?))
-}
-
-/// The same of a version that is about to come.
-pub(super) async fn check_next(server: &Arc<Shared>, key: &SiteKey, asked: &[Host]) -> Result<(), EdgeError> {
-    let before = record_of(server, key).await?;
-    check(server, key, &of_next(key, before.as_ref(), asked)?)
 }

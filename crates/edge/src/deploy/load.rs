@@ -126,7 +126,7 @@ fn first_guest(
 }
 
 /// An artifact that was made anew, of a version that another release had compiled.
-struct Remade {
+pub(super) struct Remade {
     version: u32,
     artifact: Vec<u8>,
 }
@@ -186,17 +186,9 @@ fn recompiled(server: &Shared, module: &Digest) -> Result<Vec<u8>, EdgeError> {
     compiled(server, file.path())
 }
 
-/// A version of a site: the one that answers already, or loaded.
+/// A version of a site: the one that answers already, or loaded. What was made anew for it is to be kept
+/// ([`keep_remade`]).
 pub(super) async fn deployment(
-    server: &Arc<Shared>,
-    site: &Site,
-    record: &SiteRecord,
-    number: u32,
-) -> Result<Arc<Deployment>, EdgeError> {
-    Ok(deployment_anew(server, site, record, number).await?.0)
-}
-
-async fn deployment_anew(
     server: &Arc<Shared>,
     site: &Site,
     record: &SiteRecord,
@@ -211,21 +203,17 @@ async fn deployment_anew(
     Ok((Deployment::new(number, content), remade))
 }
 
-/// What answers by a record.
-pub(super) async fn serving(server: &Arc<Shared>, site: &Site, record: &SiteRecord) -> Result<Serving, EdgeError> {
-    Ok(serving_anew(server, site, record).await?.0)
-}
-
-async fn serving_anew(
+/// What answers by a record, and what was made anew for it.
+pub(super) async fn serving(
     server: &Arc<Shared>,
     site: &Site,
     record: &SiteRecord,
 ) -> Result<(Serving, Vec<Remade>), EdgeError> {
-    let (active, remade) = deployment_anew(server, site, record, record.active).await?;
+    let (active, remade) = deployment(server, site, record, record.active).await?;
     let mut all_remade = Vec::from_iter(remade);
     let canary = match record.canary {
         Some(Canary { version, percent }) => {
-            let (canary, remade) = deployment_anew(server, site, record, version).await?;
+            let (canary, remade) = deployment(server, site, record, version).await?;
             all_remade.extend(remade);
             Some((canary, percent))
         }
@@ -250,7 +238,7 @@ async fn settled(server: &Arc<Shared>, site: &Arc<Site>) -> bool {
         return true;
     }
     let loaded = match record_of(server, &site.key).await {
-        Ok(Some(record)) => serving_anew(server, site, &record).await.map(Some),
+        Ok(Some(record)) => serving(server, site, &record).await.map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(error),
     };
@@ -277,8 +265,9 @@ async fn settled(server: &Arc<Shared>, site: &Arc<Site>) -> bool {
     true
 }
 
-/// Keeps what was made anew, so that the next start has it. Only for whoever has the site's turn.
-async fn keep_remade(server: &Arc<Shared>, site: &Site, remade: Vec<Remade>) {
+/// Keeps what was made anew, so that whoever needs it next has it. Only for whoever has the site's turn, and holds no record
+/// that they will still write: it would name what was before.
+pub(super) async fn keep_remade(server: &Arc<Shared>, site: &Site, remade: Vec<Remade>) {
     if remade.is_empty() {
         return;
     }
@@ -338,7 +327,10 @@ async fn judged(
 ) -> (Option<Arc<Deployment>>, bool) {
     let Some(version) = record.version(number).cloned() else { return (None, true) };
     match load_version(server, &site.tenant, version).await {
-        Ok((content, _)) => (Some(site.deployment(number).unwrap_or_else(|| Deployment::new(number, content))), true),
+        Ok((content, remade)) => {
+            keep_remade(server, site, Vec::from_iter(remade)).await;
+            (Some(site.deployment(number).unwrap_or_else(|| Deployment::new(number, content))), true)
+        }
         Err(EdgeError::Unfit(why)) => {
             server.log.line(format!("{}: version {number} answers no more: {why}", site.key));
             (None, true)

@@ -31,7 +31,7 @@ pub(crate) use self::begin::{Begun, Kind, Received, Receiving, begin};
 pub(crate) use self::change::{canary, delete, drop_canary, promote, rollback};
 pub use self::compile::{Compile, CompileBroker, CompileCommand, CompileError};
 use self::load::disk;
-use self::load::{check, deployment, not_loaded, read, unfit, verified};
+use self::load::{Remade, check, deployment, keep_remade, not_loaded, read, unfit, verified};
 pub(crate) use self::load::{judge_again, load_site};
 pub(crate) use self::queue::Deploys;
 pub(crate) use self::room::Disk;
@@ -185,7 +185,7 @@ async fn deploy(
     let (program, artifact) = made.unzip();
     reporter.next(Stage::Store);
     let turn = Turn::of(server, site, &order.asker).await?;
-    let beside = beside(server, &turn, &order).await?;
+    let (beside, remade) = beside(server, &turn, &order).await?.unzip();
     let kept = keep(server, &turn, order, unpacked, artifact).await.inspect_err(|_| sweep(server))?;
     let Kept { record, dropped, assets } = kept;
     reporter.next(Stage::Switch);
@@ -197,6 +197,7 @@ async fn deploy(
     };
     turn.publish(server, &record, serving)?;
     let site = turn.site.clone();
+    keep_remade(server, &site, Vec::from_iter(remade.flatten())).await;
     drop(turn);
     // Another policy came meanwhile: it may have judged the version before.
     if !is_same(policy.as_ref(), site.tenant.policy.load_full().as_ref()) {
@@ -268,15 +269,22 @@ async fn accepted(site: &Site, order: &Order, module: &Path, artifact: Arc<Vec<u
     .await
 }
 
-/// The version that goes on answering beside a canary.
-async fn beside(server: &Arc<Shared>, turn: &Turn, order: &Order) -> Result<Option<Arc<Deployment>>, EdgeError> {
-    if order.canary.is_none() {
-        return Ok(None);
+/// The version that goes on answering beside a canary, and what was made anew for it.
+async fn beside(
+    server: &Arc<Shared>,
+    turn: &Turn,
+    order: &Order,
+) -> Result<Option<(Arc<Deployment>, Option<Remade>)>, EdgeError> {
+    match beside_what(turn.record.as_ref(), order)? {
+        Some(record) => deployment(server, &turn.site, record, record.active).await.map(Some),
+        None => Ok(None),
     }
-    let record = turn.record.as_ref().ok_or_else(|| {
-        EdgeError::NoVersion("a canary answers beside another version: deploy without --canary first".into())
-    })?;
-    deployment(server, &turn.site, record, record.active).await.map(Some)
+}
+
+/// The site that goes on answering beside a canary.
+fn beside_what<'r>(before: Option<&'r SiteRecord>, order: &Order) -> Result<Option<&'r SiteRecord>, EdgeError> {
+    let none = || EdgeError::NoVersion("a canary answers beside another version: deploy without --canary first".into());
+    order.canary.map(|_| before.ok_or_else(none)).transpose()
 }
 
 /// Removes what no site needs, as soon as nobody keeps anything whose record is still to come.
@@ -355,7 +363,7 @@ async fn keep(
         let (bundle, signature) = (bundle.transpose()?, order.signature.clone());
         let version = VersionRecord { number: 0, module, artifact, bundle, signature, deployed_ms: now_ms() };
         let (answering, kept) = before.as_ref().map_or((0, 0), |before| (before.active, before.versions.len()));
-        let mut record = with_version(key, before, order, version)?;
+        let mut record = with_version(&key, before, order, version)?;
         hosts::check(&server, &record.key, &record.hosts)?;
         quota::fit(&*server.store, &mut record, answering, &limits)?;
         server.store.put_site_within(&record, &scope)?;
@@ -365,21 +373,27 @@ async fn keep(
     .await
 }
 
+/// The record of a site that will answer where it is to.
+fn placed(key: &SiteKey, before: Option<SiteRecord>, order: &Order) -> Result<SiteRecord, EdgeError> {
+    let mut record = before.unwrap_or_else(|| SiteRecord::new(key.clone()));
+    if order.canary.is_some() && order.moves(&record) {
+        return Err(EdgeError::CanaryMoves);
+    }
+    record.hosts = hosts::of_next(key, Some(&record), &order.hosts)?;
+    record.path = order.path.clone().unwrap_or(record.path);
+    Ok(record)
+}
+
 /// The record with one version more, which is the active one, or the canary. Of too many the oldest goes, but for the one
 /// that answers until then: a rollback leads back to it.
 fn with_version(
-    key: SiteKey,
+    key: &SiteKey,
     before: Option<SiteRecord>,
     order: Order,
     version: VersionRecord,
 ) -> Result<SiteRecord, EdgeError> {
     let answering = before.as_ref().map(|before| before.active);
-    let mut record = before.unwrap_or_else(|| SiteRecord::new(key));
-    if order.canary.is_some() && order.moves(&record) {
-        return Err(EdgeError::CanaryMoves);
-    }
-    record.hosts = hosts::of_next(&record.key, Some(&record), &order.hosts)?;
-    record.path = order.path.unwrap_or(record.path);
+    let mut record = placed(key, before, &order)?;
     let number = record.versions.iter().map(|version| version.number).max().unwrap_or(0) + 1;
     record.versions.push(VersionRecord { number, ..version });
     record.revision += 1;
@@ -407,7 +421,7 @@ mod tests {
         let key = SiteKey { tenant: name("default"), site: name("a") };
         let version =
             VersionRecord { number: 0, module: None, artifact: None, bundle: None, signature: None, deployed_ms: 0 };
-        let next = |before, order| with_version(key.clone(), before, order, version.clone()).unwrap();
+        let next = |before, order| with_version(&key, before, order, version.clone()).unwrap();
         let all = (0..VERSIONS_MAX).fold(None, |before, _| Some(next(before, Order::default()))).unwrap();
         let back = SiteRecord { active: 1, ..all };
         let numbers = |record: &SiteRecord| record.versions.iter().map(|version| version.number).collect::<Vec<_>>();

@@ -13,7 +13,7 @@ use crate::config::{Scope, TokenHash};
 use crate::error::EdgeError;
 use crate::server::Shared;
 use crate::site::{Serving, Site};
-use crate::store::SiteRecord;
+use crate::store::{SiteKey, SiteRecord};
 
 /// Who asks for a change.
 #[derive(Clone, Copy, Default)]
@@ -34,6 +34,15 @@ pub(super) fn allowed(server: &Shared, site: &Arc<Site>, asker: &Asker) -> Resul
     Ok((site, scope))
 }
 
+/// The site is still what whoever asks believes to change.
+pub(super) fn is_current(key: &SiteKey, record: Option<&SiteRecord>, asker: &Asker) -> Result<(), EdgeError> {
+    let now = record.map_or(0, |record| record.revision);
+    match asker.revision {
+        Some(expected) if expected != now => Err(EdgeError::Stale { site: key.site.to_string(), expected, now }),
+        _ => Ok(()),
+    }
+}
+
 /// A site that nobody else changes meanwhile.
 pub(super) struct Turn {
     pub(super) site: Arc<Site>,
@@ -50,10 +59,7 @@ impl Turn {
         let own = site.turn.clone().lock_owned().await;
         let (site, scope) = allowed(server, site, asker)?;
         let record = record_of(server, &site.key).await?;
-        let now = record.as_ref().map_or(0, |record| record.revision);
-        if let Some(expected) = asker.revision.filter(|expected| *expected != now) {
-            return Err(EdgeError::Stale { site: site.key.site.to_string(), expected, now });
-        }
+        is_current(&site.key, record.as_ref(), asker)?;
         Ok(Turn { site, record, scope, _own: own })
     }
 
@@ -82,7 +88,7 @@ mod tests {
     use crate::name::{Host, Name};
     use crate::server::tests::{config, server};
     use crate::site::{Content, Deployment, Tenant};
-    use crate::store::{SiteKey, VersionRecord};
+    use crate::store::VersionRecord;
 
     fn key() -> SiteKey {
         SiteKey { tenant: Name::new("default").unwrap(), site: Name::new("hello").unwrap() }

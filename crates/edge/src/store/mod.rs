@@ -289,6 +289,13 @@ pub trait Store: Send + Sync {
     /// As above, or if it would.
     fn put_site_within(&self, record: &SiteRecord, scope: &Scope) -> Result<(), StoreError>;
 
+    /// Whether that record could be written now, by whoever may change these sites alone, as far as it does not depend on
+    /// its revision. Nothing keeps somebody else from being faster.
+    ///
+    /// # Errors
+    /// If it could not.
+    fn check_site_within(&self, record: &SiteRecord, scope: &Scope) -> Result<(), StoreError>;
+
     /// Puts an artifact in the place of the one that a version had, made of the same module. That changes nothing of the
     /// site: its record's revision stays. A version that is not there any more needs none.
     ///

@@ -85,9 +85,18 @@ impl DiskStore {
 
     /// Reads the table of records.
     fn read<T>(&self, read: impl FnOnce(&SitesTable) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.read_both(|sites, _| read(sites))
+    }
+
+    /// Reads both tables.
+    fn read_both<T>(
+        &self,
+        read: impl FnOnce(&SitesTable, &HostsTable) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let done = self.records.with(|database| {
             let transaction = database.begin_read().map_err(unreadable)?;
-            read(&transaction.open_table(SITES).map_err(unreadable)?)
+            let sites = transaction.open_table(SITES).map_err(unreadable)?;
+            read(&sites, &transaction.open_table(HOSTS).map_err(unreadable)?)
         });
         if done.is_err() { self.kept(done) } else { done }
     }
@@ -115,6 +124,7 @@ impl DiskStore {
 }
 
 type SitesTable = redb::ReadOnlyTable<&'static str, &'static [u8]>;
+type HostsTable = redb::ReadOnlyTable<&'static str, &'static str>;
 
 struct Tables<'t> {
     sites: redb::Table<'t, &'static str, &'static [u8]>,
@@ -158,20 +168,11 @@ impl Tables<'_> {
         if before.as_ref().map_or(0, |before| before.revision) + 1 != record.revision {
             return Err(StoreError::Conflict);
         }
-        if before.is_none() && self.sites.len().map_err(unreadable)? >= SITES_MAX as u64 {
-            return Err(StoreError::TooManySites(SITES_MAX));
-        }
+        check_room(&self.sites, before.as_ref())?;
+        check_places(&self.hosts, before.as_ref(), record, scope)?;
         self.forget_routes(before.as_ref())?;
         for host in &record.hosts {
-            let route = route(host, record);
-            let is_new = before.as_ref().is_none_or(|b| !b.hosts.contains(host) || b.path != record.path);
-            self.check_owners(host, &record.key, is_new.then_some(scope))?;
-            let taken = self.hosts.insert(route.as_str(), name.as_str()).map_err(unwritable)?;
-            let owner = taken.map(|owner| owner.value().to_string()).filter(|owner| *owner != name);
-            if let Some(owner) = owner {
-                let site = owner.split_once('/').map_or(owner.as_str(), |(_, site)| site).to_string();
-                return Err(StoreError::RouteTaken { route, site });
-            }
+            self.hosts.insert(route(host, record).as_str(), name.as_str()).map_err(unwritable)?;
         }
         self.insert(&name, record)
     }
@@ -197,34 +198,69 @@ impl Tables<'_> {
         Ok(())
     }
 
-    /// A host is one tenant's, whatever the path: pages of one host can do to each other what they like. So whoever may
-    /// change some sites alone does not come to be on a host of others.
-    fn check_owners(&self, host: &Host, key: &SiteKey, scope: Option<&Scope>) -> Result<(), StoreError> {
-        let (all, below) = (host.as_str(), format!("{host}/"));
-        let whole = self.hosts.get(all).map_err(unreadable)?;
-        // Routes of the host follow each other: what comes after "/" is "0".
-        let end = format!("{host}0");
-        let others = self.hosts.range(below.as_str()..end.as_str()).map_err(unreadable)?;
-        let is_for = |site: &str| scope.is_none_or(|scope| Name::new(site).is_ok_and(|site| scope.is_for(&site)));
-        for owner in whole.into_iter().map(Ok).chain(others.map(|entry| entry.map(|(_, owner)| owner))) {
-            match owner.map_err(unreadable)?.value().split_once('/') {
-                Some((tenant, site)) if tenant == key.tenant.as_str() => {
-                    if !is_for(site) {
-                        return Err(StoreError::HostOfOthers { host: host.clone() });
-                    }
-                }
-                _ => return Err(StoreError::HostTaken { host: host.clone() }),
-            }
-        }
-        Ok(())
-    }
-
     fn delete(&mut self, name: &str) -> Result<(), StoreError> {
         let record = self.get(name)?;
         self.forget_routes(record.as_ref())?;
         self.sites.remove(name).map_err(unwritable)?;
         Ok(())
     }
+}
+
+/// Whether there may be one more site.
+fn check_room(sites: &impl ReadableTableMetadata, before: Option<&SiteRecord>) -> Result<(), StoreError> {
+    match before.is_none() && sites.len().map_err(unreadable)? >= SITES_MAX as u64 {
+        true => Err(StoreError::TooManySites(SITES_MAX)),
+        false => Ok(()),
+    }
+}
+
+/// Whether a site may answer where its record says, in place of where it does.
+fn check_places(
+    hosts: &impl ReadableTable<&'static str, &'static str>,
+    before: Option<&SiteRecord>,
+    record: &SiteRecord,
+    scope: &Scope,
+) -> Result<(), StoreError> {
+    let name = record.key.to_string();
+    for host in &record.hosts {
+        let is_new = before.is_none_or(|before| !before.hosts.contains(host) || before.path != record.path);
+        check_owners(hosts, host, &record.key, is_new.then_some(scope))?;
+        let route = route(host, record);
+        let owner = hosts.get(route.as_str()).map_err(unreadable)?.map(|owner| owner.value().to_string());
+        if let Some(owner) = owner.filter(|owner| *owner != name) {
+            let site = owner.split_once('/').map_or(owner.as_str(), |(_, site)| site).to_string();
+            return Err(StoreError::RouteTaken { route, site });
+        }
+    }
+    Ok(())
+}
+
+/// A host is one tenant's, whatever the path: pages of one host can do to each other what they like. So whoever may
+/// change some sites alone does not come to be on a host of others.
+fn check_owners(
+    hosts: &impl ReadableTable<&'static str, &'static str>,
+    host: &Host,
+    key: &SiteKey,
+    scope: Option<&Scope>,
+) -> Result<(), StoreError> {
+    let (all, below) = (host.as_str(), format!("{host}/"));
+    let whole = hosts.get(all).map_err(unreadable)?;
+    // Routes of the host follow each other: what comes after "/" is "0".
+    let end = format!("{host}0");
+    let others = hosts.range(below.as_str()..end.as_str()).map_err(unreadable)?;
+    let is_for = |site: &str| scope.is_none_or(|scope| Name::new(site).is_ok_and(|site| scope.is_for(&site)));
+    for owner in whole.into_iter().map(Ok).chain(others.map(|entry| entry.map(|(_, owner)| owner))) {
+        match owner.map_err(unreadable)?.value().split_once('/') {
+            // What it leaves keeps nobody from where it goes.
+            Some((tenant, site)) if tenant == key.tenant.as_str() => {
+                if site != key.site.as_str() && !is_for(site) {
+                    return Err(StoreError::HostOfOthers { host: host.clone() });
+                }
+            }
+            _ => return Err(StoreError::HostTaken { host: host.clone() }),
+        }
+    }
+    Ok(())
 }
 
 impl Store for DiskStore {
@@ -263,6 +299,14 @@ impl Store for DiskStore {
         self.read(|table| {
             let found = table.get(name.as_str()).map_err(unreadable)?;
             found.map(|bytes| parse(&name, bytes.value())).transpose()
+        })
+    }
+
+    fn check_site_within(&self, record: &SiteRecord, scope: &Scope) -> Result<(), StoreError> {
+        let before = self.site(&record.key)?;
+        self.read_both(|sites, hosts| {
+            check_room(sites, before.as_ref())?;
+            check_places(hosts, before.as_ref(), record, scope)
         })
     }
 

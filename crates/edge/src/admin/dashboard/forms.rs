@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 
 use crate::admin::reply::Failure;
+use crate::config::ByteCount;
 use crate::limits::BODY_STALL_MAX;
 
 /// Fields by name; of several of one name, the last.
@@ -32,6 +33,7 @@ impl Form {
 }
 
 fn too_long(bytes_max: usize) -> Failure {
-    let message = format!("a form here has at most {bytes_max} bytes; deploy larger modules with selvedge deploy");
+    let most = ByteCount(bytes_max as u64);
+    let message = format!("a form here has at most {most}; deploy larger modules with selvedge deploy");
     Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
 }
