@@ -243,7 +243,7 @@ mod tests {
         symlink("/etc/passwd", linked.path().join("passwd")).unwrap();
         let parts = Parts { assets: Some(linked.path().to_owned()), ..Parts::default() };
         let error = parts.pack().unwrap_err().to_string();
-        assert!(error.contains("passwd is neither file nor directory"), "{error}");
+        assert!(error.contains("passwd is a symbolic link: put what it leads to in its place"), "{error}");
         let parts = Parts { assets: Some(linked.path().join("none")), ..Parts::default() };
         assert!(parts.pack().unwrap_err().to_string().contains("is no directory"));
     }

@@ -10,6 +10,8 @@ use selvedge_contract::artifact::ArtifactIndex;
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
 
+use crate::options::human;
+
 /// Whether these bytes begin like an artifact, not like a module.
 pub(crate) fn is_artifact(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x7fELF")
@@ -28,7 +30,8 @@ pub(crate) fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>> {
     ensure!(!metadata.is_dir(), "cannot read {}: it is a directory, a file is needed", path.display());
     let mut bytes = Vec::with_capacity((metadata.len() as usize).min(bytes_max));
     file.take(bytes_max as u64 + 1).read_to_end(&mut bytes).with_context(context)?;
-    ensure!(bytes.len() <= bytes_max, "{} is larger than the {bytes_max} bytes a file here may have", path.display());
+    let most = human(bytes_max as u64);
+    ensure!(bytes.len() <= bytes_max, "{} is larger than the {most} a file here may have", path.display());
     Ok(bytes)
 }
 

@@ -138,6 +138,13 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     if bytes < 2f64.powi(63) { Ok(bytes as u64) } else { Err(wrong()) }
 }
 
+/// The other way round: bytes in the largest unit that divides them.
+pub(crate) fn human(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.iter().find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
+    unit.map_or_else(|| format!("{bytes} bytes"), |(shift, name)| format!("{} {name}", bytes >> shift))
+}
+
 /// A time: `2s`, `1.5s`, `300ms`, `1m`; a bare number is seconds.
 pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no time; write for example 300ms, 2s or 1m");
@@ -157,6 +164,11 @@ pub(crate) fn time(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_have_the_largest_unit_that_divides_them() {
+        assert_eq!([0, 1, 4096, 4 << 30].map(human), ["0 bytes", "1 bytes", "4 KiB", "4 GiB"]);
+    }
 
     #[test]
     fn sizes_have_units() {

@@ -41,3 +41,24 @@ async fn a_log_that_nobody_reads_any_more_is_followed_no_longer() {
         assert!(status.success(), "{status}");
     }
 }
+
+/// It was said that the server does not answer as it should.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_a_log_is_told_that_the_server_stops() {
+    let edge = Edge::start().await;
+    edge.deploy("hello", &root().join("crates/edge/tests/guests/hello.wat")).await;
+    let admin = format!("http://{}", edge.server.admin());
+    let mut command = Command::new(SELVEDGE);
+    command.args(["logs", "hello", "--follow", "--to", &admin]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    ask(edge.server.listen(), "hello.localhost", "GET /", "");
+    let mut told = BufReader::new(child.stdout.take().unwrap());
+    told.read_line(&mut String::new()).unwrap();
+    edge.server.stop().await;
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    // In time it is told; else its connection ends.
+    let in_time = said.starts_with("error: the server goes on no more with this log: it is being stopped");
+    assert!(in_time || said.starts_with("error: the server at 127.0.0.1:") && said.contains("was stopped"), "{said}");
+    assert_eq!(ended.status.code(), Some(1));
+}

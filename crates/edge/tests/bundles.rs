@@ -350,8 +350,8 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
             vec![file("assets/x"), note(EntryType::XGlobalHeader, &pax("linkpath", "/"))],
         ),
         ("sparse", vec![note(EntryType::XGlobalHeader, &pax("GNU.sparse.major", "1")), file("assets/x")]),
-        ("more than 65536", vec![note(EntryType::GNULongName, &[b'x'; 100_000]), file("assets/x")]),
-        ("more than 65536", vec![note(EntryType::XHeader, &[b'x'; 100_000]), file("assets/x")]),
+        ("more than 64 KiB", vec![note(EntryType::GNULongName, &[b'x'; 100_000]), file("assets/x")]),
+        ("more than 64 KiB", vec![note(EntryType::XHeader, &[b'x'; 100_000]), file("assets/x")]),
         ("ends within its entry \"assets/h\"", vec![huge.as_bytes().to_vec()]),
         ("no tar archive, or damaged", vec![damaged]),
         ("no tar archive, or damaged", vec![b"no archive ".repeat(100)]),
@@ -362,9 +362,9 @@ fn hostile() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         // A small archive made hundreds of megabytes of directories: only its entries were counted.
         ("more than 20000 entries", deep_below("assets", 700)),
         ("more than 20000 entries", [deep_below("files", 700), vec![file("assets/x")]].concat()),
-        ("names have more than 2097152 bytes", (0..5_000).flat_map(long_name).collect()),
+        ("names have more than 2 MiB", (0..5_000).flat_map(long_name).collect()),
         ("more than 100 lines", vec![file("assets/x"), raw("args", EntryType::Regular, "", &[b'\n'; 200])]),
-        ("more than 16384", vec![file("assets/x"), raw("args", EntryType::Regular, "", &[b'x'; 20_000])]),
+        ("more than 16 KiB", vec![file("assets/x"), raw("args", EntryType::Regular, "", &[b'x'; 20_000])]),
     ]
 }
 

@@ -11,6 +11,7 @@ use selvedge_contract::{Interruption, MemoryLayout};
 use serde::Serialize;
 
 use crate::artifact::Artifact;
+use crate::options::human;
 use crate::{disassemble, files};
 
 /// Show what an artifact is and may do
@@ -262,13 +263,6 @@ fn grouped(number: u64) -> String {
     parts.join(",")
 }
 
-/// Bytes in the largest unit that divides them.
-fn human(bytes: u64) -> String {
-    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    let unit = units.iter().find(|(shift, _)| bytes > 0 && bytes.is_multiple_of(1 << shift));
-    unit.map_or_else(|| format!("{bytes} bytes"), |(shift, name)| format!("{} {name}", bytes >> shift))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,6 +270,5 @@ mod tests {
     #[test]
     fn numbers_are_readable() {
         assert_eq!([0, 12, 123, 1234, 1_234_567].map(grouped), ["0", "12", "123", "1,234", "1,234,567"]);
-        assert_eq!([0, 1, 4096, 4 << 30].map(human), ["0 bytes", "1 bytes", "4 KiB", "4 GiB"]);
     }
 }

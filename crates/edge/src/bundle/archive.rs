@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use super::Bundle;
 use super::assets::AssetsBuilder;
+use crate::config::ByteCount;
 use crate::limits::{
     BUNDLE_ARG_BYTES_MAX, BUNDLE_ARGS_MAX, BUNDLE_BYTES_MAX, BUNDLE_DEPTH_MAX, BUNDLE_ENTRIES_MAX,
     BUNDLE_NAME_BYTES_MAX, BUNDLE_NAMES_BYTES_MAX, BUNDLE_NOTE_BYTES_MAX, MODULE_BYTES_MAX,
@@ -30,10 +31,11 @@ pub(crate) enum BundleError {
     #[error("the bundle has more than {BUNDLE_ENTRIES_MAX} entries, with the directories that its files are in")]
     TooManyEntries,
     #[error(
-        "the bundle's names have more than {BUNDLE_NAMES_BYTES_MAX} bytes, with those of the directories that its files are in"
+        "the bundle's names have more than {most}, with those of the directories that its files are in",
+        most = ByteCount(BUNDLE_NAMES_BYTES_MAX as u64)
     )]
     TooManyNames,
-    #[error("the bundle has {0} bytes, more than {BUNDLE_BYTES_MAX}")]
+    #[error("the bundle has {0} bytes, more than {most}", most = ByteCount(BUNDLE_BYTES_MAX))]
     TooLong(u64),
     #[error(
         "the bundle's entry {0:?} has a name that is empty, absolute, too long or deep, no UTF-8, or has \"..\", \"\\\" or a control character in it"
@@ -47,7 +49,7 @@ pub(crate) enum BundleError {
         "the bundle's entry {0:?} has no place in a bundle: expected app.wasm, app.wat, args, assets/… and files/…"
     )]
     Place(String),
-    #[error("the bundle's entry {0:?} has {1} bytes, more than {2}")]
+    #[error("the bundle's entry {0:?} has {1} bytes, more than {most}", most = ByteCount(*.2))]
     EntryTooLong(String, u64, u64),
     #[error("the bundle ends within its entry {0:?}")]
     CutOff(String),

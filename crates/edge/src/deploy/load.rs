@@ -15,6 +15,7 @@ use selvedge_runtime::{LoadError, Module};
 use super::{again, record_of};
 use crate::admission::Admission;
 use crate::bundle::Bundle;
+use crate::config::ByteCount;
 use crate::connection::Peer;
 use crate::error::EdgeError;
 use crate::exchange::Exchange;
@@ -42,7 +43,8 @@ pub(super) fn compiled(server: &Shared, module: &Path) -> Result<Vec<u8>, EdgeEr
     server.compile.compile(module, &artifact)?;
     let length = std::fs::metadata(&artifact).map_err(disk)?.len();
     if length > ARTIFACT_BYTES_MAX as u64 {
-        return Err(EdgeError::Unfit(format!("the artifact has {length} bytes, more than {ARTIFACT_BYTES_MAX}")));
+        let most = ByteCount(ARTIFACT_BYTES_MAX as u64);
+        return Err(EdgeError::Unfit(format!("the artifact has {length} bytes, more than {most}")));
     }
     read(&artifact)
 }
