@@ -643,6 +643,9 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
                 &["edge.toml:3:", "tls.certificates: ", "missing field `key`"],
             ),
             ("[tls]\ncertificates = []", &["edge.toml:1:1: tls: missing field `listen`"]),
+            ("slots = 5\n[tls]\ncertificates = []", &["edge.toml:2:1: tls: missing field `listen`"]),
+            ("[[tls.certificates]]\ncertificate = \"a\"\nkey = \"b\"", &["edge.toml:1:3: tls: missing field `listen`"]),
+            ("tls.certificates = []", &["edge.toml:1:1: tls: missing field `listen`"]),
             ("[traces]\nshare = 0.5", &["edge.toml:1:1: traces: missing field `endpoint`"]),
             (
                 "[traces]\nendpoint = \"http://a\"\nshare = 1.5",

@@ -127,7 +127,7 @@ async fn what_is_dropped_in_is_bounded() {
     let page = ask(server.admin(), "GET /try", "Host: localhost\r\n", "");
     let header = format!("Host: localhost\r\nx-selvedge-form: {}\r\n", form_token(&page));
     let answer = ask(server.admin(), "POST /try?site=big", &header, &" ".repeat((16 << 20) + 1));
-    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("at most 16777216 bytes"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("at most 16 MiB"), "{answer}");
     let text = format!("form={}&site=big&text={}", form_token(&page), "x".repeat((1 << 20) + 1));
     let answer = ask(server.admin(), "POST /try", "Host: localhost\r\n", &text);
     assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("at most 1 MiB"), "{answer}");
@@ -135,7 +135,7 @@ async fn what_is_dropped_in_is_bounded() {
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     // Of whom nothing is known yet, little is read.
     let answer = ask(server.admin(), "POST /login", "Host: localhost\r\n", &"x".repeat((4 << 10) + 1));
-    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("at most 4096 bytes"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("at most 4 KiB"), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,8 +48,21 @@ pub(super) fn wrong(text: &str, file: &str, error: &toml::de::Error) -> ConfigEr
     // Something about a table as a whole.
     let table = line.trim().strip_prefix('[').and_then(|line| line.split(']').next());
     let key = key.or_else(|| table.map(|table| format!("{}: ", table.trim_start_matches('[').trim())));
-    let key = key.unwrap_or_default();
+    let key = implied(text, line_start, error).or(key).unwrap_or_default();
     ConfigError::Wrong { place, key, message: error.message().to_string() }
+}
+
+/// A table that only something in it names: with `[[tls.certificates]]` there is a `tls`.
+fn implied(text: &str, line_start: usize, error: &toml::de::Error) -> Option<String> {
+    let span = error.span().filter(|span| !span.is_empty())?;
+    if !text.get(span.end..)?.starts_with('.') {
+        return None;
+    }
+    let name = text.get(line_start..span.end)?.trim_start();
+    Some(match name.strip_prefix('[') {
+        Some(header) => format!("{}: ", header.trim_start_matches('[').trim_start()),
+        None => format!("{}{name}: ", section(&text[..line_start])),
+    })
 }
 
 /// The table that a place is in, and a dot.
