@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 
 use browser::Browser;
 use common::{Edge, TWO_TENANTS, deploy, edge, get, guest, rest, send};
-use selvedge_edge::client::{Client, Name};
+use selvedge_edge::client::{Client, Host, Name};
 
-/// A program whose names, log and answer are markup; it traps if its query is not empty.
+/// A program whose names, log and answer are markup; it traps if its query is not empty, in another way if that has two parts.
 const MARKUP: &str = r#"(module
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "args_sizes_get" (func $args (param i32 i32) (result i32)))
@@ -25,6 +25,7 @@ const MARKUP: &str = r#"(module
     (func (export "_start")
         (drop (call $args (i32.const 16) (i32.const 20)))
         (call $say (i32.const 2) (i32.const 128) (i32.const 36))
+        (if (i32.gt_u (i32.load (i32.const 16)) (i32.const 2)) (then (drop (i32.div_u (i32.const 1) (i32.const 0)))))
         (if (i32.gt_u (i32.load (i32.const 16)) (i32.const 1)) (then (call $"<img src=x onerror=window.harm=3>")))
         (call $say (i32.const 1) (i32.const 64) (i32.const 55))))"#;
 
@@ -289,8 +290,9 @@ async fn in_a_browser_a_module_is_dropped_in_watched_and_rolled_back() {
         browser.until("document.querySelector('h1').innerText.includes('canary 1, 20 %')");
         browser.until("document.querySelector('#versions').innerText.includes('canary 20 %')");
         // A module that is none is refused where it was written. Nothing is replaced unless somebody says so.
+        runtime.block_on(deploy(&client, "trial", guest("hello")));
         browser.go(&format!("{admin}/try"));
-        assert_eq!(browser.run("return document.querySelector('[name=site]').value"), "hello-2");
+        assert_eq!(browser.run("return document.querySelector('[name=site]').value"), "trial-2");
         browser.run("document.querySelector('#text').value = '(module'");
         browser.click("#try button");
         browser.until("document.querySelector('#stages .bad') && !document.querySelector('#failure').hidden");
@@ -299,18 +301,48 @@ async fn in_a_browser_a_module_is_dropped_in_watched_and_rolled_back() {
         get(listen, "markup", "/?trap");
         browser.until("document.querySelector('#errors pre') && document.querySelector('#log .guest')");
         assert!(browser.text("#errors").contains("<img src=x onerror=window.harm=3>"));
-        // What somebody has opened stays open when more comes.
+        // Sixty equal ones were sixty entries.
         get(listen, "markup", "/?again");
+        browser.until("document.querySelector('#errors summary').innerText.includes('2 times')");
+        // What somebody has opened or closed stays so when more comes.
+        get(listen, "markup", "/?two&parts");
         browser.until("document.querySelectorAll('#errors details').length === 2");
+        browser.click("#errors details:nth-of-type(1) summary");
         browser.click("#errors details:nth-of-type(2) summary");
-        get(listen, "markup", "/?again");
-        browser.until("document.querySelectorAll('#errors details').length === 3");
+        get(listen, "markup", "/?two&parts");
+        browser.until("document.querySelector('#errors summary').innerText.includes('2 times')");
         let open = browser.run("return [...document.querySelectorAll('#errors details')].map(one => one.open).join()");
-        assert_eq!(open, "true,false,true");
+        assert_eq!(open, "false,true");
         let said = browser.run("return document.querySelector('#errors details:not([open]) summary').innerText");
         assert!(said.as_str().unwrap().contains("trapped"), "what went wrong is seen before it is opened: {said}");
         assert_eq!(browser.run("return window.harm ?? 0"), 0);
         assert_eq!(browser.run("return document.querySelectorAll('main img, main script').length"), 0);
+    });
+    work.await.unwrap();
+}
+
+/// A name of 63 letters made pages three times as wide as a telephone.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_narrow_window_no_page_is_wider_than_it() {
+    let Edge { server, client, state: _state } = edge(common::CONFIG).await;
+    let name = "n".repeat(63);
+    // As in the list of sites, in order.
+    let hosts = [format!("{name}.localhost"), format!("{}.a.localhost", "m".repeat(63))];
+    let hosts = hosts.map(|host| Host::new(&host).unwrap());
+    client.deploy(&Name::new(&name).unwrap(), &hosts, guest("hello"), |_| {}).await.unwrap();
+    let page = ask(server.admin(), &format!("GET /sites/{name}"), "Host: localhost\r\n", "");
+    assert!(page.contains(&format!("{}, {}", hosts[1], hosts[0])), "{page}");
+    let admin = format!("http://{}", server.admin());
+    let work = tokio::task::spawn_blocking(move || {
+        let browser = Browser::start();
+        browser.window(360, 740);
+        for page in ["/", &format!("/sites/{name}"), "/try", "/nowhere", "/login"] {
+            browser.go(&format!("{admin}{page}"));
+            let beyond =
+                browser.run("const page = document.documentElement; return page.scrollWidth - page.clientWidth");
+            assert_eq!(beyond, 0, "{page}");
+            assert_eq!(browser.run("return innerWidth"), 360, "{page}");
+        }
     });
     work.await.unwrap();
 }

@@ -78,6 +78,12 @@ impl Browser {
         self.post("/url", &json!({ "url": url }));
     }
 
+    /// A window of this size, whatever the least is that there is elsewhere.
+    pub(crate) fn window(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.post("/goog/cdp/execute", &json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": size }));
+    }
+
     /// What a script returns.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({ "script": script, "args": [] }))

@@ -1,5 +1,7 @@
 //! What pages show. Templates escape whatever is put into them; the parts marked `safe` there are templates' own.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,7 +18,7 @@ use crate::server::Shared;
 use crate::site::Site;
 use crate::store::{BundleSummary, SiteRecord, VersionRecord};
 
-/// Errors that a site's page shows.
+/// Errors that a site's page shows, equal ones as one.
 const ERRORS_SHOWN: usize = 20;
 /// Lines of the log that it shows.
 const LINES_SHOWN: usize = 100;
@@ -204,7 +206,11 @@ struct ErrorsPart {
 }
 
 struct ErrorRow {
+    /// What it is known by while it is drawn anew.
+    id: u64,
     name: String,
+    /// How often it is in the log; time and request are the last one's.
+    times: usize,
     time: String,
     request: String,
     /// The message's first line.
@@ -212,19 +218,40 @@ struct ErrorRow {
     message: String,
 }
 
-/// What went wrong lately, the newest first.
-pub(super) fn errors(entries: &[Entry]) -> String {
-    let row = |entry: &Entry| match &entry.event {
-        Event::Failure { name, message } => Some(ErrorRow {
-            name: name.clone(),
+impl ErrorRow {
+    fn new(entry: &Entry, name: &str, message: &str) -> ErrorRow {
+        let mut hasher = DefaultHasher::new();
+        (name, message).hash(&mut hasher);
+        ErrorRow {
+            id: hasher.finish(),
+            name: name.to_string(),
+            times: 1,
             time: clock(entry.time_ms),
             request: entry.request.to_string(),
             first: message.lines().next().unwrap_or_default().to_string(),
-            message: message.clone(),
-        }),
-        _ => None,
-    };
-    rendered(&ErrorsPart { errors: entries.iter().rev().filter_map(row).take(ERRORS_SHOWN).collect() })
+            message: message.to_string(),
+        }
+    }
+}
+
+/// What went wrong lately, the newest first. What many requests met is there once: else it hides all others.
+pub(super) fn errors(entries: &[Entry]) -> String {
+    rendered(&ErrorsPart { errors: error_rows(entries) })
+}
+
+fn error_rows(entries: &[Entry]) -> Vec<ErrorRow> {
+    let (mut rows, mut places) = (Vec::<ErrorRow>::new(), HashMap::<(&str, &str), usize>::new());
+    for entry in entries.iter().rev() {
+        let Event::Failure { name, message } = &entry.event else { continue };
+        let next = places.len();
+        let place = *places.entry((name, message)).or_insert(next);
+        match rows.get_mut(place) {
+            Some(row) => row.times += 1,
+            None if place < ERRORS_SHOWN => rows.push(ErrorRow::new(entry, name, message)),
+            None => {}
+        }
+    }
+    rows
 }
 
 #[derive(Template)]
@@ -313,6 +340,9 @@ impl SitePage {
     pub(super) fn new(frame: Frame, site: &Site, record: &SiteRecord) -> SitePage {
         let (entries, _, _) = site.log.since(0);
         let now = now_ms();
+        // As among all sites: the record has them as they were deployed.
+        let mut hosts: Vec<_> = record.hosts.iter().map(|host| format!("{host}{}", record.path)).collect();
+        hosts.sort();
         let version = |version: &VersionRecord| VersionRow {
             number: version.number,
             active: version.number == record.active,
@@ -325,7 +355,7 @@ impl SitePage {
         SitePage {
             frame,
             name: site.key.site.to_string(),
-            hosts: record.hosts.iter().map(|host| format!("{host}{}", record.path)).collect::<Vec<_>>().join(", "),
+            hosts: hosts.join(", "),
             running: running(site),
             revision: record.revision,
             activity: activity(site),

@@ -30,20 +30,31 @@ use crate::name::Name;
 use crate::server::SiteAnswer;
 use crate::store::SiteKey;
 
-/// What the form begins with.
+/// What the form begins with, but for its comment, which is about a terminal.
 const EXAMPLE: &str = include_str!("../../../../../examples/hello.wat");
+/// What the form's text says of it instead.
+const COMMENT: &str = "\
+;; A service: answers every request with a line of text, and writes one to its log.
+;; Deploy it as it is, or write your own in its place.
+";
 /// Sent by a script, with a module that is no form.
 pub(super) const FORM_HEADER: HeaderName = HeaderName::from_static("x-selvedge-form");
 
 pub(super) fn page(visit: &Visit<'_>, visitor: &Visitor) -> Response<ReplyBody> {
-    headers::page(StatusCode::OK, &try_page(visit, visitor, &free_name(visit, visitor), EXAMPLE))
+    headers::page(StatusCode::OK, &try_page(visit, visitor, &free_name(visit, visitor), &sample()))
+}
+
+fn sample() -> String {
+    let is_comment = |line: &&str| line.starts_with(";;");
+    let program = EXAMPLE.split_inclusive('\n').skip_while(is_comment);
+    std::iter::once(COMMENT).chain(program).collect()
 }
 
 /// A name for a site that is not there yet: trying something replaces nothing unless somebody says so.
 fn free_name(visit: &Visit<'_>, visitor: &Visitor) -> String {
     let sites = visit.server.sites_of(&visitor.tenant.name);
-    let numbered = (2_u32..).map(|number| format!("hello-{number}"));
-    let mut names = std::iter::once("hello".to_string()).chain(numbered);
+    let numbered = (2_u32..).map(|number| format!("trial-{number}"));
+    let mut names = std::iter::once("trial".to_string()).chain(numbered);
     let is_free = |name: &String| !sites.iter().any(|site| site.key.site.as_str() == name);
     names.find(is_free).expect("sites are bounded, and numbers more")
 }
