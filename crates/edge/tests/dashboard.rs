@@ -88,8 +88,10 @@ async fn pages_of_other_origins_change_nothing() {
         (local, "form=&version=1"),
         (local, "form=0123456789abcdef&version=1"),
     ] {
-        let answer = ask(admin, "POST /sites/hello/rollback", headers, body);
-        assert!(answer.starts_with("HTTP/1.1 403 "), "{headers}{body}\n{answer}");
+        for does in ["rollback", "promote", "drop"] {
+            let answer = ask(admin, &format!("POST /sites/hello/{does}"), headers, body);
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{does} {headers}{body}\n{answer}");
+        }
         // What is dropped in has the form's number in a header: the right one, unless that is what is wrong.
         let number = form_urlencoded::parse(body.as_bytes()).find(|(name, _)| name == "form");
         let number = number.map(|(_, number)| format!("x-selvedge-form: {number}\r\n")).unwrap_or_default();
@@ -209,14 +211,19 @@ async fn a_session_may_no_more_than_its_token() {
     assert!(!page.contains("Switch to 1") && !page.contains("/try") && page.contains("version 2"), "{page}");
     assert!(ask(admin, "GET /sites/two", &all, "").contains("Switch to 1"));
     let form = format!("form={}&version=1&site=two&text=x", form_token(&page));
-    for path in ["POST /sites/two/rollback", "POST /sites/two/ask", "POST /try", "GET /try"] {
+    alpha.canary(&Name::new("two").unwrap(), 1, 20).await.unwrap();
+    let page = ask(admin, "GET /sites/two", &looks, "");
+    assert!(!page.contains("Promote 1") && !page.contains("Drop 1") && page.contains("canary 1, 20 %"), "{page}");
+    let changes = ["rollback", "promote", "drop", "ask"].map(|does| format!("POST /sites/two/{does}"));
+    for path in changes.iter().map(String::as_str).chain(["POST /try", "GET /try"]) {
         is("403", ask(admin, path, &looks, &form));
     }
     let overview = ask(admin, "GET /", &of_one, "");
     assert!(overview.contains("/sites/one") && !overview.contains("two"), "{overview}");
     let form = format!("form={}&version=1&site=two&text=x", form_token(&ask(admin, "GET /sites/one", &of_one, "")));
-    let others = ["GET /sites/two", "GET /sites/two/events", "POST /sites/two/rollback", "POST /try"];
-    others.iter().for_each(|path| is("403", ask(admin, path, &of_one, &form)));
+    let others = ["GET /sites/two", "GET /sites/two/events", "POST /try"];
+    let others = others.into_iter().chain(changes.iter().map(String::as_str));
+    others.for_each(|path| is("403", ask(admin, path, &of_one, &form)));
     is("303", ask(admin, "POST /sites/one/rollback", &of_one, &form));
     assert!(ask(admin, "POST /logout", &looks, &format!("form={}", form_token(&page))).contains("location: /login"));
 }
@@ -289,6 +296,14 @@ async fn in_a_browser_a_module_is_dropped_in_watched_and_rolled_back() {
         runtime.block_on(client.canary(&name, 1, 20)).unwrap();
         browser.until("document.querySelector('h1').innerText.includes('canary 1, 20 %')");
         browser.until("document.querySelector('#versions').innerText.includes('canary 20 %')");
+        // It is dropped, then another is promoted.
+        browser.click("form[action$='/drop'] button");
+        browser.until("location.pathname === '/sites/dropped' && !document.body.innerText.includes('canary')");
+        runtime.block_on(client.canary(&name, 1, 30)).unwrap();
+        browser.until("document.querySelector('form[action$=\"/promote\"] button')?.innerText === 'Promote 1'");
+        browser.click("form[action$='/promote'] button");
+        browser.until("document.querySelector('h1').innerText.includes('version 1')");
+        assert!(!browser.text("main").contains("canary"));
         // A module that is none is refused where it was written. Nothing is replaced unless somebody says so.
         runtime.block_on(deploy(&client, "trial", guest("hello")));
         browser.go(&format!("{admin}/try"));
@@ -319,6 +334,39 @@ async fn in_a_browser_a_module_is_dropped_in_watched_and_rolled_back() {
         assert_eq!(browser.run("return document.querySelectorAll('main img, main script').length"), 0);
     });
     work.await.unwrap();
+}
+
+/// A browser that had mistyped an address was told of headers, as JSON, and that it might not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_nowhere_is_not_found_whoever_asks() {
+    for config in [common::CONFIG, TWO_TENANTS] {
+        let Edge { server, client: _nobody, state: _state } = edge(config).await;
+        let client = Client::new(&format!("http://{}", server.admin()), Some("a".into())).unwrap();
+        deploy(&client, "hello", guest("hello")).await;
+        let paths =
+            ["/nosuch", "/favicon.ico", "/v1", "/v1/sites/a/nosuch", "/metrics/", "/sites", "/sites/a/b/c", "//"];
+        for host in ["Host: localhost\r\n", "Host: evil.example\r\nOrigin: http://evil.example\r\n"] {
+            for (method, path) in paths.map(|path| [("GET", path), ("POST", path)]).into_iter().flatten() {
+                let line = format!("{method} {path}");
+                let answer = ask(server.admin(), &line, host, "");
+                assert!(answer.starts_with("HTTP/1.1 404 "), "{line}\n{answer}");
+                assert!(
+                    answer.ends_with(&format!("{{\n  \"error\": \"there is nothing at {path}\"\n}}\n")),
+                    "{answer}"
+                );
+                let browsers = format!("{host}Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n");
+                let page = ask(server.admin(), &line, &browsers, "");
+                assert!(page.starts_with("HTTP/1.1 404 ") && page.contains("content-security-policy: "), "{page}");
+                assert!(page.contains(&format!("<p class=\"failure\">there is nothing at {path}</p>")), "{page}");
+            }
+        }
+        // Of sites it says nothing: whether there is one is for those who may see it.
+        let [there, not] = ["/v1/sites/hello", "/v1/sites/nosuch"].map(|path| {
+            let answer = ask(server.admin(), &format!("GET {path}/versions"), "Host: evil.example\r\n", "");
+            answer.lines().next().unwrap().to_string()
+        });
+        assert!(there == not && !not.contains("404"), "{there}, {not}");
+    }
 }
 
 /// A name of 63 letters made pages three times as wide as a telephone.

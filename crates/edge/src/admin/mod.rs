@@ -140,6 +140,10 @@ impl Answer for AdminAnswer {
         if dashboard::is_page(request.uri().path()) {
             return Ok(dashboard::answer(&server, &dashboard, &peer, request).await);
         }
+        // Whoever asks: that they may not would say less, and to a browser nothing.
+        if !is_of_the_api(request.uri().path()) {
+            return Ok(dashboard::nowhere(&request));
+        }
         Ok(answer(&server, &streams, &peer, request).await.unwrap_or_else(|failure| failure.reply()))
     }
 }
@@ -155,6 +159,16 @@ struct Asked {
     whose: Option<Name>,
     query: BTreeMap<String, Vec<String>>,
     request: Request<Incoming>,
+}
+
+/// Whether a path is one of this API's, by its shape alone: whether there is such a site it does not say.
+fn is_of_the_api(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match &parts[..] {
+        ["v1", "sites" | "top"] | ["v1", "sites", _] | ["metrics" | "healthz" | "openapi.json"] => true,
+        ["v1", "sites", _, does] => ["versions", "rollback", "canary", "promote", "logs"].contains(does),
+        _ => false,
+    }
 }
 
 async fn answer(

@@ -43,7 +43,7 @@ use crate::limits::{DASHBOARD_FORM_BYTES_MAX, LOGIN_FORM_BYTES_MAX};
 use crate::name::Name;
 use crate::server::Shared;
 use crate::site::Site;
-use crate::store::SiteKey;
+use crate::store::{SiteKey, SiteRecord};
 
 /// What pages need besides the server.
 pub(super) struct Dashboard {
@@ -63,16 +63,61 @@ struct Visit<'a> {
     secure: bool,
 }
 
+/// What forms change of a site, as the last part of where they lead.
+const CHANGES: [&str; 3] = ["rollback", "promote", "drop"];
+
+/// What a form asks for.
+enum Change {
+    To(u32),
+    Promote,
+    DropCanary,
+}
+
+impl Change {
+    fn of(does: &str, form: &Form) -> Result<Change, Failure> {
+        match does {
+            "promote" => Ok(Change::Promote),
+            "drop" => Ok(Change::DropCanary),
+            _ => {
+                let version = form.get("version").parse();
+                version.map(Change::To).map_err(|_| Failure::bad("the form names no version"))
+            }
+        }
+    }
+
+    async fn make(self, server: &Arc<Shared>, whose: (&Arc<Site>, &Asker)) -> Result<SiteRecord, EdgeError> {
+        match self {
+            Change::To(version) => deploy::rollback(server, whose, Some(version)).await,
+            Change::Promote => deploy::promote(server, whose).await,
+            Change::DropCanary => deploy::drop_canary(server, whose).await,
+        }
+    }
+}
+
 impl Dashboard {
     pub(super) fn new(port: u16, streams: Arc<Streams>) -> Dashboard {
         Dashboard { sessions: Sessions::new(), streams, overviews: Overviews::default(), port }
     }
 }
 
-/// Whether a path is a page's, not the API's.
+/// Whether a path is a page's, not the API's, by its shape alone: whether there is such a site it does not say.
 pub(super) fn is_page(path: &str) -> bool {
-    let first = path.split('/').nth(1).unwrap_or_default();
-    ["", "sites", "try", "events", "login", "logout", "assets"].contains(&first)
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    match &parts[..] {
+        [""] | ["try" | "events" | "login" | "logout"] | ["assets", _] | ["sites", _] => true,
+        ["sites", _, does] => ["events", "ask"].contains(does) || CHANGES.contains(does),
+        _ => false,
+    }
+}
+
+/// Says that there is nothing at a path, as a page if a page was asked for.
+pub(super) fn nowhere(request: &Request<Incoming>) -> Response<ReplyBody> {
+    let failure = Failure::new(StatusCode::NOT_FOUND, format!("there is nothing at {}", request.uri().path()));
+    let takes = request.headers().get(header::ACCEPT).and_then(|takes| takes.to_str().ok());
+    match takes.is_some_and(|takes| takes.contains("text/html")) {
+        true => headers::failure(&failure),
+        false => failure.reply(),
+    }
 }
 
 /// Answers a request for a page.
@@ -122,12 +167,14 @@ impl Visit<'_> {
             (&Method::GET, ["events"]) => events::overview(self, visitor),
             (&Method::GET, ["sites", site]) => self.site_page(&visitor, site, Ask::default(), None).await,
             (&Method::GET, ["sites", site, "events"]) => events::site(self, &visitor, site),
-            (&Method::POST, ["sites", site, "rollback"]) => self.rollback(&visitor, site, request).await,
+            (&Method::POST, ["sites", site, "ask"]) => trial::ask(self, &visitor, site, request).await,
+            (&Method::POST, ["sites", site, does]) if CHANGES.contains(does) => {
+                self.change(&visitor, site, does, request).await
+            }
             // Where forms lead: whoever opens the address again wants the site's page.
-            (&Method::GET, ["sites", site, "ask" | "rollback"]) => {
+            (&Method::GET, ["sites", site, _]) => {
                 Ok(redirect(&format!("/sites/{}", self.site(&visitor, site)?.key.site)))
             }
-            (&Method::POST, ["sites", site, "ask"]) => trial::ask(self, &visitor, site, request).await,
             (&Method::GET, ["try"]) => Ok(trial::page(self, &visitor)),
             (&Method::POST, ["try"]) => trial::deploy(self, &visitor, request).await,
             (&Method::POST, ["logout"]) => self.log_out(&visitor, request).await,
@@ -185,20 +232,21 @@ impl Visit<'_> {
         Ok(form)
     }
 
-    async fn rollback(
+    async fn change(
         &self,
         visitor: &Visitor,
         site: &str,
+        does: &str,
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Failure> {
         let form = self.form(visitor, request).await?;
-        let version = form.get("version").parse().map_err(|_| Failure::bad("the form names no version"))?;
+        let change = Change::of(does, &form)?;
         let (server, site) = (self.server.clone(), self.site(visitor, site)?);
         // What the page showed, that is; a form that does not say is taken as it is.
         let asker = Asker { revision: form.get("revision").parse().ok(), ..visitor.asker() };
         let to = format!("/sites/{}", site.key.site);
         // To its end, whatever becomes of the browser.
-        let done = tokio::spawn(async move { deploy::rollback(&server, (&site, &asker), Some(version)).await }).await;
+        let done = tokio::spawn(async move { change.make(&server, (&site, &asker)).await }).await;
         done.map_err(|error| EdgeError::Internal(error.to_string()))??;
         Ok(redirect(&to))
     }

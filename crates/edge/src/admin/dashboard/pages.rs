@@ -336,6 +336,16 @@ pub(super) struct VersionRow {
     beside: String,
 }
 
+impl VersionRow {
+    /// What can be done with one that is not the active one, and what buttons say of it.
+    fn changes(&self) -> &'static [(&'static str, &'static str)] {
+        match self.canary {
+            Some(_) => &[("promote", "Promote"), ("drop", "Drop")],
+            None => &[("rollback", "Switch to")],
+        }
+    }
+}
+
 impl SitePage {
     pub(super) fn new(frame: Frame, site: &Site, record: &SiteRecord) -> SitePage {
         let (entries, _, _) = site.log.since(0);
