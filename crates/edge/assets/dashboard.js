@@ -9,14 +9,13 @@ addEventListener("click", event => {
 });
 
 function replace(part, html) {
-  const scrolled = part.querySelector(".log")?.scrollTop;
+  const scrolled = part.scrollTop;
   // The server has escaped everything, and the page's policy runs no script that is not the server's file.
   part.innerHTML = html;
   for (const details of part.querySelectorAll("details")) {
     if (chosen.has(details.dataset.of)) details.open = chosen.get(details.dataset.of);
   }
-  const log = part.querySelector(".log");
-  if (log && scrolled) log.scrollTop = scrolled;
+  part.scrollTop = scrolled;
 }
 
 // Takes a part from the page as it would be drawn now: its forms are this visitor's.

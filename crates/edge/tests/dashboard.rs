@@ -213,7 +213,10 @@ async fn a_session_may_no_more_than_its_token() {
     let form = format!("form={}&version=1&site=two&text=x", form_token(&page));
     alpha.canary(&Name::new("two").unwrap(), 1, 20).await.unwrap();
     let page = ask(admin, "GET /sites/two", &looks, "");
-    assert!(!page.contains("Promote 1") && !page.contains("Drop 1") && page.contains("canary 1, 20 %"), "{page}");
+    assert!(
+        !page.contains("Promote 1") && !page.contains("Drop the canary") && page.contains("canary 1, 20 %"),
+        "{page}"
+    );
     let changes = ["rollback", "promote", "drop", "ask"].map(|does| format!("POST /sites/two/{does}"));
     for path in changes.iter().map(String::as_str).chain(["POST /try", "GET /try"]) {
         is("403", ask(admin, path, &looks, &form));
@@ -372,14 +375,18 @@ async fn what_is_nowhere_is_not_found_whoever_asks() {
 /// A name of 63 letters made pages three times as wide as a telephone.
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_narrow_window_no_page_is_wider_than_it() {
-    let Edge { server, client, state: _state } = edge(common::CONFIG).await;
     let name = "n".repeat(63);
+    let Edge { server, client, state: _state } = edge(&format!("{}[tenants.{name}]", common::CONFIG)).await;
     // As in the list of sites, in order.
     let hosts = [format!("{name}.localhost"), format!("{}.a.localhost", "m".repeat(63))];
     let hosts = hosts.map(|host| Host::new(&host).unwrap());
-    client.deploy(&Name::new(&name).unwrap(), &hosts, guest("hello"), |_| {}).await.unwrap();
+    let site = Name::new(&name).unwrap();
+    for _ in 0..2 {
+        client.deploy(&site, &hosts, guest("hello"), |_| {}).await.unwrap();
+    }
+    client.canary(&site, 1, 20).await.unwrap();
     let page = ask(server.admin(), &format!("GET /sites/{name}"), "Host: localhost\r\n", "");
-    assert!(page.contains(&format!("{}, {}", hosts[1], hosts[0])), "{page}");
+    assert!(page.replace("<wbr>", "").contains(&format!("{}, {}", hosts[1], hosts[0])), "{page}");
     let admin = format!("http://{}", server.admin());
     let work = tokio::task::spawn_blocking(move || {
         let browser = Browser::start();
@@ -391,6 +398,74 @@ async fn in_a_narrow_window_no_page_is_wider_than_it() {
             assert_eq!(beyond, 0, "{page}");
             assert_eq!(browser.run("return innerWidth"), 360, "{page}");
         }
+    });
+    work.await.unwrap();
+}
+
+/// What is clicked must be seen and hit: WCAG 2.2, 1.4.11 and 2.5.8.
+const CONTROLS: &str = r#"
+    const channel = value => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    const numbers = colour => colour.match(/[\d.]+/g).map(Number);
+    const luminance = colour => {
+        const [red, green, blue] = numbers(colour).map(channel);
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    const behind = element => {
+        const colour = getComputedStyle(element).backgroundColor;
+        return numbers(colour)[3] === 0 ? behind(element.parentElement) : colour;
+    };
+    const contrast = (one, other) => {
+        const [dark, light] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+        return (light + 0.05) / (dark + 0.05);
+    };
+    const wrong = [];
+    for (const element of document.querySelectorAll("a, button, summary, input, select, textarea, .button, .drop")) {
+        const { width, height } = element.getBoundingClientRect();
+        const { borderTopColor } = getComputedStyle(element);
+        // Hidden, or a file's, which its label stands for, or a word in a sentence.
+        if (!height || element.matches("[type=file], p a")) continue;
+        if (width < 24 || height < 24) wrong.push(`${element.outerHTML} is ${width} by ${height}`);
+        if (!element.matches("input, select, textarea, button.quiet, .drop")) continue;
+        const least = Math.min(contrast(borderTopColor, behind(element)), contrast(borderTopColor, behind(element.parentElement)));
+        if (least < 3) wrong.push(`the border of ${element.outerHTML} has a contrast of ${least}`);
+    }
+    return wrong.join("\n");"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn controls_are_seen_and_hit_and_nothing_is_kept_from_narrow_windows() {
+    let Edge { server, client, state: _state } = edge(common::CONFIG).await.with(&["hello"]).await;
+    deploy(&client, "hello", guest("hello")).await;
+    client.canary(&Name::new("hello").unwrap(), 1, 20).await.unwrap();
+    let (admin, listen) = (format!("http://{}", server.admin()), server.listen());
+    (0..40).for_each(|_| drop(get(listen, "hello", "/")));
+    let work = tokio::task::spawn_blocking(move || {
+        let browser = Browser::start();
+        for (width, scheme) in [(360, "light"), (1280, "light"), (360, "dark"), (1280, "dark")] {
+            browser.window(width, 740);
+            browser.prefers(scheme);
+            for page in ["/", "/sites/hello", "/try", "/login"] {
+                browser.go(&format!("{admin}{page}"));
+                assert_eq!(browser.run(CONTROLS), "", "{page} {width} {scheme}");
+            }
+            browser.go(&admin);
+            assert_eq!(browser.text("nav .tenant"), "default");
+            let sites = browser.text(".sites").to_lowercase();
+            for shown in ["version", "canary 1, 20 %", "median", "slowest 1 %"] {
+                assert!(sites.contains(shown), "{shown} {width}: {sites}");
+            }
+        }
+        // By keyboard, too; whole lines.
+        browser.go(&format!("{admin}/sites/hello"));
+        let log = "const log = document.querySelector('[role=region][aria-label=Log]');";
+        browser.run(&format!("{log} log.focus(); log.scrollTop = 39"));
+        get(listen, "hello", "/again");
+        browser.until("document.querySelector('.log').innerText.includes('/again')");
+        let stays = format!("{log} return document.activeElement === log && log.scrollTop === 39");
+        assert_eq!(browser.run(&stays), true);
+        let cut = format!(
+            "{log} const line = log.querySelector('time').getBoundingClientRect().height; return log.clientHeight % line"
+        );
+        assert_eq!(browser.run(&cut), 0);
     });
     work.await.unwrap();
 }

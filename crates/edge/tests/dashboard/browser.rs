@@ -76,12 +76,20 @@ impl Browser {
 
     pub(crate) fn go(&self, url: &str) {
         self.post("/url", &json!({ "url": url }));
+        // The driver does not always wait for all that a page loads.
+        self.until("document.readyState === 'complete'");
     }
 
     /// A window of this size, whatever the least is that there is elsewhere.
     pub(crate) fn window(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.post("/goog/cdp/execute", &json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": size }));
+    }
+
+    /// The colours that whoever looks likes better: light or dark.
+    pub(crate) fn prefers(&self, scheme: &str) {
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.post("/goog/cdp/execute", &json!({ "cmd": "Emulation.setEmulatedMedia", "params": media }));
     }
 
     /// What a script returns.

@@ -97,7 +97,7 @@ impl SitesPart {
 #[template(path = "site_row.html")]
 struct SiteRow {
     name: String,
-    hosts: String,
+    hosts: Vec<String>,
     version: Option<u32>,
     /// The canary, and its share in percent.
     canary: Option<(u32, u8)>,
@@ -127,7 +127,7 @@ pub(super) fn rows(server: &Shared, routes: &Routes, tenant: &Name) -> Rows {
         let (version, canary) = versions(&site);
         let row = SiteRow {
             name: site.key.site.to_string(),
-            hosts: places.get(&site.key.site).map(|places| places.join(", ")).unwrap_or_default(),
+            hosts: places.get(&site.key.site).cloned().unwrap_or_default(),
             version,
             canary,
             chart: spark(&recent.traffic(), &format!("{} in the last minute", counted(recent.requests(), "request"))),
@@ -289,7 +289,7 @@ pub(super) fn log(entries: &[Entry]) -> String {
 pub(super) struct SitePage {
     pub(super) frame: Frame,
     pub(super) name: String,
-    pub(super) hosts: String,
+    pub(super) hosts: Vec<String>,
     pub(super) running: String,
     pub(super) revision: u64,
     pub(super) activity: String,
@@ -338,10 +338,10 @@ pub(super) struct VersionRow {
 
 impl VersionRow {
     /// What can be done with one that is not the active one, and what buttons say of it.
-    fn changes(&self) -> &'static [(&'static str, &'static str)] {
+    fn changes(&self) -> Vec<(&'static str, String)> {
         match self.canary {
-            Some(_) => &[("promote", "Promote"), ("drop", "Drop")],
-            None => &[("rollback", "Switch to")],
+            Some(_) => vec![("promote", format!("Promote {}", self.number)), ("drop", "Drop the canary".to_string())],
+            None => vec![("rollback", format!("Switch to {}", self.number))],
         }
     }
 }
@@ -365,7 +365,7 @@ impl SitePage {
         SitePage {
             frame,
             name: site.key.site.to_string(),
-            hosts: hosts.join(", "),
+            hosts,
             running: running(site),
             revision: record.revision,
             activity: activity(site),
