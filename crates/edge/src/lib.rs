@@ -43,6 +43,8 @@ mod guest;
 mod history;
 pub mod limits;
 mod logs;
+#[doc(hidden)]
+pub mod measuring;
 mod metrics;
 mod name;
 mod outbound;

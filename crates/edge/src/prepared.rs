@@ -16,6 +16,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::config::Config;
 use crate::deploy::Disk;
 use crate::error::EdgeError;
+use crate::guest::Interface;
+use crate::guest::cgi::Cgi;
 use crate::limits::{ADMIN_GONE_AFTER, ADMIN_KEEPALIVE, MEMORY_BYTES_MAX};
 use crate::outbound::Ways;
 use crate::policy::{Policies, policies};
@@ -38,6 +40,7 @@ pub struct Prepared {
     pub(crate) scratch: PathBuf,
     pub(crate) disk: Disk,
     pub(crate) pool: Pool,
+    pub(crate) interface: Box<dyn Interface>,
     pub(crate) collector: Option<Collector>,
     pub(crate) ways: Ways,
     pub(crate) processors: usize,
@@ -82,6 +85,7 @@ pub async fn prepare(config: Config) -> Result<Prepared, EdgeError> {
         scratch,
         disk,
         pool,
+        interface: Box::new(Cgi::new()),
         collector,
         ways,
         processors,

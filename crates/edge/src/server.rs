@@ -21,7 +21,6 @@ use crate::config::{Config, HostLists, Scope, TenantConfig, TokenConfig, TokenHa
 use crate::connection::{self, Answer, Door, Flaw, Peer, accept};
 use crate::deploy::{self, Compile, Deploys, Disk};
 use crate::error::EdgeError;
-use crate::guest::cgi::Cgi;
 use crate::guest::{Interface, Provision, Unfit};
 use crate::history;
 use crate::limits::{ADMIN_CONNECTIONS_MAX, CONNECTIONS_MAX, DRAIN_MAX, TAKE_MAX};
@@ -252,7 +251,8 @@ fn door(listener: &std::net::TcpListener, room: &Arc<Semaphore>) -> Result<Door,
 }
 
 fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeError> {
-    let Prepared { config, policies, store, scratch, disk, pool, collector, ways, processors, .. } = prepared;
+    let Prepared { config, policies, store, scratch, disk, pool, interface, collector, ways, processors, .. } =
+        prepared;
     let ways = Arc::new(ways);
     let log = ServerLog::start(config.access_log, config.log_format);
     let log = log.map_err(|error| EdgeError::System(error.to_string()))?;
@@ -261,7 +261,7 @@ fn shared(prepared: Prepared, compile: Arc<dyn Compile>) -> Result<Shared, EdgeE
         slots: Arc::new(Semaphore::new(config.slots as usize)),
         routes: ArcSwap::default(),
         ids: RequestIds::new(),
-        interface: Box::new(Cgi::new()),
+        interface,
         reaper: Reaper::start().map_err(|error| EdgeError::System(error.to_string()))?,
         compile,
         store: Box::new(store),

@@ -132,6 +132,11 @@ impl Bed {
         Server::start(cores, pinned, Kind::Ours, Some(self.config(name, more)?))
     }
 
+    /// Starts the same with a function in it where the instance is.
+    fn ours_natively(&self, cores: &Cores, name: &str) -> Result<Server> {
+        Server::start(cores, true, Kind::OursNatively, Some(self.config(name, "")?))
+    }
+
     /// The configuration of a server of our own.
     fn config(&self, name: &str, more: &str) -> Result<PathBuf> {
         let (state, config) = (self.place.path().join(name), self.place.path().join(name).with_extension("toml"));

@@ -30,11 +30,14 @@ pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &
     deploy(&ours, None, HOST, read(&bed.hello)?)?;
     deploy(&ours, None, FILE.0, files(&[(FILE.1, "hello from a file\n")])?)?;
     deploy(&ours, None, LEAST.0, read(&bed.least)?)?;
+    let within = bed.ours_natively(cores, "within")?;
+    deploy(&within, None, HOST, read(&bed.least)?)?;
     let peer = Server::start(cores, true, Kind::Peer, Some(bed.proxy.clone()))?;
     let native = Server::start(cores, true, Kind::Native, None)?;
     let commands = command::start(report, options.wasmtime.as_deref(), cores, &bed.proxy)?;
     let columns = [&ours, &peer, &native];
-    let servers: Vec<&Server> = columns.into_iter().chain(commands.iter().map(|(_, server)| server)).collect();
+    let always = columns.into_iter().chain([&within]);
+    let servers: Vec<&Server> = always.chain(commands.iter().map(|(_, server)| server)).collect();
     ensure_same_answers(&servers)?;
     let asked = servers.iter().map(|server| (*server, (HOST, PATH))).chain([(&ours, FILE), (&ours, LEAST)]);
     let medians = saturated(options, &asked.collect::<Vec<_>>())?;
@@ -45,7 +48,12 @@ pub(super) fn measure(report: &mut Report, options: &Edge, cores: &Cores, bed: &
             let figure = Figure::new(format!("edge/{site}/{name}"), Some(medians_of_site[at]), None, unit, runs);
             report.add(figure.with_native(medians[2][at]));
         }
-        for ((command, _), medians_of_command) in commands.iter().zip(&medians[columns.len()..]) {
+        let (ours, least) = (medians[0][at], medians[servers.len() + 1][at]);
+        for (who, ours) in [("", ours), ("least/", least)] {
+            let figure = Figure::new(format!("edge/{who}{name}_of_same_server"), Some(ours), None, unit, runs);
+            report.add(figure.with_native(medians[columns.len()][at]));
+        }
+        for ((command, _), medians_of_command) in commands.iter().zip(&medians[columns.len() + 1..]) {
             let (name, native) = (format!("edge/{command}/{name}"), medians[2][at]);
             let figure = Figure::new(name, Some(medians[0][at]), Some(medians_of_command[at]), unit, runs);
             report.add(figure.with_native(native));

@@ -17,9 +17,9 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use selvedge_edge::{CompileCommand, Config};
+use selvedge_edge::{CompileCommand, Config, measuring};
 use tokio::net::TcpListener;
 
 use super::proxy;
@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Native,
     /// Selvedge's edge server; its configuration is given.
     Ours,
+    /// The same, with a function in it where the instance is.
+    OursNatively,
     /// The peer; a component is given.
     Peer,
 }
@@ -70,8 +72,8 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
 
 /// Runs the verb that serves.
 pub(crate) fn run(args: &ServerArgs) -> Result<()> {
-    if matches!(args.kind, Kind::Ours) {
-        return ours(args.path()?);
+    if matches!(args.kind, Kind::Ours | Kind::OursNatively) {
+        return ours(args.path()?, args.kind == Kind::OursNatively);
     }
     let workers = std::thread::available_parallelism()?.get();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?;
@@ -85,10 +87,11 @@ pub(crate) fn run(args: &ServerArgs) -> Result<()> {
 }
 
 /// As `selvedge serve` does, without the jail.
-fn ours(config: &Path) -> Result<()> {
+fn ours(config: &Path, natively: bool) -> Result<()> {
     let compiler = CompileCommand::new(std::env::current_exe()?, ["edge-compile"]);
     let first = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let prepared = first.block_on(selvedge_edge::prepare(Config::read(config)?))?;
+    let prepared = if natively { measuring::natively(prepared, |uri| body(uri).into_bytes()) } else { prepared };
     prepared.executor()?.block_on(async {
         let server = prepared.start(Arc::new(compiler)).await?;
         say(&[server.listen(), server.admin()]);
@@ -140,10 +143,14 @@ pub(super) async fn native_connection(stream: impl Read + Write + Unpin) {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let body = format!("hello from {}\n", request.uri().path());
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(Full::new(Bytes::from(body(request.uri()))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     headers.insert(HeaderName::from_static("x-request-id"), HeaderValue::from_static("0123456789abcdef"));
     Ok(response)
+}
+
+/// What all servers say.
+fn body(uri: &Uri) -> String {
+    format!("hello from {}\n", uri.path())
 }
