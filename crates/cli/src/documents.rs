@@ -99,3 +99,16 @@ fn options_after_the_file_are_found() {
         assert_eq!(args.misplaced().as_deref(), found, "{command}");
     }
 }
+
+#[test]
+fn the_readme_shows_what_the_example_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let example = fs::read_to_string(root.join("examples/embed.rs")).unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let (_, block) = readme.split_once("```rust\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let there: Vec<_> = example.lines().map(str::trim).collect();
+    for line in block.lines().map(str::trim) {
+        assert!(there.contains(&line), "README.md: `{line}` is not in examples/embed.rs");
+    }
+}
