@@ -39,8 +39,12 @@ impl Drop for Server {
 
 impl Server {
     fn start(config: &Path, options: &[&str]) -> Server {
+        Server::start_in(Path::new("."), config, options)
+    }
+
+    fn start_in(directory: &Path, config: &Path, options: &[&str]) -> Server {
         let mut command = Command::new(SELVEDGE);
-        command.arg("serve").arg(config).args(options).stderr(Stdio::piped());
+        command.arg("serve").arg(config).args(options).current_dir(directory).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let (tell, lines) = channel();
         let said = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -231,6 +235,42 @@ fn a_jailed_server_does_what_one_outside_does() {
     let server = Server::start(&place.at("etc/edge.toml"), &[]);
     assert!(server.get("/file").ends_with("word"), "it is kept: {}", server.get("/file"));
     stop(server);
+}
+
+#[test]
+fn relative_paths_begin_at_the_configurations_directory_wherever_the_server_is_started() {
+    let (place, certificate) = Place::new();
+    let elsewhere = place.at("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let policy = Command::new(SELVEDGE).args(["check", "--print-default"]).output().unwrap().stdout;
+    std::fs::write(place.at("etc/policy.toml"), policy).unwrap();
+    let configure = |state: &str| {
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\npolicy = \"policy.toml\"\n{state}[tls]\n\
+             listen = \"127.0.0.1:0\"\ncertificates = [{{ certificate = \"site.pem\", key = \"./site.key\" }}]\n"
+        );
+        std::fs::write(place.at("etc/edge.toml"), text).unwrap();
+    };
+    configure("state = \"../state\"\n");
+    let server = Server::start_in(&elsewhere, Path::new("../etc/edge.toml"), &[]);
+    server.says("jailed: ");
+    assert!(matches!(deploy(&server, module(program("one"))), Progress::Deployed { version: 1, .. }));
+    assert!(server.get_securely(&certificate).ends_with("one   "));
+    let new = place.certify("etc");
+    server.signal(Signal::SIGHUP);
+    server.says("the configuration was read again");
+    assert!(server.get_securely(&new).ends_with("one   "));
+    stop(server);
+    let server = Server::start(&place.at("etc/edge.toml"), &["--state", &place.at("state").display().to_string()]);
+    assert!(server.get("/").ends_with("one   "), "the state is the same one");
+    stop(server);
+    // An option begins where the command is started, and the default beside the configuration.
+    for (options, state) in [(&["--state", "state"][..], "elsewhere/state"), (&[], "etc/selvedge-state")] {
+        configure("");
+        stop(Server::start_in(&elsewhere, Path::new("../etc/edge.toml"), options));
+        assert!(place.at(state).is_dir(), "{state}");
+    }
+    assert!(!place.at("elsewhere/selvedge-state").exists());
 }
 
 /// What a server says that is started with this in its configuration, each line an object; `meanwhile` gets each message,

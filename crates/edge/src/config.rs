@@ -22,7 +22,8 @@
 //! limits = { wall = "5s", instances = 20 }
 //! ```
 //!
-//! An error says file, line, key, what was found and what was expected.
+//! Relative paths begin at the file's directory, wherever the server was started. An error says file, line, key, what was
+//! found and what was expected.
 
 mod hosts;
 mod place;
@@ -56,7 +57,7 @@ use crate::schema::{Address, WeightNumber};
 /// Largest file.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
-/// What the server does.
+/// What the server does. Relative paths begin at the directory of this file.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -264,7 +265,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads a file.
+    /// Reads a file. Relative paths in it begin at its directory.
     ///
     /// # Errors
     /// If it cannot be read or is wrong.
@@ -275,10 +276,23 @@ impl Config {
             let message = format!("it has {length} bytes, a configuration has at most {CONFIG_BYTES_MAX}");
             return Err(ConfigError::Wrong { place: format!("{}: ", path.display()), key: String::new(), message });
         }
-        Config::parse(&std::fs::read_to_string(path).map_err(read)?, &path.display().to_string())
+        let mut config = Config::parse(&std::fs::read_to_string(path).map_err(read)?, &path.display().to_string())?;
+        if let Some(directory) = path.parent() {
+            config.paths().for_each(|path| *path = directory.join(&*path));
+        }
+        Ok(config)
     }
 
-    /// Reads a text; `file` is what errors call it.
+    /// Every path in it.
+    fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let certificates = self.tls.iter_mut().flat_map(|tls| &mut tls.certificates);
+        let certificates = certificates.flat_map(|pair| [&mut pair.certificate, &mut pair.key]);
+        let policies = self.tenants.values_mut().map(|tenant| &mut tenant.policy).chain([&mut self.policy]);
+        let roots = self.traces.iter_mut().map(|traces| &mut traces.ca).chain([&mut self.outbound_ca]);
+        certificates.chain(policies.chain(roots).flatten()).chain([&mut self.state])
+    }
+
+    /// Reads a text; `file` is what errors call it. Its paths stay as they are.
     ///
     /// # Errors
     /// If it is wrong.
@@ -691,6 +705,50 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
         ] {
             let error = error(text);
             assert!(parts.iter().all(|part| error.contains(part)), "{text}\n{error}");
+        }
+    }
+
+    #[test]
+    fn relative_paths_begin_at_the_files_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("edge.toml");
+        let text = "state = \"../s\"\npolicy = \"p\"\noutbound_ca = \"o\"
+[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = [{ certificate = \"c\", key = \"/k\" }]
+[traces]\nendpoint = \"http://a\"\nca = \"t\"\n[tenants.a]\npolicy = \"q\"\n";
+        std::fs::write(&file, text).unwrap();
+        let mut config = Config::read(&file).unwrap();
+        let at = |name: &str| place.path().join(name);
+        let expected = [at("c"), PathBuf::from("/k"), at("q"), at("p"), at("t"), at("o"), at("../s")];
+        assert_eq!(config.paths().map(|path| path.clone()).collect::<Vec<_>>(), expected);
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(Config::read(&file).unwrap().state, at("selvedge-state"));
+        assert_eq!(Config::default().state, Path::new("selvedge-state"));
+    }
+
+    #[test]
+    fn lines_of_relative_paths_are_found() {
+        let text = "policy = \"./p.toml\"
+[tls]\nlisten = \"127.0.0.1:1\"\ncertificates = [
+  { certificate = \"aa.pem\", key = \"/aa.key\" },
+  { certificate = 'a.pem', key = \"/a.key\" },\n]
+[tenants.a]\npolicy = \"../q.toml\"\n[tenants.b]\npolicy = \"p.toml\"\n";
+        let tables = "[[tls.certificates]]\ncertificate = \"aa.pem\"\nkey = \"k\"
+[[tls.certificates]]\ncertificate = \"a.pem\"\nkey = \"k\"\n[tls]\nlisten = \"127.0.0.1:1\"";
+        for file in ["edge.toml", "./edge.toml", "etc/edge.toml", "etc//edge.toml", "../edge.toml", "/edge.toml"] {
+            let directory = Path::new(file).parent().unwrap();
+            for (text, key, path, line) in [
+                (text, "policy", "./p.toml", 1),
+                (text, "tls.certificates", "aa.pem", 5),
+                (text, "tls.certificates", "a.pem", 6),
+                (text, "tls.certificates", "/a.key", 6),
+                (text, "tenants.a.policy", "../q.toml", 9),
+                (text, "tenants.b.policy", "p.toml", 11),
+                (tables, "tls.certificates", "a.pem", 5),
+            ] {
+                let config = Config::parse(text, file).unwrap();
+                let error = config.wrong(key, &directory.join(path).display().to_string(), "it is none").to_string();
+                assert_eq!(error, format!("{file}:{line}: {key}: it is none"), "{path}");
+            }
         }
     }
 

@@ -41,7 +41,8 @@ Examples:
   selvedge serve --listen 0.0.0.0:80 --state /var/lib/selvedge
   selvedge serve edge.toml
 
-A configuration, every key with its default:
+A configuration, every key with its default; relative paths begin at its
+directory, those of options here where the command is started:
   listen = \"127.0.0.1:8080\"
   admin = \"127.0.0.1:8081\"
   state = \"selvedge-state\"
@@ -100,7 +101,8 @@ pub(crate) struct Args {
     /// Where operators connect; 127.0.0.1:8081 if not given
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     admin: Option<SocketAddr>,
-    /// Where sites are kept; ./selvedge-state if not given
+    /// Where sites are kept; if not given, selvedge-state beside the configuration,
+    /// or here if there is none
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Print a line on stderr for each request

@@ -1,5 +1,6 @@
 //! Where in a configuration's text something is, as its errors tell it: file, line, key.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::ConfigError;
@@ -14,26 +15,32 @@ impl Source {
     }
 
     /// `FILE:LINE: ` of a key (`tenants.a.policy`, for example) that has this in its value. Nothing, if the text does not
-    /// say so: the command line has, or it is what holds when nobody says anything.
+    /// say so: the command line has, or it is what holds when nobody says anything. A path may begin at the file's directory.
     pub(super) fn place(&self, key: &str, value: &str) -> String {
         let (file, text) = &*self.0;
-        line_of(text, key, value).map(|line| format!("{file}:{line}: ")).unwrap_or_default()
+        let directory = Path::new(file).parent().unwrap_or(Path::new(""));
+        let is = |found: &str| !found.is_empty() && (found == value || directory.join(found) == Path::new(value));
+        // As a whole before as a part: "a.pem" is within "aa.pem", too.
+        let line = line_of(text, key, true, |line| line.split(['"', '\'']).any(is));
+        let line = line.or_else(|| line_of(text, key, false, |line| line.contains(value)));
+        line.map(|line| format!("{file}:{line}: ")).unwrap_or_default()
     }
 }
 
-/// The line of a key with this in its value, wherever TOML lets it be.
-fn line_of(text: &str, key: &str, value: &str) -> Option<usize> {
+/// The line of a key with this in its value, wherever TOML lets it be. A whole string may have a line of its own.
+fn line_of(text: &str, key: &str, whole: bool, has: impl Fn(&str) -> bool) -> Option<usize> {
     let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
     let (parent, table) = section.rsplit_once('.').unwrap_or(("", section));
     let sets = |line: &str, wanted: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == wanted);
     let within = |section: &str, wanted: &str, part: &str| {
-        line_in(text, section, |line| sets(line, wanted) && line.contains(part) && line.contains(value))
+        line_in(text, section, |line| sets(line, wanted) && line.contains(part) && has(line))
     };
     let line = within(section, name, "").or_else(|| within("", key, ""));
     let line = line.or_else(|| within(parent, table, name).filter(|_| !table.is_empty()));
-    // One of several in an array, or a whole table.
-    let line = line.or_else(|| line_in(text, section, |line| line.contains(&format!("{value:?}"))));
-    line.or_else(|| line_in(text, key, |line| line.starts_with('[') && line.contains(value)))
+    // One of several in an array, or in tables of their own, or a whole table.
+    let several = || line_in(text, section, &has).or_else(|| line_in(text, key, &has));
+    let line = line.or_else(|| whole.then(several).flatten());
+    line.or_else(|| line_in(text, key, |line| line.starts_with('[') && has(line)))
 }
 
 /// What TOML's reader has found, with its place.
