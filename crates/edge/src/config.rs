@@ -25,6 +25,7 @@
 //! Relative paths begin at the file's directory, wherever the server was started. An error says file, line, key, what was
 //! found and what was expected.
 
+pub(crate) mod file;
 mod hosts;
 mod place;
 mod quantity;
@@ -271,12 +272,14 @@ impl Config {
     /// If it cannot be read or is wrong.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
         let read = |source| ConfigError::Read { path: path.to_owned(), source };
-        let length = std::fs::metadata(path).map_err(read)?.len();
+        let opened = file::open(path).map_err(read)?;
+        let length = opened.metadata().map_err(read)?.len();
         if length > CONFIG_BYTES_MAX {
             let message = format!("it has {length} bytes, a configuration has at most {CONFIG_BYTES_MAX}");
             return Err(ConfigError::Wrong { place: format!("{}: ", path.display()), key: String::new(), message });
         }
-        let mut config = Config::parse(&std::fs::read_to_string(path).map_err(read)?, &path.display().to_string())?;
+        let mut config =
+            Config::parse(&file::text(opened, CONFIG_BYTES_MAX).map_err(read)?, &path.display().to_string())?;
         if let Some(directory) = path.parent() {
             config.paths().for_each(|path| *path = directory.join(&*path));
         }

@@ -12,7 +12,7 @@ use selvedge_contract::limits::POLICY_BYTES_MAX;
 use selvedge_contract::policy::{Policy, Signers};
 use selvedge_runtime::{LoadError, Module, Terms};
 
-use crate::config::Config;
+use crate::config::{Config, file};
 use crate::error::EdgeError;
 use crate::name::Name;
 
@@ -43,11 +43,13 @@ impl TenantPolicy {
     fn read(path: &Path) -> Result<TenantPolicy, String> {
         let name = path.display().to_string();
         let unreadable = |why: String| format!("{name}: {why}");
-        let length = std::fs::metadata(path).map_err(|error| unreadable(format!("it cannot be read: {error}")))?.len();
+        let failed = |error| unreadable(format!("it cannot be read: {error}"));
+        let opened = file::open(path).map_err(failed)?;
+        let length = opened.metadata().map_err(failed)?.len();
         if length > POLICY_BYTES_MAX as u64 {
             return Err(unreadable(format!("it has {length} bytes, a policy has at most {POLICY_BYTES_MAX}")));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(format!("it cannot be read: {error}")))?;
+        let text = file::text(opened, POLICY_BYTES_MAX as u64).map_err(failed)?;
         let whole = Policy::read(&name, &text).map_err(|error| error.to_string())?;
         let of_artifacts = Policy { signers: Signers::Any.into(), ..whole.clone() };
         Ok(TenantPolicy { whole, of_artifacts })
