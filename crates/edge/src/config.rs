@@ -45,6 +45,7 @@ use self::hosts::Overlap;
 pub use self::hosts::{HostError, HostPattern};
 use self::place::{Source, in_section, wrong};
 pub use self::quantity::{ByteCount, TimeSpan};
+use self::quantity::{Count, SLOTS, slots};
 pub(crate) use self::quantity::{at_least_one, count, storage};
 pub(crate) use self::token::ScopedToken;
 pub use self::token::{May, OperatorToken, Scope, See, TokenConfig, TokenHash};
@@ -75,7 +76,7 @@ pub struct Config {
     /// Where sites and their versions are kept.
     pub state: PathBuf,
     /// Instances at once, of all tenants together.
-    #[serde(deserialize_with = "at_least_one")]
+    #[serde(deserialize_with = "slots")]
     #[schemars(range(min = 1, max = SLOTS_MAX))]
     pub slots: u32,
     /// Say each request on stderr.
@@ -317,9 +318,10 @@ impl Config {
     /// # Errors
     /// If not.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.slots == 0 || self.slots > SLOTS_MAX {
-            let (slots, found) = (self.slots.to_string(), format!("found {}, expected 1 to {SLOTS_MAX}", self.slots));
-            return Err(self.wrong("slots", &slots, found));
+        // Who embeds the server sets it without a file.
+        if !SLOTS.contains(&self.slots) {
+            let found = format!("found {}, expected {}", self.slots, Count(SLOTS));
+            return Err(self.wrong("slots", &self.slots.to_string(), found));
         }
         self.check_addresses()?;
         self.check_tokens()?;
@@ -569,7 +571,10 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
     #[test]
     fn errors_say_where_and_what() {
         for (text, parts) in [
-            ("slots = \"x\"", &["edge.toml:1:9", "slots: ", "string \"x\", expected a whole number from 1 up"][..]),
+            (
+                "slots = \"x\"",
+                &["edge.toml:1:9", "slots: ", "string \"x\", expected a whole number from 1 to 16000"][..],
+            ),
             ("\nlisten = 5", &["edge.toml:2:", "listen: "]),
             (
                 "listen = \"localhost:80\"",
@@ -628,8 +633,8 @@ tokens = [\"sha256:ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee4
             ),
             ("[tenants.a]\nweight = 0", &["edge.toml:2:", "tenants.a.weight: ", "found 0", "1 to 1000"]),
             ("[tenants.A]", &["edge.toml:1", "\"A\" cannot be a name"]),
-            ("slots = 0", &["edge.toml:1:9: slots: found 0, expected a whole number from 1 up"]),
-            ("# 99999\nslots = 99999", &["edge.toml:2: slots: found 99999, expected 1 to"]),
+            ("slots = 0", &["edge.toml:1:9: slots: found 0, expected a whole number from 1 to 16000"]),
+            ("# 99999\nslots = 99999", &["edge.toml:2:9: slots: found 99999, expected a whole number from 1 to 16000"]),
             ("[limits]\ninstances = 0", &["edge.toml:2: limits.instances: found 0, expected a whole number from 1 up"]),
             ("[limits]\nqueue = -1", &["edge.toml:2: limits.queue: found -1, expected a whole number from 0 up"]),
             ("[limits]\nsites = 0", &["edge.toml:2: limits.sites: found 0, expected"]),

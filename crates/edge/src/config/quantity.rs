@@ -1,11 +1,15 @@
 //! Numbers: of bytes and time with their units, and of things.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-use crate::limits::{MEMORY_BYTES_MAX, STORAGE_BYTES_MAX};
+use crate::limits::{MEMORY_BYTES_MAX, SLOTS_MAX, STORAGE_BYTES_MAX};
+
+/// Of instances at once.
+pub(super) const SLOTS: RangeInclusive<u32> = 1..=SLOTS_MAX;
 
 /// A number of bytes, written with its unit: `"64MiB"`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -67,30 +71,44 @@ impl fmt::Display for TimeSpan {
     }
 }
 
-/// A whole number, at least this.
-struct Count(u32);
+/// A whole number within these bounds.
+pub(super) struct Count(pub(super) RangeInclusive<u32>);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.start(), self.0.end()) {
+            (min, &u32::MAX) => write!(f, "a whole number from {min} up"),
+            (min, max) => write!(f, "a whole number from {min} to {max}"),
+        }
+    }
+}
 
 impl de::Visitor<'_> for Count {
     type Value = u32;
 
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "a whole number from {} up", self.0)
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<u32, E> {
-        let count = u32::try_from(number).ok().filter(|count| *count >= self.0);
-        count.ok_or_else(|| E::custom(format!("found {number}, expected a whole number from {} up", self.0)))
+        let count = u32::try_from(number).ok().filter(|count| self.0.contains(count));
+        count.ok_or_else(|| E::custom(format!("found {number}, expected {self}")))
     }
 }
 
 /// A number of what there may be none of.
 pub(crate) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    deserializer.deserialize_u32(Count(0))
+    deserializer.deserialize_u32(Count(0..=u32::MAX))
 }
 
 /// A number of what there must be one of.
 pub(crate) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    deserializer.deserialize_u32(Count(1))
+    deserializer.deserialize_u32(Count(1..=u32::MAX))
+}
+
+/// A number of instances at once.
+pub(super) fn slots<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    deserializer.deserialize_u32(Count(SLOTS))
 }
 
 /// A text; `expected` is said of what is none.
