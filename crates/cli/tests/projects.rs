@@ -119,7 +119,7 @@ fn changes_are_served_and_mistakes_leave_the_version_before() {
     dev.until("a refusal", |said| said.contains("_start"));
     assert_eq!(get("localhost"), "two");
     write("selvedge.toml", "site = 5");
-    dev.until("an error of the file", |said| said.contains("selvedge.toml is not as it should be"));
+    dev.until("an error of the file", |said| said.contains("selvedge.toml:1:8: site: "));
     assert_eq!(get("localhost"), "two");
     dev.stop();
 }

@@ -43,7 +43,8 @@ use thiserror::Error;
 pub(crate) use self::hosts::HostLists;
 use self::hosts::Overlap;
 pub use self::hosts::{HostError, HostPattern};
-use self::place::{Source, in_section, wrong};
+pub use self::place::from_toml;
+use self::place::{Source, in_section};
 pub use self::quantity::{ByteCount, TimeSpan};
 use self::quantity::{Count, SLOTS, slots};
 pub(crate) use self::quantity::{at_least_one, count, storage};
@@ -301,7 +302,7 @@ impl Config {
     /// # Errors
     /// If it is wrong.
     pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
-        let mut config: Config = toml::from_str(text).map_err(|error| wrong(text, file, &error))?;
+        let mut config: Config = from_toml(text, file)?;
         config.tenants().map_err(|(section, error)| in_section(text, file, &section, &error))?;
         config.source = Some(Source::new(file, text));
         Ok(config)

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use selvedge_edge::client::Name;
+use selvedge_edge::config::from_toml;
 use serde::{Deserialize, Serialize};
 
 use crate::bundle::Parts;
@@ -63,6 +64,6 @@ impl Project {
         );
         let text = String::from_utf8(files::read(&path, FILE_BYTES_MAX)?);
         let text = text.with_context(|| format!("{} is not UTF-8", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("{} is not as it should be", path.display()))
+        Ok(from_toml(&text, &path.display().to_string())?)
     }
 }

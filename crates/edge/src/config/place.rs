@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::ConfigError;
 
 /// A text that was read, and what errors call it.
@@ -43,8 +45,16 @@ fn line_of(text: &str, key: &str, whole: bool, has: impl Fn(&str) -> bool) -> Op
     line.or_else(|| line_in(text, key, |line| line.starts_with('[') && has(line)))
 }
 
+/// Reads a text of TOML, of whatever file: errors say where in it, which key, what was found and what was expected.
+///
+/// # Errors
+/// If it is no such thing.
+pub fn from_toml<T: DeserializeOwned>(text: &str, file: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| wrong(text, file, &error))
+}
+
 /// What TOML's reader has found, with its place.
-pub(super) fn wrong(text: &str, file: &str, error: &toml::de::Error) -> ConfigError {
+fn wrong(text: &str, file: &str, error: &toml::de::Error) -> ConfigError {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let before = &text[..text.floor_char_boundary(at)];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

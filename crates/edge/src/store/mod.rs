@@ -192,6 +192,17 @@ pub enum StoreError {
     /// What was kept is not what is there now. The operator's to restore a copy.
     #[error("the stored {0} is damaged or missing; restore the state directory from a copy, or deploy again")]
     Damaged(String),
+    /// The records cannot be made out. The operator's to restore a copy, or to begin anew.
+    #[error(
+        "{file} is damaged: {source}; restore the state directory from a copy, or move that file away and deploy every \
+         site again"
+    )]
+    Unreadable {
+        /// Where they were.
+        file: String,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Another server keeps its sites there. The operator's to stop one, or to name another directory.
     #[error(
         "the state directory {0} is another server's, which runs: stop that one, or set `state` to another directory"
@@ -220,6 +231,7 @@ impl StoreError {
     pub(crate) fn outlook(&self) -> Option<Outlook> {
         match self {
             StoreError::Disk { source, .. } => Some(Outlook::of(&**source)),
+            StoreError::Unreadable { .. } => Some(Outlook::Lasting),
             _ => None,
         }
     }

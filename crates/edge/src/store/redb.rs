@@ -2,13 +2,16 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableDefinition,
+};
 
 use super::files::{Blobs, sync};
 use super::records::Records;
@@ -46,8 +49,22 @@ fn database(directory: &Path) -> Result<Database, StoreError> {
                 std::thread::sleep(STATE_WAIT_MAX / 100)
             }
             Err(DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse(directory.display().to_string())),
+            Err(source) if is_damage(&source) => {
+                return Err(StoreError::Unreadable { file: path.display().to_string(), source: Box::new(source) });
+            }
             opened => return opened.map_err(|source| disk(format!("open {}", path.display()), source)),
         }
+    }
+}
+
+/// Whether a file is no database, or not any more.
+fn is_damage(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::RepairAborted | DatabaseError::Storage(StorageError::Corrupted(_)) => true,
+        DatabaseError::Storage(StorageError::Io(error)) => {
+            matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+        }
+        _ => false,
     }
 }
 
@@ -341,6 +358,7 @@ mod tests {
     use super::*;
     use crate::config::May;
     use crate::name::Prefix;
+    use crate::store::Outlook;
     use crate::store::VersionRecord;
 
     fn record(site: &str, hosts: &[&str], revision: u64, blob: Digest) -> SiteRecord {
@@ -394,6 +412,28 @@ mod tests {
             });
             DiskStore::open(directory.path()).unwrap();
         });
+    }
+
+    /// It said that the file could not be opened, and not what becomes of the sites.
+    #[test]
+    fn what_is_no_database_is_told_with_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(DiskStore::open(directory.path()).unwrap());
+        let path = directory.path().join("sites.redb");
+        let whole = std::fs::read(&path).unwrap();
+        let mut scrambled = whole.clone();
+        scrambled[9..2000].fill(0xA5);
+        let damaged = [&b"no database at all"[..], &[0; 4096], &whole[..40], &whole[..whole.len() / 2], &scrambled];
+        for bytes in damaged {
+            std::fs::write(&path, bytes).unwrap();
+            let error = DiskStore::open(directory.path()).map(drop).unwrap_err();
+            let shown = error.to_string();
+            assert!(matches!(error.outlook(), Some(Outlook::Lasting)), "{shown}");
+            assert!(shown.contains("sites.redb is damaged: ") && shown.contains("restore the state"), "{shown}");
+            assert!(std::fs::read(&path).unwrap() == bytes, "what may yet be mended is left as it is: {shown}");
+        }
+        std::fs::write(&path, whole).unwrap();
+        DiskStore::open(directory.path()).unwrap();
     }
 
     /// Started by hand, its records were for everybody to read: hosts, digests of what is served.
